@@ -1,1 +1,1 @@
-
+"""From folders, manifests and pipes to checked samples (no TensorFlow)."""

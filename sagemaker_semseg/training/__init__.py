@@ -1,1 +1,1 @@
-
+"""Fitting a network: batches, loss, schedule, metrics, checkpoints, the loop (TensorFlow)."""

@@ -1,0 +1,109 @@
+"""The three operations for which a backend has something better than the portable form.
+
+Convolution, batch normalisation and align-corners resizing: each is a Keras layer whose portable form runs on every
+backend and whose TensorFlow form is the faster one that training uses. Called by ``backbones``, ``heads`` and
+``network``; nothing else in the package asks which backend runs.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import keras
+from keras import ops
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+else:
+    tf = None
+
+
+@functools.cache
+def _native_dilation_trains() -> bool:
+    """Whether TensorFlow can differentiate a natively dilated convolution here.
+
+    GPUs can; CPUs only where oneDNN takes the operation over. Otherwise TensorFlow rewrites the convolution as
+    space-to-batch, which computes the same more slowly.
+    """
+    try:
+        with tf.init_scope():
+            kernel = tf.ones((3, 3, 1, 1))
+            with tf.GradientTape() as tape:
+                tape.watch(kernel)
+                y = tf.nn.conv2d(tf.ones((1, 8, 8, 1)), kernel, 1, "SAME", dilations=2)
+            return tape.gradient(y, kernel) is not None
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        return False
+
+
+class Conv2D(keras.layers.Conv2D):
+    """``keras.layers.Conv2D`` with "same" padding and native dilation in TensorFlow."""
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        native = tf is not None and max(self.dilation_rate) > 1 and self.padding == "same"
+        if native and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16) and _native_dilation_trains():
+            return tf.nn.conv2d(inputs, kernel, list(self.strides), "SAME", dilations=list(self.dilation_rate))
+        return super().convolution_op(inputs, kernel)
+
+
+class BatchNormalization(keras.layers.BatchNormalization):
+    """``keras.layers.BatchNormalization`` that trains with TensorFlow's fused kernel.
+
+    The fused kernel reports the unbiased variance of the batch; the running variance takes the biased one
+    (reference engine, section 2), so it is scaled by (n - 1) / n.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        fused = tf is not None and training and self.trainable and not self.synchronized
+        if not fused or inputs.dtype not in (tf.float32, tf.bfloat16, tf.float16):
+            return super().call(inputs, training=training, mask=mask)
+        x = tf.convert_to_tensor(inputs)
+        n = tf.cast(tf.size(x) // tf.shape(x)[-1], "float32")
+        # A batch of one pixel has variance 0; the kernel divides by n - 1.
+        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            x, tf.cast(self.gamma, "float32"), tf.cast(self.beta, "float32"), epsilon=self.epsilon, is_training=True
+        )
+        variance = variance * ((n - 1) / n)
+        self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
+        self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
+        return y
+
+
+def interpolation_matrix(size_out: Any, size_in: Any, dtype: str) -> Any:
+    """Rows of bilinear weights, (size_out, size_in), of align-corners resizing: src = dst * (in - 1) / (out - 1)."""
+    scale = ops.cast(size_in - 1, dtype) / ops.cast(ops.maximum(size_out - 1, 1), dtype)
+    source = ops.cast(ops.arange(size_out), dtype) * scale
+    position = ops.cast(ops.arange(size_in), dtype)
+    return ops.maximum(1 - ops.abs(source[:, None] - position[None, :]), 0)
+
+
+class ResizeLike(keras.layers.Layer):
+    """Resize the first input bilinearly, corners aligned, to the height and width of the second.
+
+    Inputs: x (N, h, w, C) and any (N, H, W, ...). Output (N, H, W, C), in float32 or x's dtype if that is wider.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(autocast=False, **options)
+
+    def call(self, inputs: list[Any]) -> Any:
+        x, like = inputs
+        if keras.backend.standardize_dtype(x.dtype) != "float64":
+            x = ops.cast(x, "float32")
+            if tf is not None:
+                return tf.raw_ops.ResizeBilinear(images=x, size=tf.shape(like)[1:3], align_corners=True)
+        shape, target = ops.shape(x), ops.shape(like)
+        rows = interpolation_matrix(target[1], shape[1], x.dtype)
+        columns = interpolation_matrix(target[2], shape[2], x.dtype)
+        return resample(x, rows, columns)
+
+    def compute_output_shape(self, input_shape: list[Any]) -> Any:
+        x, like = input_shape
+        return (x[0], like[1], like[2], x[3])
+
+
+def resample(x: Any, rows: Any, columns: Any) -> Any:
+    """(N, h, w, C) -> (N, H, W, C) by a (H, h) and a (W, w) matrix."""
+    x = ops.einsum("Hh,nhwc->nHwc", rows, x)
+    return ops.einsum("Ww,nhwc->nhWc", columns, x)

@@ -1,0 +1,65 @@
+"""The weights of a network as named arrays, out and in.
+
+Names are the reference engine's (``layer3.2.bn2.running_mean``): a layer's own name and the role of the variable.
+Convolution kernels are (out, in, height, width), "OIHW", as the reference and PyTorch keep them, or (height, width, in,
+out), "HWIO", as Keras does. Called by ``training`` (writing an artifact) and by whoever loads one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..errors import ArtifactError, Fault
+
+ROLES = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "gamma",
+    "beta": "beta",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+LAYOUTS = {"OIHW": (3, 2, 0, 1), "HWIO": (0, 1, 2, 3)}
+BACK = {"OIHW": (2, 3, 1, 0), "HWIO": (0, 1, 2, 3)}
+
+
+def named_variables(network: keras.Model) -> Iterator[tuple[str, Any]]:
+    """Every weight with its structural name, in the order of the layers."""
+    for layer in network.layers:
+        for variable in layer.weights:
+            if variable.name in ROLES:
+                yield f"{layer.name}.{ROLES[variable.name]}", variable
+
+
+def get_weights(network: keras.Model, layout: str = "OIHW") -> dict[str, np.ndarray]:
+    """A copy of every weight, in float32, under its structural name."""
+    arrays = {}
+    for name, variable in named_variables(network):
+        array = np.asarray(keras.ops.convert_to_numpy(variable), dtype=np.float32)
+        arrays[name] = np.ascontiguousarray(array.transpose(LAYOUTS[layout])) if array.ndim == 4 else array.copy()
+    return arrays
+
+
+def set_weights(network: keras.Model, arrays: Mapping[str, np.ndarray], layout: str = "OIHW") -> None:
+    """Fill the network. Raises ArtifactError with every missing, unknown and misshapen array; then nothing is changed."""
+    variables = dict(named_variables(network))
+    faults = [Fault(name, "the network has no such weight") for name in arrays if name not in variables]
+    values = {}
+    for name, variable in variables.items():
+        if name not in arrays:
+            faults.append(Fault(name, "missing"))
+            continue
+        array = np.asarray(arrays[name])
+        if array.ndim == 4:
+            array = array.transpose(BACK[layout])
+        if array.shape != tuple(variable.shape):
+            faults.append(Fault(name, f"shape {array.shape}, the network needs {tuple(variable.shape)} (Keras layout)"))
+        values[name] = array
+    if faults:
+        raise ArtifactError(f"these weights don't fit {network.name}", faults)
+    for name, variable in variables.items():
+        variable.assign(values[name].astype(keras.backend.standardize_dtype(variable.dtype)))
