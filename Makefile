@@ -1,0 +1,123 @@
+# Needs python3 (3.10 to 3.13) and make; everything else is installed into .venv, once, and again when setup.cfg changes.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# PYTHON=... chooses the interpreter; else the first of these that runs, fits and can make an environment
+ifndef PYTHON
+PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3.10 python3; do \
+	$$p -c 'import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+endif
+
+VENV  := .venv
+PY    := $(VENV)/bin/python
+READY := $(VENV)/ready
+
+# each worker loads TensorFlow of its own (1 to 2 GB)
+PYTEST_FLAGS ?= -n 2 --dist loadfile
+# what the two other engines are tested with
+JAX   ?= jax
+TORCH ?= torch==2.13.0
+# GluonCV's last release runs on nothing newer
+PYTHON_GLUONCV ?= python3.11
+DATA  ?=
+OUT   ?= out/demo
+ARGS  ?=
+
+BLUE := $(if $(NO_COLOR),,$(shell test -t 1 && printf '\033[1;34m'))
+PLAIN := $(if $(BLUE),$(shell printf '\033[0m'))
+say = printf '%s==> %s%s\n' '$(BLUE)' $(1) '$(PLAIN)'
+
+# $(call environment,FOLDER): a fresh one unless FOLDER holds a Python that still runs
+environment = $(1)/bin/python -c '' 2>/dev/null || { rm -rf $(1); $(PYTHON) -m venv $(1); }
+
+.PHONY: help
+help:  ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
+
+.PHONY: demo
+demo: $(READY)  ## train on generated shapes, predict unseen ones, write overlays (OUT=out/demo)
+	@$(VENV)/bin/sagemaker-semseg demo --output $(OUT) $(ARGS)
+
+.PHONY: test
+test: lint  ## ruff, mypy, import-linter, then every test that isn't slow
+	@$(call say,'pytest')
+	@$(PY) -m pytest -q -m "not slow" $(PYTEST_FLAGS) $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(READY)  ## all tests, the slow ones too
+	@$(call say,'pytest, slow tests too')
+	@$(PY) -m pytest -q $(PYTEST_FLAGS) $(ARGS)
+
+.PHONY: test-jax test-torch
+test-jax: .envs/jax/ready  ## the networks' numbers on JAX
+	@$(call say,'pytest on JAX')
+	@KERAS_BACKEND=jax .envs/jax/bin/python -m pytest -q -m parity tests/models $(ARGS)
+
+test-torch: .envs/torch/ready  ## the networks' numbers on PyTorch
+	@$(call say,'pytest on PyTorch')
+	@KERAS_BACKEND=torch .envs/torch/bin/python -m pytest -q -m parity tests/models $(ARGS)
+
+.PHONY: lint
+lint: $(READY)  ## ruff, mypy, import-linter
+	@$(call say,'ruff, mypy, import-linter')
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m mypy --no-error-summary
+	@$(VENV)/bin/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+
+.PHONY: docs
+docs: $(READY)  ## write docs/hyperparameters.md from the table
+	@$(PY) -c 'from sagemaker_semseg.hyperparameters import markdown; print(markdown().rstrip())' > $(VENV)/page.md
+	@cp $(VENV)/page.md docs/hyperparameters.md
+	@$(call say,'docs/hyperparameters.md')
+
+.PHONY: peers
+peers: .envs/gluoncv/ready .envs/torch/ready  ## environments with what the benchmarks compare with
+
+.PHONY: bench-training bench-pipeline bench-camvid
+bench-training: $(READY) peers  ## images/s and memory of training beside GluonCV and PyTorch
+	@$(PY) benchmarks/training_speed.py $(ARGS)
+
+bench-pipeline: $(READY) peers  ## images/s of the input pipeline beside GluonCV's loader
+	@$(PY) benchmarks/pipeline_speed.py $(ARGS)
+
+bench-camvid: $(READY)  ## a training on CamVid (DATA=folder with the four channels)
+	@test -d "$(DATA)" || { echo 'make bench-camvid DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
+	@$(PY) benchmarks/camvid.py --data "$(DATA)" $(ARGS)
+
+.PHONY: clean
+clean:  ## remove the environments, caches and the demo's output
+	rm -rf .venv .envs out build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environments. -qq: an error is shown, pip's chatter isn't.
+.PHONY: python
+python:
+	@test -n "$(PYTHON)" || { echo 'No Python 3.10 to 3.13 with venv and ensurepip found. Install one (Debian: python3-venv) or say which: make PYTHON=/path/to/python3' >&2; exit 2; }
+
+$(READY): setup.cfg pyproject.toml | python
+	@$(call say,'.venv: installing (minutes the first time)')
+	@$(call environment,$(VENV))
+	@$(PY) -m pip install -qq -e '.[dev]'
+	@touch $@
+
+.envs/jax/ready: setup.cfg pyproject.toml | python
+	@$(call say,'.envs/jax: installing (minutes)')
+	@$(call environment,.envs/jax)
+	@.envs/jax/bin/python -m pip install -qq -e '.[test]' '$(JAX)'
+	@touch $@
+
+.envs/torch/ready: setup.cfg pyproject.toml | python
+	@$(call say,'.envs/torch: installing (minutes)')
+	@$(call environment,.envs/torch)
+	@.envs/torch/bin/python -m pip install -qq -e '.[test]' '$(TORCH)'
+	@touch $@
+
+.envs/gluoncv/ready:
+	@$(call say,'.envs/gluoncv: installing (minutes)')
+	@rm -rf .envs/gluoncv && $(PYTHON_GLUONCV) -m venv .envs/gluoncv
+	@.envs/gluoncv/bin/python -m pip install -qq mxnet==1.9.1 gluoncv==0.10.5.post0 numpy==1.23.5
+	@touch $@
