@@ -1,0 +1,6 @@
+"""``python -m sagemaker_semseg.hyperparameters > docs/hyperparameters.md`` writes the reference page."""
+
+from sagemaker_semseg.hyperparameters.page import markdown
+
+if __name__ == "__main__":
+    print(markdown(), end="")

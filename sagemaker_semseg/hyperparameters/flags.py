@@ -1,0 +1,37 @@
+"""The table comes in, flags go out (``crop_size`` is ``--crop-size 64``); the command line calls it.
+
+Flags stay strings here: ``values.resolve`` checks them with everything else, so that all faults come in one message.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from sagemaker_semseg.hyperparameters.page import default_text
+from sagemaker_semseg.hyperparameters.table import TABLE, Hyperparameter
+
+_METAVARS = {"boolean": "{True,False}", "integer": "N", "number": "X", "integers": "N,N", "weights": "auto|X,X"}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every hyperparameter, in the groups of the table."""
+    for group in dict.fromkeys(row.group for row in TABLE):
+        arguments = parser.add_argument_group(f"hyperparameters: {group.lower()}")
+        for row in (row for row in TABLE if row.group == group):
+            arguments.add_argument(row.flag, dest=row.name, metavar=_metavar(row), help=_help(row))
+
+
+def from_flags(namespace: argparse.Namespace) -> dict[str, str]:
+    """Name and string of every hyperparameter whose flag was given."""
+    given = {row.name: getattr(namespace, row.name, None) for row in TABLE}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _metavar(row: Hyperparameter) -> str:
+    return "{" + ",".join(row.choices) + "}" if row.kind == "choice" else _METAVARS[row.kind]
+
+
+def _help(row: Hyperparameter) -> str:
+    facts = [str(row.interval)] if str(row.interval) else []
+    facts.append("required" if row.required else f"default {default_text(row)}")
+    return f"{row.meaning} ({', '.join(facts)})".replace("%", "%%")

@@ -1,0 +1,308 @@
+"""The one table of hyperparameters: nothing comes in; ``Hyperparameters`` and ``TABLE`` go out to whoever needs a name,
+a type, a range, a default or a meaning: the checks in ``values``, the flags, the documentation page and a tuner.
+
+A row is a field of ``Hyperparameters``; what is known about it lies in the field's metadata. Names, ranges and defaults
+are those of the original algorithm; rows and choices marked as extensions are this project's, and their defaults keep
+the original's behaviour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, Literal
+
+Kind = Literal["integer", "number", "boolean", "choice", "integers", "weights"]
+
+# The original sets no upper end for whole numbers. This one is where the 32-bit counters of the libraries below would
+# wrap around silently; no sensible value comes near it.
+LARGEST_INTEGER = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range of numbers; an end that is None is unbounded, an open end is not part of the range."""
+
+    low: float | None = None
+    high: float | None = None
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        if self.low is not None and (value < self.low or (self.low_open and value == self.low)):
+            return False
+        return self.high is None or not (value > self.high or (self.high_open and value == self.high))
+
+    def __str__(self) -> str:
+        low, high = ("<" if self.low_open else "<="), ("<" if self.high_open else "<=")
+        if self.high is None:
+            return "" if self.low is None else f"{'>' if self.low_open else '>='} {self.low:g}"
+        if self.low is None:
+            return f"{high} {self.high:g}"
+        return f"{self.low:g} {low} x {high} {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """One row of the table.
+
+    default: the typed value when none is given; None for ``required`` ones and for ``num_training_samples``.
+    interval: of a number, or of every entry of a list.
+    choices: of a choice; ``added_choices`` are those of them that the original doesn't have.
+    tunable: the range (or the choices) that the original lets a tuner search; None where it may not be tuned.
+    extension: whether the whole row is this project's own.
+    """
+
+    name: str
+    group: str
+    kind: Kind
+    default: Any
+    required: bool
+    meaning: str
+    interval: Interval = Interval()
+    choices: tuple[str, ...] = ()
+    added_choices: tuple[str, ...] = ()
+    tunable: Interval | tuple[str, ...] | None = None
+    extension: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def expected(self) -> str:
+        """What a valid value is, for messages: ``an integer > 16``."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        return {
+            "boolean": "True or False",
+            "integer": f"an integer {self.interval}",
+            "number": f"a number {self.interval}",
+            "integers": f"integers {self.interval} with commas between them, such as '10, 20'",
+            "weights": f"nothing, 'auto' or one number {self.interval} for every class with commas between them",
+        }[self.kind].rstrip()
+
+
+def _row(group: str, kind: Kind, default: Any, meaning: str, **more: Any) -> Any:
+    """A dataclass field that carries its row; a default of MISSING makes it a required one."""
+    required = default is MISSING
+    row = Hyperparameter("", group, kind, None if required else default, required, meaning, **more)
+    return field(default=default, metadata={"row": row})
+
+
+_POSITIVE = Interval(0, low_open=True)
+_NOT_NEGATIVE = Interval(0)
+_FRACTION = Interval(0, 1)
+_POSITIVE_FRACTION = Interval(0, 1, low_open=True)
+_SIDE = Interval(16, low_open=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameters:
+    """The checked hyperparameters of one training; make one with ``resolve``, which is what does the checking."""
+
+    algorithm: str = _row(
+        "Network", "choice", "fcn", "The decoder: FCN, PSPNet or DeepLabV3.", choices=("fcn", "psp", "deeplab")
+    )
+    backbone: str = _row(
+        "Network",
+        "choice",
+        "resnet-50",
+        "The encoder: a dilated ResNet of output stride 8. 18 and 34 are built of basic blocks, the others of "
+        "bottlenecks.",
+        choices=("resnet-50", "resnet-101", "resnet-18", "resnet-34", "resnet-152"),
+        added_choices=("resnet-18", "resnet-34", "resnet-152"),
+    )
+    use_pretrained_model: bool = _row(
+        "Network",
+        "boolean",
+        True,
+        "Start the backbone from ImageNet weights; the decoder always starts from random ones.",
+    )
+
+    num_classes: int = _row(
+        "Data",
+        "integer",
+        MISSING,
+        "Number of labels, background included: masks hold the labels 0 to num_classes - 1, and 255 where a pixel is "
+        "to be ignored.",
+        interval=Interval(2, 254),
+    )
+    num_training_samples: int | None = _row(
+        "Data",
+        "integer",
+        None,
+        "Number of training images, which gives the length of an epoch in the learning-rate schedule. The original "
+        "requires it; here it is counted when left out.",
+        interval=_POSITIVE,
+    )
+    base_size: int = _row(
+        "Data",
+        "integer",
+        520,
+        "Each time an image is drawn its long side is resized to base_size times a random factor between 0.5 and 2, "
+        "its shape kept.",
+        interval=_SIDE,
+    )
+    crop_size: int = _row(
+        "Data",
+        "integer",
+        240,
+        "Side in pixels of the square cut at random from the resized image, rounded up to a multiple of 8.",
+        interval=_SIDE,
+    )
+
+    epochs: int = _row("Training", "integer", 10, "Number of passes over the training images.", interval=_POSITIVE)
+    mini_batch_size: int = _row(
+        "Training",
+        "integer",
+        16,
+        "Images in one training step, over all devices together; a multiple of the number of devices.",
+        interval=_POSITIVE,
+        tunable=Interval(1, 128),
+    )
+    validation_mini_batch_size: int = _row(
+        "Training", "integer", 16, "Images in one validation step.", interval=_POSITIVE
+    )
+    syncbn: bool = _row(
+        "Training", "boolean", False, "Batch normalisation takes its statistics over all devices, not over each alone."
+    )
+    aux_weight: float = _row(
+        "Training",
+        "number",
+        0.5,
+        "Weight in the loss of the auxiliary head, which classifies the output of the backbone's third stage.",
+        interval=_NOT_NEGATIVE,
+        extension=True,
+    )
+    class_weights: tuple[float, ...] | Literal["auto"] = _row(
+        "Training",
+        "weights",
+        (),
+        "Weights of the classes in the loss. Empty: all alike. auto: median-frequency balancing from the training "
+        "masks. Otherwise num_classes numbers with commas between them, not all of them 0.",
+        interval=_NOT_NEGATIVE,
+        extension=True,
+    )
+    precision: str = _row(
+        "Training",
+        "choice",
+        "float32",
+        "Type of number that the network computes with. Weights, loss and metrics are float32 always; mixed_float16 "
+        "scales the loss.",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+        extension=True,
+    )
+    seed: int = _row(
+        "Training",
+        "integer",
+        0,
+        "Governs everything that is drawn at random: the first weights, the order of the images, their "
+        "augmentation, dropout. Change it to repeat a training with other draws.",
+        interval=_NOT_NEGATIVE,
+        extension=True,
+    )
+
+    optimizer: str = _row(
+        "Optimizer",
+        "choice",
+        "sgd",
+        "The update rule; nag is sgd with Nesterov's momentum.",
+        choices=("sgd", "adam", "adagrad", "nag", "rmsprop"),
+        tunable=("sgd", "adam", "rmsprop", "adagrad", "nag"),
+    )
+    momentum: float = _row(
+        "Optimizer",
+        "number",
+        0.9,
+        "Momentum of sgd and nag; the others ignore it.",
+        interval=_POSITIVE_FRACTION,
+        tunable=Interval(0.9, 0.999),
+    )
+    weight_decay: float = _row(
+        "Optimizer",
+        "number",
+        0.0001,
+        "L2 penalty that sgd and nag add to the gradient of every trainable weight but batch normalisation's and "
+        "biases; the others ignore it.",
+        interval=Interval(0, 1, low_open=True, high_open=True),
+        tunable=Interval(1e-5, 1e-3),
+    )
+    gamma1: float = _row(
+        "Optimizer",
+        "number",
+        0.9,
+        "rmsprop: decay of the averages of the gradient and of its square.",
+        interval=_FRACTION,
+    )
+    gamma2: float = _row("Optimizer", "number", 0.9, "rmsprop: its momentum.", interval=_FRACTION)
+
+    learning_rate: float = _row(
+        "Learning rate",
+        "number",
+        0.001,
+        "Learning rate of the backbone at the start.",
+        interval=_POSITIVE_FRACTION,
+        tunable=Interval(1e-4, 1e-1),
+    )
+    head_learning_rate_multiplier: float = _row(
+        "Learning rate",
+        "number",
+        10.0,
+        "The decoder and the auxiliary head learn at this multiple of the backbone's rate.",
+        interval=_POSITIVE,
+        extension=True,
+    )
+    warmup_epochs: float = _row(
+        "Learning rate",
+        "number",
+        0.0,
+        "Epochs, or parts of one, over which the rate grows in a straight line from 0 before the schedule begins; "
+        "fewer than epochs.",
+        interval=_NOT_NEGATIVE,
+        extension=True,
+    )
+    lr_scheduler: str = _row(
+        "Learning rate",
+        "choice",
+        "poly",
+        "How the rate falls. poly: by (1 - t/T)^0.9 at every update, down to 0. cosine: by half a cosine, down to "
+        "0. step: by lr_scheduler_factor after each epoch of lr_scheduler_step.",
+        choices=("step", "poly", "cosine"),
+    )
+    lr_scheduler_factor: float = _row(
+        "Learning rate",
+        "number",
+        0.1,
+        "step: what the rate is multiplied by; the other schedules ignore it.",
+        interval=_FRACTION,
+    )
+    lr_scheduler_step: tuple[int, ...] = _row(
+        "Learning rate",
+        "integers",
+        (),
+        "step: the epochs after which the rate falls, such as 10, 20; required then, ignored by the other schedules.",
+        interval=_POSITIVE,
+    )
+
+    early_stopping: bool = _row("Early stopping", "boolean", False, "Stop when the validation mIOU no longer improves.")
+    early_stopping_min_epochs: int = _row(
+        "Early stopping", "integer", 5, "Epochs that are trained in any case before stopping is considered."
+    )
+    early_stopping_patience: int = _row(
+        "Early stopping", "integer", 4, "Epochs without an improvement that are tolerated."
+    )
+    early_stopping_tolerance: float = _row(
+        "Early stopping",
+        "number",
+        0.0,
+        "Relative improvement of the validation mIOU below which an epoch counts as not improved.",
+        interval=_FRACTION,
+    )
+
+    @property
+    def padded_crop_size(self) -> int:
+        """Side of the training crop in pixels: ``crop_size`` rounded up to a multiple of 8."""
+        return -(-self.crop_size // 8) * 8
+
+
+TABLE: tuple[Hyperparameter, ...] = tuple(replace(f.metadata["row"], name=f.name) for f in fields(Hyperparameters))
