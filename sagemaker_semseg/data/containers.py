@@ -71,17 +71,12 @@ def read_header(data: bytes, where: str) -> Header:
     structure, or more than ``MAX_PIXELS`` pixels.
     """
     if data.startswith(_PNG_SIGNATURE):
-        header = _read_png(data, where)
-    elif data.startswith(_JPEG_SIGNATURE):
-        header = _read_jpeg(data, where)
-    elif not data:
+        return _read_png(data, where)
+    if data.startswith(_JPEG_SIGNATURE):
+        return _read_jpeg(data, where)
+    if not data:
         raise refusal(where, "the file is empty", _TRUNCATED)
-    else:
-        raise refusal(where, f"not a JPEG or PNG file (it begins with {data[:8]!r})", "convert it to JPEG or PNG")
-    if header.height * header.width > MAX_PIXELS:
-        what = f"{header.height} x {header.width} pixels; the limit is {MAX_PIXELS} in all"
-        raise refusal(where, what, "scale it down or cut it into tiles")
-    return header
+    raise refusal(where, f"not a JPEG or PNG file (it begins with {data[:8]!r})", "convert it to JPEG or PNG")
 
 
 def _read_png(data: bytes, where: str) -> Header:
@@ -128,8 +123,9 @@ def _png_header(ihdr: bytes, stream: bytes, compressed: int, has_palette: bool, 
         raise refusal(where, "the PNG's header holds impossible values", _DAMAGED)
     if colour == 3 and not has_palette:
         raise refusal(where, "a palette PNG without a palette", _DAMAGED)
+    _bounded(height, width, where)
     channels = _PNG_CHANNELS[colour]
-    # checked before memory for the pixels is taken: a small file can't claim a large picture
+    # a small file can't claim a large picture, and with it memory
     if height * width * channels * depth // 8 > _DEFLATE_RATIO * compressed:
         raise refusal(where, "the PNG is truncated: too little data for its size", _TRUNCATED)
     return Header("PNG", height, width, channels, depth, colour == 3, orientation, False, stream)
@@ -182,7 +178,14 @@ def _jpeg_header(
     if depth != 8 or channels not in (1, 3, 4):
         what = f"a JPEG of {channels} channels with {depth} bits each; 1, 3 or 4 channels of 8 bits can be read"
         raise refusal(where, what, "save it as an 8-bit RGB or grey JPEG")
+    _bounded(height, width, where)
     return Header("JPEG", height, width, channels, depth, False, orientation, adobe, stream)
+
+
+def _bounded(height: int, width: int, where: str) -> None:
+    if height * width > MAX_PIXELS:
+        what = f"a picture of {width} x {height} pixels; at most {MAX_PIXELS} in all can be read"
+        raise refusal(where, what, "scale it down or cut it into tiles")
 
 
 def _exif_orientation(tiff: bytes) -> int:

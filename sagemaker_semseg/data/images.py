@@ -1,13 +1,13 @@
 """Images and masks: bytes in, arrays out, and masks back into bytes.
 
-In: the bytes of a JPEG or PNG file (``containers`` has looked at them first) or an array of labels. Out: numpy arrays or
-PNG bytes. Called by whatever reads an image: ``samples``, the training pipeline, inference, the server. No other module
-hands bytes to Pillow. Every error is a ``DataError`` with one fault; ``where`` is the file's name in it.
+In: the bytes of a JPEG or PNG file (``containers`` has looked at them first) or an array of labels. Out: numpy arrays
+or PNG bytes. Called by whatever reads an image: ``samples``, the training pipeline, inference, the server. No other
+module hands bytes to Pillow. Every error is a ``DataError`` with one fault; ``where`` is the file's name in it.
 
-Images become 8-bit RGB: grey is repeated, transparency dropped, a palette looked up, CMYK converted, and of 16 bits the
-upper eight are kept (``value >> 8``). Masks are read as the numbers in the file: the index of a palette PNG, the value of
-a grey one as written, so 0 and 1 in a 1-bit and 0 to 3 in a 2-bit mask, not scaled to 255. EXIF orientation is applied
-to both, since both are compared as displayed.
+Images become 8-bit RGB: grey is repeated, transparency dropped, a palette looked up, CMYK converted, and of 16 bits
+the upper eight are kept (``value >> 8``). Masks are read as the numbers in the file: the index of a palette PNG, the
+value of a grey one as written, so 0 and 1 in a 1-bit and 0 to 3 in a 2-bit mask, not scaled to 255. EXIF orientation
+is applied to both, since both are compared as displayed.
 """
 
 from __future__ import annotations
@@ -83,13 +83,12 @@ def decode_mask(data: bytes, where: str = "mask") -> Pixels:
     if header.channels != 1:
         raise _refuse_channels(header, where)
     opened = _open(header, where)
-    values = np.asarray(opened)
+    # as an array, Pillow's mode "1" is bool over bytes of 255, which numpy takes for undefined
+    values = np.asarray(opened.convert("L") if opened.mode == "1" else opened)
     if header.depth == 16:
         values = _narrow(values, where)
-    elif header.depth == 1:
-        values = values.view(np.uint8) if values.dtype == bool else values
     elif header.depth < 8 and not header.palette:
-        values = values >> (8 - header.depth)  # Pillow spreads grey of 2 and 4 bits over 0..255 by repeating the bits
+        values = values >> (8 - header.depth)  # Pillow spreads grey of 1, 2, 4 bits over 0..255 by repeating the bits
     return _upright(values, header.orientation)
 
 
