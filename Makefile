@@ -27,7 +27,7 @@ DATA  ?=
 OUT   ?= out/demo
 ARGS  ?=
 
-BLUE := $(if $(NO_COLOR),,$(shell test -t 1 && printf '\033[1;34m'))
+BLUE := $(if $(NO_COLOR),,$(shell test -t 2 && printf '\033[1;34m'))
 PLAIN := $(if $(BLUE),$(shell printf '\033[0m'))
 say = printf '%s==> %s%s\n' '$(BLUE)' $(1) '$(PLAIN)'
 
