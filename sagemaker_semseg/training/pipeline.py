@@ -1,0 +1,179 @@
+"""Batches for training and for evaluation.
+
+In: a ``Split`` (files that were checked) and hyperparameters. Out: ``tf.data.Dataset``s of images and labels, both uint8;
+normalisation is the network's first step. Called by ``trainer`` and by whatever evaluates a model.
+
+The training stream is endless and one: position p belongs to pass p // N over the N samples, in which every sample is
+visited once in an order of its own. Batches take it B positions at a time across the ends of passes, so none is ragged
+and no sample is left out. What stands at a position depends on nothing but the seed: reading may start anywhere.
+
+The work is done by numpy and Pillow in the threads of tf.data, which leave each other the interpreter while they decode
+and scale. Of a JPEG, only the window of the crop is reconstructed, by TensorFlow's decoder, which is the same libjpeg-turbo
+as Pillow's and gives the same pixels. JPEG's scaled decoding isn't used: it stays within 2 levels of the whole picture
+scaled down only where a further reduction of 6 follows, which hardly ever occurs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from sagemaker_semseg.data.containers import read_header
+from sagemaker_semseg.data.images import decode_image, decode_mask
+from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.training.augment import Pixels, Window, draw_cut, order
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.data.samples import Sample, Split
+    from sagemaker_semseg.hyperparameters import Hyperparameters
+
+Pair = tuple[Pixels, Pixels]
+
+_READY_BATCHES: Final = 2
+_MOST_EVALUATION_THREADS: Final = 4
+
+
+def training_batches(
+    split: Split, hp: Hyperparameters, *, start_step: int = 0, workers: int | None = None
+) -> tf.data.Dataset:
+    """Batches without end: images (B, crop, crop, 3) uint8 RGB and labels (B, crop, crop) uint8, 255 = ignore.
+
+    B is ``hp.mini_batch_size``, the global batch; crop is ``hp.padded_crop_size``. ``start_step`` counts batches: the
+    dataset begins with the batch that a run from 0 would give after that many. workers: threads; None takes one for
+    each CPU that this process may use. The batches are the same for any number of workers.
+    A file that can't be read any more raises ``tf.errors.OpError``, whose message names it.
+    """
+    samples = split.samples
+    if not samples:
+        raise ValueError("no samples to train on")
+    count, crop, lookup = len(samples), hp.padded_crop_size, split.labels.lookup
+    order_of = lru_cache(maxsize=4)(lambda pass_number: order(hp.seed, pass_number, count))
+
+    def visit(position: np.int64) -> Pair:
+        pass_number, place = divmod(int(position), count)
+        index = int(order_of(pass_number)[place])
+        sample = samples[index]
+        cut = draw_cut(hp.seed, pass_number, index, sample.height, sample.width, hp.base_size, crop)
+        image = cut.image(_read_window(sample, cut.window))
+        return image, cut.mask(_read_mask(sample), lookup)
+
+    workers = workers or _usable_cpus()
+    positions = tf.data.Dataset.range(start_step * hp.mini_batch_size, np.iinfo(np.int64).max)
+    pairs = _mapped(positions, visit, ((crop, crop, 3), (crop, crop)), workers)
+    return _finished(pairs.batch(hp.mini_batch_size, drop_remainder=True), workers)
+
+
+def evaluation_batches(split: Split, batch_size: int, *, workers: int | None = None) -> tf.data.Dataset:
+    """Every sample once at its native size: images (b, H, W, 3) uint8 RGB and labels (b, H, W) uint8, 255 = ignore.
+
+    A batch holds up to ``batch_size`` samples of equal size. Sizes come in the order in which they first occur, the
+    samples of one size in the order of the split.
+    """
+    groups: dict[tuple[int, int], list[Sample]] = {}
+    for sample in split.samples:
+        groups.setdefault((sample.height, sample.width), []).append(sample)
+    batches = [
+        group[start : start + batch_size] for group in groups.values() for start in range(0, len(group), batch_size)
+    ]
+    lookup = split.labels.lookup
+
+    def load(number: np.int64) -> Pair:
+        batch = batches[int(number)]
+        images = [_read_whole(sample) for sample in batch]
+        return np.stack(images), np.stack([lookup[_read_mask(sample)] for sample in batch])
+
+    # whole batches of whole pictures are large: few at a time
+    workers = min(workers or _usable_cpus(), _MOST_EVALUATION_THREADS)
+    numbers = tf.data.Dataset.range(len(batches))
+    return _finished(_mapped(numbers, load, ((None, None, None, 3), (None, None, None)), workers), workers)
+
+
+def _mapped(
+    numbers: tf.data.Dataset,
+    load: Callable[[np.int64], Pair],
+    shapes: tuple[tuple[int | None, ...], tuple[int | None, ...]],
+    workers: int,
+) -> tf.data.Dataset:
+    def call(number: Any) -> tuple[Any, Any]:
+        image, labels = tf.numpy_function(load, [number], (tf.uint8, tf.uint8))
+        return tf.ensure_shape(image, shapes[0]), tf.ensure_shape(labels, shapes[1])
+
+    return numbers.map(call, num_parallel_calls=workers, deterministic=True)
+
+
+def _finished(batches: tf.data.Dataset, workers: int) -> tf.data.Dataset:
+    options = tf.data.Options()
+    # With autotune, releasing an iterator can block for as long as it was held; all numbers here are set by hand.
+    options.autotune.enabled = False
+    options.deterministic = True
+    # a pool apart, so that a training step and the reading never wait for each other's threads
+    options.threading.private_threadpool_size = workers
+    # several hosts: each reads the stream and keeps its share; there are no files that could be dealt out
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.prefetch(_READY_BATCHES).with_options(options)
+
+
+def _read_window(sample: Sample, window: Window) -> Pixels:
+    """The pixels of a window of a sample's image, as displayed: (height, width, 3) uint8 RGB."""
+    where = str(sample.image)
+    data = sample.image.read_bytes()
+    header = read_header(data, where)
+    if header.displayed != (sample.height, sample.width):
+        raise _changed(sample.image, header.displayed, sample)
+    if header.kind == "JPEG" and header.orientation == 1 and header.channels in (1, 3):
+        pixels = _decode_jpeg_window(header.stream, header.width, window)
+        if pixels is not None:
+            return pixels
+    whole = decode_image(data, where)
+    return whole[window.top : window.top + window.height, window.left : window.left + window.width]
+
+
+def _decode_jpeg_window(data: bytes, width: int, window: Window) -> Pixels | None:
+    """The same as decoding the whole and cutting, about twice as fast; None if this decoder refuses the file."""
+    # Colour is stored at half the resolution. At the edge of what is decoded it can't be interpolated: decode more.
+    left = max(0, window.left - 2)
+    right = min(width, window.left + window.width + 2)
+    try:
+        with tf.device("CPU:0"):
+            decoded = tf.raw_ops.DecodeAndCropJpeg(
+                contents=data,
+                crop_window=[window.top, left, window.height, right - left],
+                channels=3,
+                dct_method="INTEGER_ACCURATE",
+            )
+    except tf.errors.InvalidArgumentError:
+        return None
+    pixels: Pixels = np.asarray(memoryview(decoded))[:, window.left - left :][:, : window.width]
+    return pixels
+
+
+def _read_whole(sample: Sample) -> Pixels:
+    image = decode_image(sample.image.read_bytes(), str(sample.image))
+    if image.shape[:2] != (sample.height, sample.width):
+        raise _changed(sample.image, image.shape[:2], sample)
+    return image
+
+
+def _read_mask(sample: Sample) -> npt.NDArray[np.uint8]:
+    mask = decode_mask(sample.mask.read_bytes(), str(sample.mask))
+    if mask.shape != (sample.height, sample.width):
+        raise _changed(sample.mask, mask.shape, sample)
+    return mask
+
+
+def _changed(path: Path, size: tuple[int, ...], sample: Sample) -> DataError:
+    what = f"{size[0]} x {size[1]} pixels (height x width), but {sample.height} x {sample.width} when training began"
+    return DataError("a file changed", [Fault(str(path), what, "leave the files alone while a training runs")])
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
