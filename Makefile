@@ -49,7 +49,7 @@ test: lint  ## ruff, mypy, import-linter, then every test that isn't slow
 
 .PHONY: test-slow
 test-slow: $(READY)  ## all tests, the slow ones too
-	@$(call say,'pytest, slow tests too')
+	@$(call say,'pytest with the slow tests')
 	@$(PY) -m pytest -q $(PYTEST_FLAGS) $(ARGS)
 
 .PHONY: test-jax test-torch
@@ -63,14 +63,14 @@ test-torch: .envs/torch/ready  ## the networks' numbers on PyTorch
 
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy, import-linter
-	@$(call say,'ruff, mypy, import-linter')
+	@$(call say,'ruff · mypy · import-linter')
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m mypy --no-error-summary
 	@$(VENV)/bin/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
 .PHONY: docs
 docs: $(READY)  ## write docs/hyperparameters.md from the table
-	@$(PY) -c 'from sagemaker_semseg.hyperparameters import markdown; print(markdown().rstrip())' > $(VENV)/page.md
+	@$(PY) -m sagemaker_semseg.hyperparameters > $(VENV)/page.md
 	@cp $(VENV)/page.md docs/hyperparameters.md
 	@$(call say,'docs/hyperparameters.md')
 
