@@ -15,6 +15,7 @@ from keras import ops
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+    NARROW = (tf.float32, tf.bfloat16, tf.float16)  # what the fast kernels take
 else:
     tf = None
 
@@ -42,7 +43,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         native = tf is not None and max(self.dilation_rate) > 1 and self.padding == "same"
-        if native and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16) and _native_dilation_trains():
+        if native and inputs.dtype in NARROW and _native_dilation_trains():
             return tf.nn.conv2d(inputs, kernel, list(self.strides), "SAME", dilations=list(self.dilation_rate))
         return super().convolution_op(inputs, kernel)
 
@@ -56,11 +57,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         fused = tf is not None and training and self.trainable and not self.synchronized
-        if not fused or inputs.dtype not in (tf.float32, tf.bfloat16, tf.float16):
+        if not fused or inputs.dtype not in NARROW:
             return super().call(inputs, training=training, mask=mask)
         x = tf.convert_to_tensor(inputs)
         n = tf.cast(tf.size(x) // tf.shape(x)[-1], "float32")
-        # A batch of one pixel has variance 0; the kernel divides by n - 1.
         y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             x, tf.cast(self.gamma, "float32"), tf.cast(self.beta, "float32"), epsilon=self.epsilon, is_training=True
         )
