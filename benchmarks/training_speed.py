@@ -1,0 +1,151 @@
+"""Training speed of ours beside GluonCV (MXNet) and the same net in PyTorch, interleaved in one run.
+
+In: flags, and an environment for each peer. Out: a dated markdown page under `benchmarks/results/`. Run by hand, from
+any folder: `python benchmarks/training_speed.py`. The workers are `ours_train.py` and `peers/*_train.py`; see
+`peers/lockstep.py` for what passes between them and this script. Exit status 1 if a worker failed; the page is
+written all the same.
+"""
+
+import argparse
+import datetime
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import machine
+from peers.worker import Plan, Worker, WorkerFailed
+from training_speed_report import Contest, page
+
+HERE = Path(__file__).resolve().parent
+NEEDED_GB_PER_WORKER = 4.0
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# OpenMP threads that spin between parallel regions count as CPU time, and stall one another once anything else runs.
+NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+
+
+def plans(args: argparse.Namespace) -> dict[str, Plan]:
+    torch_script = HERE / "peers" / "torch_train.py"
+    every = [
+        Plan("ours", args.ours_python, HERE / "ours_train.py"),
+        Plan("gluoncv", args.gluoncv_python, HERE / "peers" / "gluoncv_train.py"),
+        Plan("torch-nchw", args.torch_python, torch_script, ("--layout", "nchw")),
+        Plan("torch-channels-last", args.torch_python, torch_script, ("--layout", "channels_last")),
+    ]
+    return {plan.name: plan for plan in every if plan.name in args.workers}
+
+
+def environment(args: argparse.Namespace, threads: int) -> dict[str, str]:
+    added = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return added | NO_SPINNING | extra(args)
+
+
+def extra(args: argparse.Namespace) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in args.env)
+
+
+def contest(args: argparse.Namespace, algorithm: str, cores: list[int]) -> Contest:
+    """All workers of one algorithm on the same cores, a round at a time, one computing at a time."""
+    threads = len(cores)
+    flags = {"--algorithm": algorithm, "--crop": args.crop, "--batch": args.batch, "--classes": args.classes}
+    flags |= {"--threads": threads, "--steps-per-round": args.steps_per_round}
+    words = [str(word) for pair in flags.items() for word in pair]
+    result = Contest(algorithm, cores, args.batch, os.getloadavg()[0], list(plans(args)))
+    workers: dict[str, Worker] = {}
+    with ExitStack() as stack:
+        for name, plan in plans(args).items():
+            say(f"{algorithm}, {threads} thread(s): starting {name}")
+            try:
+                worker = Worker(plan, words, environment(args, threads), args.timeout)
+                stack.callback(worker.close)
+                result.versions[name] = worker.wait_until_ready()
+                workers[name] = worker
+            except WorkerFailed as error:
+                fail(result, name, error)
+        for number in range(args.rounds):
+            result.rounds.append(run_round(result, workers, number))
+    return result
+
+
+def run_round(result: Contest, workers: dict[str, Worker], number: int) -> dict:
+    names = list(workers)
+    shift = number % len(names) if names else 0
+    turns = {}
+    for name in names[shift:] + names[:shift]:
+        try:
+            turns[name] = workers[name].run_round()
+        except WorkerFailed as error:
+            fail(result, name, error)
+            workers.pop(name).close()
+    say(f"round {number + 1}: " + ", ".join(f"{name} {turn.wall:.2f} s/step" for name, turn in turns.items()))
+    return turns
+
+
+def fail(result: Contest, name: str, error: WorkerFailed) -> None:
+    result.failures[name] = str(error)
+    say(f"{name} FAILED: {error}")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    root = HERE.parent
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ours-python", type=Path, default=Path(sys.executable))
+    parser.add_argument("--gluoncv-python", type=Path, default=root / ".envs" / "gluoncv" / "bin" / "python")
+    parser.add_argument("--torch-python", type=Path, default=root / ".envs" / "torch" / "bin" / "python")
+    names = ["ours", "gluoncv", "torch-nchw", "torch-channels-last"]
+    parser.add_argument("--workers", nargs="+", choices=names, default=names)
+    parser.add_argument("--algorithms", nargs="+", choices=("fcn", "deeplab"), default=["fcn", "deeplab"])
+    parser.add_argument("--cores", nargs="+", type=int, default=[1, 2], help="how many cores; one table for each (1 2)")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps-per-round", type=int, default=1)
+    parser.add_argument("--crop", type=int, default=240)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("--timeout", type=float, default=600, help="seconds that a worker may take for one answer")
+    parser.add_argument("--env", nargs="*", default=[], metavar="NAME=VALUE", help="set for every worker alike")
+    parser.add_argument("--output", type=Path, help="the page to write (results/training_speed-<date>.md)")
+    return parser.parse_args(argv)
+
+
+def check_memory(workers: int) -> None:
+    available = machine.available_memory_gb()
+    if available is not None and available < NEEDED_GB_PER_WORKER * workers:
+        say(f"warning: {available:.1f} GB free, {workers} workers may need {NEEDED_GB_PER_WORKER * workers:.0f} GB")
+
+
+def main() -> int:
+    args = parse()
+    check_memory(len(args.workers))
+    usable = machine.usable_cores()
+    if max(args.cores) > len(usable):
+        raise SystemExit(f"--cores {max(args.cores)}: this process may use {len(usable)} core(s) only")
+    contests = []
+    for count in args.cores:
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, usable[:count])  # the workers inherit it
+        contests += [contest(args, algorithm, usable[:count]) for algorithm in args.algorithms]
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, usable)
+
+    date = datetime.date.today().isoformat()
+    output = args.output or HERE / "results" / f"training_speed-{date}.md"
+    others = [f"{name}={value}" for name, value in (NO_SPINNING | extra(args)).items()]
+    settings = {
+        "network": f"ResNet-50 with auxiliary head, {args.classes} classes, float32",
+        "crop, batch": f"{args.crop} x {args.crop}, {args.batch}",
+        "rounds, steps in each": f"{args.rounds}, {args.steps_per_round}, after 2 steps of warm-up",
+        "variables set for every worker": ", ".join([*(f"{name} = cores" for name in THREAD_VARIABLES), *others]),
+    }
+    text = page(f"Training speed, {date}", machine.describe(), settings, contests)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text)
+    say(f"written: {output}")
+    return 1 if any(one.failures for one in contests) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
