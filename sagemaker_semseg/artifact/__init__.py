@@ -1,0 +1,43 @@
+"""A trained model as a file: an ``Artifact`` of plain values and arrays goes in and comes out of ``model.tar.gz``.
+
+    hyperparams.json     format version and every resolved hyperparameter, as strings
+    labels.json          num_classes; class names, ignored label and label map where they are known
+    metrics.json         what validation measured
+    model.safetensors    float32 arrays under the reference engine's names, convolutions as (out, in, height, width)
+    model.onnx           the runtime graph; named here, neither written nor read yet
+
+There is no code in it, and nothing is loaded that could run any. Training writes artifacts; evaluation, prediction and
+serving read them. ``members`` takes the bytes out of an archive or a folder that may be hostile, ``content`` turns
+bytes into values and back.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sagemaker_semseg.artifact.content import FORMAT_VERSION, Artifact, pack, unpack
+from sagemaker_semseg.artifact.members import read_members, write_members
+from sagemaker_semseg.storage import replacing
+
+__all__ = ["FORMAT_VERSION", "Artifact", "read_artifact", "write_artifact"]
+
+
+def write_artifact(path: str | os.PathLike[str], artifact: Artifact) -> None:
+    """Write ``artifact`` to the file ``path`` (``model.tar.gz``), whole or not at all.
+
+    Equal artifacts give equal bytes. Raises ``AlgorithmError`` with all faults if the artifact is one that
+    ``read_artifact`` would refuse, ``OSError`` as ``open`` does.
+    """
+    members = pack(artifact)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        write_members(file, members)
+
+
+def read_artifact(path: str | os.PathLike[str]) -> Artifact:
+    """The artifact in ``path``: a ``model.tar.gz``, or a folder with the files of one.
+
+    Nothing is unpacked to disk, and memory stays within twice the limits in ``members``, whatever the file claims.
+    Raises ``ArtifactError`` with all faults if it is missing, damaged, foreign or unsafe.
+    """
+    return unpack(Path(path), read_members(Path(path)))
