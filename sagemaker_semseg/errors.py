@@ -35,6 +35,10 @@ class Fault:
         return f"{self.where}: {self.what}" + (f" ({self.remedy})" if self.remedy else "")
 
 
+FAULTS_SHOWN = 50
+"""Lines of faults in a message; the error's ``faults`` has all of them."""
+
+
 class SemSegError(Exception):
     """Any error this package raises on purpose."""
 
@@ -48,7 +52,10 @@ class SemSegError(Exception):
         super().__init__(message)
 
     def __str__(self) -> str:
-        return "\n".join([self.message, *(f"  - {fault}" for fault in self.faults)])
+        lines = [self.message, *(f"  - {fault}" for fault in self.faults[:FAULTS_SHOWN])]
+        if len(self.faults) > FAULTS_SHOWN:
+            lines.append(f"  ... and {len(self.faults) - FAULTS_SHOWN} more")
+        return "\n".join(lines)
 
 
 class UserError(SemSegError):

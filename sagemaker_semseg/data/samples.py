@@ -1,0 +1,274 @@
+"""The data of a job, checked: from the channels' folders to samples, label tables and pixel counts.
+
+In: where the channels lie and the number of classes. Out: ``Channels`` with one ``Split`` each for training and
+validation, ready for the pipeline. Called once, before training or evaluation starts. Every file is read and decoded
+in this one pass, so that whatever is wrong with any of them is known at the start, all of it, in one ``DataError``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from sagemaker_semseg.data.channels import SPLITS, FaultList, Pair, find_channels, shown, split_pairs
+from sagemaker_semseg.data.containers import refusal
+from sagemaker_semseg.data.images import check_image, decode_mask, image_size
+from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
+from sagemaker_semseg.errors import DataError, Fault
+
+__all__ = ["Channels", "Sample", "Split", "find_channels", "read_channels", "read_split"]
+
+Counts = npt.NDArray[np.int64]
+Progress = Callable[[int, int], None]
+Result = TypeVar("Result")
+
+MAX_FILE_BYTES: Final = 1 << 30
+_LARGE_FILE: Final = 1 << 24  # bytes, and ...
+_LARGE_PICTURE: Final = 1 << 23  # pixels from which on pictures are decoded one at a time, to bound memory
+_THREADS: Final = min(32, (os.cpu_count() or 1) + 4)  # more than cores: files may come over a network
+_large = threading.RLock()
+_COUNT_AT_ONCE: Final = 1 << 20  # numpy widens pixels to eight bytes before it counts them
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its mask. name: path below the channel, without extension; height, width: as displayed."""
+
+    name: str
+    image: Path
+    mask: Path
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The samples of one split, sorted by name, and what their masks hold.
+
+    channel: "train" or "validation".
+    labels: from mask values to labels.
+    pixel_counts: (num_classes,) int64, pixels of each class.
+    image_pixel_counts: (num_classes,) int64, labelled pixels of the images in which the class occurs.
+    value_counts: (256,) int64, pixels of each mask value, before the label map.
+    notes: what is worth telling, though nothing is wrong.
+    """
+
+    channel: str
+    samples: tuple[Sample, ...]
+    labels: LabelMap
+    pixel_counts: Counts
+    image_pixel_counts: Counts
+    value_counts: Counts
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    train: Split
+    validation: Split
+
+
+def read_channels(channels: Mapping[str, Path], num_classes: int, progress: Progress | None = None) -> Channels:
+    """Reads and checks both splits.
+
+    channels: folders by channel name (``find_channels``). progress: called with (files done, files in all).
+    Raises ``DataError`` with every fault of all channels.
+    """
+    splits = _read(channels, SPLITS, num_classes, progress)
+    return Channels(splits["train"], splits["validation"])
+
+
+def read_split(
+    channels: Mapping[str, Path], num_classes: int, split: str = "validation", progress: Progress | None = None
+) -> Split:
+    """Reads and checks one split alone; as ``read_channels``."""
+    return _read(channels, (split,), num_classes, progress)[split]
+
+
+@dataclass
+class _Tally:
+    """What is known of one split while its files are being read; ``labels`` is None where its label map is bad."""
+
+    split: str
+    labels: LabelMap | None
+    notes: list[str]
+    pairs: list[Pair]
+    samples: list[Sample] = field(default_factory=list)
+    values: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
+    pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
+    image_pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What one pair turned out to be: the size of its image and the count of each mask value, where they are known."""
+
+    size: tuple[int, int] | None
+    values: Counts | None
+    faults: tuple[tuple[str, Fault], ...]
+
+
+def _read(
+    channels: Mapping[str, Path], splits: tuple[str, ...], num_classes: int, progress: Progress | None
+) -> dict[str, Split]:
+    faults = FaultList()
+    channels = {name: Path(path) for name, path in channels.items()}
+    maps = _label_maps(channels, splits, num_classes, faults)
+    tallies = []
+    for split in splits:
+        labels, notes = maps[split]
+        tallies.append(_Tally(split, labels, notes, split_pairs(channels, split, faults, notes)))
+    work = [(tally, pair) for tally in tallies for pair in tally.pairs]
+    results = _check_all([pair for _, pair in work])
+    for done, ((tally, pair), checked) in enumerate(zip(work, results, strict=True), start=1):
+        _count(tally, pair, checked, faults)
+        if progress:
+            progress(done, len(work))
+    for tally in tallies:
+        if not faults.kinds and not tally.pixels.any():
+            what = "every pixel of every mask is ignored, none is left to learn from or to measure"
+            faults.add("masks without labels", channels[f"{tally.split}_annotation"], what, "check the label map")
+    faults.raise_any()
+    return {tally.split: _split(tally, num_classes) for tally in tallies}
+
+
+def _label_maps(
+    channels: Mapping[str, Path], splits: tuple[str, ...], num_classes: int, faults: FaultList
+) -> dict[str, tuple[LabelMap | None, list[str]]]:
+    """The label map of each split, None where it is bad, and notes. ``label_map.json`` stands in for both names."""
+    if "label_map" not in channels:
+        return {split: (LabelMap.identity(num_classes), []) for split in splits}
+    channel = channels["label_map"]
+    files = [channel] if channel.is_file() else sorted(channel.iterdir()) if channel.is_dir() else []
+    there = {path.name: path for path in files if path.is_file() and not path.name.startswith(".")}
+    names = [f"{split}_label_map.json" for split in SPLITS]
+    if not there.keys() & {*names, "label_map.json"}:
+        what = f"no {' or '.join(names)} in it" + (f", only {', '.join(sorted(there)[:8])}" if there else "")
+        faults.add("bad label map", channel, what, "name the file so, or leave the channel label_map out")
+        return {split: (None, []) for split in splits}
+    maps: dict[str, tuple[LabelMap | None, list[str]]] = {}
+    read: dict[Path, LabelMap | None] = {}
+    for split in splits:
+        path = there.get(f"{split}_label_map.json", there.get("label_map.json"))
+        if path is None:
+            note = f"label_map has no {split}_label_map.json: the masks of {split} are read as they are"
+            maps[split] = (LabelMap.identity(num_classes), [note])
+            continue
+        if path not in read:
+            read[path] = None
+            try:
+                read[path] = LabelMap.from_json(path, num_classes, shown(path))
+            except DataError as error:
+                faults.take("bad label map", error)
+        maps[split] = (read[path], [])
+    return maps
+
+
+def _check_all(pairs: list[Pair]) -> Iterator[_Checked]:
+    """Checks in several threads (Pillow decodes without Python's lock) and yields in the order of ``pairs``."""
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-samples")
+    try:
+        yield from pool.map(_check, pairs)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check(pair: Pair) -> _Checked:
+    faults: list[tuple[str, Fault]] = []
+    size: tuple[int, int] | None = None
+    mask_size: tuple[int, int] | None = None
+    values: Counts | None = None
+    try:
+        size = _read_file(pair.image, check_image)
+    except DataError as error:
+        faults += (("unusable image", fault) for fault in error.faults)
+    try:
+        mask_size, values = _read_file(pair.mask, _mask_values)
+    except DataError as error:
+        faults += (("unusable mask", fault) for fault in error.faults)
+    if size and mask_size and size != mask_size:
+        what = f"{mask_size[1]} x {mask_size[0]} pixels, but {shown(pair.image)} has {size[1]} x {size[0]} as displayed"
+        remedy = "make the mask of the image's size, enlarging labels by nearest neighbour only"
+        if size == mask_size[::-1]:
+            remedy = "turn one of the two; the image's EXIF orientation counts"
+        faults.append(("size mismatch", Fault(shown(pair.mask), what, remedy)))
+    return _Checked(size, values, tuple(faults))
+
+
+def _read_file(path: Path, read: Callable[[bytes, str], Result]) -> Result:
+    """What ``read`` makes of a file's bytes; large files and large pictures wait for each other, to bound memory."""
+    where = shown(path)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(where, "not a file", "remove it or put the file there")
+        if status.st_size > MAX_FILE_BYTES:
+            raise refusal(where, f"{status.st_size} bytes; at most {MAX_FILE_BYTES} are read", "cut it into tiles")
+        with _large if status.st_size > _LARGE_FILE else nullcontext():
+            data = path.read_bytes()
+            height, width = image_size(data, where)
+            with _large if height * width > _LARGE_PICTURE else nullcontext():
+                return read(data, where)
+    except OSError as error:
+        what = f"can't be read: {error.strerror or error}"
+        raise refusal(where, what, "check the link or the permissions") from error
+
+
+def _mask_values(data: bytes, where: str) -> tuple[tuple[int, int], Counts]:
+    mask = decode_mask(data, where)
+    flat, values = mask.ravel(), np.zeros(256, np.int64)
+    for start in range(0, flat.size, _COUNT_AT_ONCE):
+        values += np.bincount(flat[start : start + _COUNT_AT_ONCE], minlength=256)
+    return (mask.shape[0], mask.shape[1]), values
+
+
+def _count(tally: _Tally, pair: Pair, checked: _Checked, faults: FaultList) -> None:
+    for kind, fault in checked.faults:
+        faults.kinds.setdefault(kind, []).append(fault)
+    if checked.size:
+        tally.samples.append(Sample(pair.name, pair.image, pair.mask, *checked.size))
+    if checked.values is None or tally.labels is None:
+        return
+    table, values = tally.labels.table, checked.values
+    wrong = np.flatnonzero((values > 0) & (table == INVALID))
+    if wrong.size:
+        listed = ", ".join(f"{value} ({values[value]} pixels)" for value in wrong[:5])
+        more = f" and {wrong.size - 5} more" if wrong.size > 5 else ""
+        num_classes = tally.labels.num_classes
+        what = f"no label for pixel value {listed}{more}; num_classes {num_classes} has labels 0 to {num_classes - 1}"
+        remedy = f"raise num_classes, mend the mask, or give a label_map/{tally.split}_label_map.json"
+        faults.add("label out of range", pair.mask, what, remedy)
+    labelled = (table != INVALID) & (table != IGNORE)
+    pixels = np.zeros(256, np.int64)
+    np.add.at(pixels, table[labelled], values[labelled])
+    tally.values += values
+    tally.pixels += pixels
+    tally.image_pixels[pixels > 0] += pixels.sum()
+
+
+def _split(tally: _Tally, num_classes: int) -> Split:
+    assert tally.labels is not None  # a bad label map is a fault, and faults have been raised
+    unnamed = [value for value in np.flatnonzero(tally.values) if value != 255 and tally.labels.table[value] == IGNORE]
+    if unnamed:
+        share = tally.values[unnamed].sum() / tally.values.sum()
+        listed = ", ".join(map(str, unnamed[:12])) + (", ..." if len(unnamed) > 12 else "")
+        tally.notes.append(f"{tally.split}: pixels ignored by the label map: {share:.2%} (values {listed})")
+    return Split(
+        channel=tally.split,
+        samples=tuple(tally.samples),
+        labels=tally.labels,
+        pixel_counts=tally.pixels[:num_classes].copy(),
+        image_pixel_counts=tally.image_pixels[:num_classes].copy(),
+        value_counts=tally.values,
+        notes=tuple(tally.notes),
+    )
