@@ -1,0 +1,53 @@
+"""The pages keep their promises: links lead somewhere, examples are accepted and do what the text says."""
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sagemaker_semseg import hyperparameters
+from sagemaker_semseg.data import channels, samples
+from sagemaker_semseg.data.labels import LabelMap
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_files_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+def test_the_hyperparameter_page_is_the_table_s():
+    assert (ROOT / "docs/hyperparameters.md").read_text() == hyperparameters.markdown(), "run make docs"
+
+
+def test_the_label_maps_on_the_data_page_do_what_it_says():
+    scale, mapped = re.findall(r"```json\n(.*?)```", (ROOT / "docs/data.md").read_text(), re.DOTALL)
+    table = LabelMap.from_json(scale.encode(), num_classes=3).table
+    assert table[[0, 3, 6, 255]].tolist() == [0, 1, 2, 255]
+    table = LabelMap.from_json(mapped.encode(), num_classes=3).table
+    assert table[[5, 0, 7, 2, 1, 255]].tolist() == [0, 1, 1, 2, 255, 255]
+
+
+def test_the_data_page_names_faults_by_their_kinds():
+    rows = re.search(r"\| fault \|.*?\n\n", (ROOT / "docs/data.md").read_text(), re.DOTALL).group().strip()
+    named = {kind for row in rows.splitlines()[2:] for kind in row.split("|")[1].strip().split(", ")}
+    source = Path(channels.__file__).read_text() + Path(samples.__file__).read_text()
+    assert len(named) > 8
+    assert {kind for kind in named if f'"{kind}"' not in source} == set()
+
+
+def test_the_readme_s_training_has_good_hyperparameters():
+    text = (ROOT / "README.md").read_text().replace("\\\n", " ")
+    (line,) = re.findall(r"^ +sagemaker-semseg train (--data.*)$", text, re.MULTILINE)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data")
+    parser.add_argument("--output")
+    hyperparameters.add_flags(parser)
+    given = hyperparameters.from_flags(parser.parse_args(shlex.split(line)))
+    assert hyperparameters.resolve(given).num_classes == 3
