@@ -20,6 +20,9 @@ from sagemaker_semseg.errors import DataError, Fault
 MAX_PIXELS = 200_000_000
 """Height times width of the largest image that is read: about 1.4 GB at the moment of its decoding."""
 
+MAX_SCANS = 500
+"""Scans of a progressive JPEG: about ten are usual; each costs time for the whole picture, however few its bytes."""
+
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -152,6 +155,8 @@ def _read_jpeg(data: bytes, where: str) -> Header:
             raise refusal(where, "the JPEG is truncated in its header", _TRUNCATED)
         body = data[at + 3 : end]
         if marker == 0xDA:
+            if data.count(b"\xff\xda", at - 1) > MAX_SCANS:
+                raise refusal(where, f"a JPEG of more than {MAX_SCANS} scans", "save it anew, as a baseline JPEG")
             kept.append(data[at - 1 :])
             break
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):

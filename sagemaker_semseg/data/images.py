@@ -5,9 +5,9 @@ or PNG bytes. Called by whatever reads an image: ``samples``, the training pipel
 module hands bytes to Pillow. Every error is a ``DataError`` with one fault; ``where`` is the file's name in it.
 
 Images become 8-bit RGB: grey is repeated, transparency dropped, a palette looked up, CMYK converted, and of 16 bits
-the upper eight are kept (``value >> 8``). Masks are read as the numbers in the file: the index of a palette PNG, the
-value of a grey one as written, so 0 and 1 in a 1-bit and 0 to 3 in a 2-bit mask, not scaled to 255. EXIF orientation
-is applied to both, since both are compared as displayed.
+the upper eight are kept (``value >> 8``); colour profiles are not applied. Masks are read as the numbers in the file:
+the index of a palette PNG, the value of a grey one as written, so 0 and 1 in a 1-bit and 0 to 3 in a 2-bit mask, not
+scaled to 255. EXIF orientation is applied to both, since both are compared as displayed.
 """
 
 from __future__ import annotations

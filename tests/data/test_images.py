@@ -455,6 +455,14 @@ def test_bombs_in_metadata_are_never_unpacked() -> None:
     assert peak < 2_000_000
 
 
+def test_scans_of_a_jpeg_are_bounded() -> None:
+    file = jpeg(photo(), progressive=True)
+    last = file[file.rindex(b"\xff\xda") : -2]
+    assert decode_image(file[:-2] + last + file[-2:]).shape == (24, 40, 3)
+    with pytest.raises(DataError, match="scans"):
+        decode_image(file[:-2] + last * 500 + file[-2:])
+
+
 def test_unknown_critical_chunk_is_refused() -> None:
     """Apple's CgBI is a PNG with other pixels; decoding it as if it were one gives wrong colours."""
     with pytest.raises(DataError, match="CgBI"):
