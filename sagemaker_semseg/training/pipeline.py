@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Pair = tuple[Pixels, Pixels]
 
 _READY_BATCHES: Final = 2
+_LARGEST_CHUNK: Final = 8  # samples in one call from TensorFlow to Python, which costs as much as a tenth of a sample
 _MOST_EVALUATION_THREADS: Final = 4
 
 
@@ -53,35 +54,50 @@ def training_batches(
     samples = split.samples
     if not samples:
         raise ValueError("no samples to train on")
-    count, crop, lookup = len(samples), hp.padded_crop_size, split.labels.lookup
+    count, batch, crop, lookup = len(samples), hp.mini_batch_size, hp.padded_crop_size, split.labels.lookup
+    chunk = max(size for size in range(1, _LARGEST_CHUNK + 1) if batch % size == 0)
     order_of = lru_cache(maxsize=4)(lambda pass_number: order(hp.seed, pass_number, count))
 
-    def visit(position: np.int64) -> Pair:
-        pass_number, place = divmod(int(position), count)
+    def visit(position: int, image: Pixels, labels: Pixels) -> None:
+        pass_number, place = divmod(position, count)
         index = int(order_of(pass_number)[place])
         sample = samples[index]
         cut = draw_cut(hp.seed, pass_number, index, sample.height, sample.width, hp.base_size, crop)
-        image = cut.image(_read_window(sample, cut.window))
-        return image, cut.mask(_read_mask(sample), lookup)
+        cut.image(_read_window(sample, cut.window), image)
+        cut.mask(_read_mask(sample), lookup, labels)
+
+    def load(number: np.int64) -> Pair:
+        images, labels = np.empty((chunk, crop, crop, 3), np.uint8), np.empty((chunk, crop, crop), np.uint8)
+        for place in range(chunk):
+            visit(int(number) * chunk + place, images[place], labels[place])
+        return images, labels
 
     workers = workers or _usable_cpus()
-    positions = tf.data.Dataset.range(start_step * hp.mini_batch_size, np.iinfo(np.int64).max)
-    pairs = _mapped(positions, visit, ((crop, crop, 3), (crop, crop)), workers)
-    return _finished(pairs.batch(hp.mini_batch_size, drop_remainder=True), workers)
+    numbers = tf.data.Dataset.range(start_step * (batch // chunk), np.iinfo(np.int64).max)
+    chunks = _mapped(numbers, load, ((chunk, crop, crop, 3), (chunk, crop, crop)), workers)
+    if chunk < batch:
+        chunks = chunks.batch(batch // chunk, drop_remainder=True).map(
+            lambda images, labels: (tf.reshape(images, (batch, crop, crop, 3)), tf.reshape(labels, (batch, crop, crop)))
+        )
+    return _finished(chunks, workers)
 
 
-def evaluation_batches(split: Split, batch_size: int, *, workers: int | None = None) -> tf.data.Dataset:
+def evaluation_batches(
+    split: Split, batch_size: int, *, max_pixels: int | None = None, workers: int | None = None
+) -> tf.data.Dataset:
     """Every sample once at its native size: images (b, H, W, 3) uint8 RGB and labels (b, H, W) uint8, 255 = ignore.
 
-    A batch holds up to ``batch_size`` samples of equal size. Sizes come in the order in which they first occur, the
+    A batch holds up to ``batch_size`` samples of equal size, and fewer where together they would have more than
+    ``max_pixels`` pixels. Sizes come in the order in which they first occur, the
     samples of one size in the order of the split.
     """
     groups: dict[tuple[int, int], list[Sample]] = {}
     for sample in split.samples:
         groups.setdefault((sample.height, sample.width), []).append(sample)
-    batches = [
-        group[start : start + batch_size] for group in groups.values() for start in range(0, len(group), batch_size)
-    ]
+    batches = []
+    for (height, width), group in groups.items():
+        most = min(batch_size, max_pixels // (height * width)) if max_pixels else batch_size
+        batches += [group[start : start + max(most, 1)] for start in range(0, len(group), max(most, 1))]
     lookup = split.labels.lookup
 
     def load(number: np.int64) -> Pair:

@@ -1,0 +1,99 @@
+"""A network measured and used: whole images at their own size in, confusion counts or masks out.
+
+``trainer`` calls ``Evaluator`` after every epoch, the command line for ``evaluate`` and ``predict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..artifact import Artifact
+from ..data.labels import IGNORE
+from ..data.samples import Split
+from ..hyperparameters import Hyperparameters, resolve
+from ..models.network import build_network, normalize
+from ..models.weights import set_weights
+from .pipeline import evaluation_batches
+
+# Logits of 21 classes at this many pixels take 88 MB; a batch of larger images is split.
+MAX_PIXELS = 1 << 20
+
+
+class Evaluator:
+    """Runs the main head of a network over images of any size, on every device of a strategy."""
+
+    def __init__(self, network: keras.Model, num_classes: int, strategy: tf.distribute.Strategy | None = None):
+        self.num_classes = num_classes
+        self.strategy = strategy or tf.distribute.get_strategy()
+        main = keras.Model(network.inputs, network.outputs[0])
+        signature = [tf.TensorSpec((None, None, None, 3), tf.uint8), tf.TensorSpec((None, None, None), tf.uint8)]
+
+        @tf.function(input_signature=signature[:1], jit_compile=False)
+        def predict(images: Any) -> Any:
+            logits = main(normalize(images, network.input.dtype), training=False)
+            return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
+
+        @tf.function(reduce_retracing=True, jit_compile=False)
+        def count(images: Any, labels: Any) -> Any:
+            return self.strategy.reduce("SUM", self.strategy.run(self._count, args=(images, labels)), axis=None)
+
+        self.predict_batch, self._predict, self._counts = predict, predict, count
+
+    def _count(self, images: Any, labels: Any) -> Any:
+        """Pixels of every (label, prediction), flat; ignored ones fall into a cell of their own, the last."""
+        cells = tf.cast(labels, tf.int32) * self.num_classes + tf.cast(self._predict(images), tf.int32)
+        cells = tf.where(labels == IGNORE, self.num_classes**2, cells)
+        length = self.num_classes**2 + 1
+        return tf.math.bincount(tf.reshape(cells, [-1]), minlength=length, maxlength=length)[:-1]
+
+    def confusion(self, split: Split, batch_size: int) -> np.ndarray:
+        """The confusion matrix over a whole split, (num_classes, num_classes) int64, every pixel counted."""
+        total = np.zeros(self.num_classes**2, np.int64)
+        for images, labels in self._shares(split, batch_size):
+            total += np.asarray(self._counts(images, labels), np.int64)
+        return total.reshape(self.num_classes, self.num_classes)
+
+    def _shares(self, split: Split, batch_size: int) -> Iterator[tuple[Any, Any]]:
+        """Batches, one share for each replica, filled up with ignored images where they don't divide."""
+        replicas = self.strategy.num_replicas_in_sync
+        for images, labels in evaluation_batches(split, batch_size, max_pixels=MAX_PIXELS * replicas):
+            missing = -images.shape[0] % replicas
+            if replicas == 1:
+                yield images, labels
+                continue
+            images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
+            labels = tf.pad(labels, [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE)
+            parts = list(zip(tf.split(images, replicas), tf.split(labels, replicas)))
+            yield self.strategy.experimental_distribute_values_from_function(
+                lambda context, parts=parts: parts[context.replica_id_in_sync_group]
+            )
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB -> (H, W) uint8 labels."""
+        return np.asarray(self.predict_batch(image[None]))[0]
+
+
+def network_of(artifact: Artifact) -> tuple[keras.Model, Hyperparameters]:
+    """The network that an artifact describes, filled with its weights. Raises ArtifactError where they don't fit."""
+    hp = resolve(artifact.hyperparameters)
+    network = build_network(hp.algorithm, hp.backbone, hp.num_classes)
+    set_weights(network, artifact.weights)
+    return network, hp
+
+
+def class_names(artifact: Artifact) -> list[str]:
+    """The artifact's class names, or the labels as text."""
+    names = artifact.labels.get("class_names")
+    return list(names) if names else [str(i) for i in range(int(artifact.labels["num_classes"]))]
+
+
+def model_path(path: Path) -> Path:
+    """The artifact that a user means by a file, or by a training's output folder."""
+    inside = path / "model.tar.gz"
+    return inside if inside.is_file() else path

@@ -1,0 +1,64 @@
+"""What a training is decided by before its first step: devices, class weights, the schedule's length.
+
+Called by ``trainer``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from ..data.labels import median_frequency_weights
+from ..data.samples import Channels
+from ..errors import Fault, HyperparameterError
+from ..hyperparameters import Hyperparameters
+from .schedules import Schedule
+
+
+def default_strategy() -> tf.distribute.Strategy:
+    """All GPUs of this machine, or its CPU. Takes GPU memory as it is needed and not all at once."""
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # too late once TensorFlow has used the device
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+
+
+def check(hp: Hyperparameters, replicas: int) -> None:
+    """Raises HyperparameterError with what can't be done here."""
+    faults = []
+    if hp.use_pretrained_model:
+        faults.append(Fault(
+            "use_pretrained_model", "is True (the default), but this version can't load ImageNet weights yet",
+            "train from random weights with --use-pretrained-model False",
+        ))  # fmt: skip
+    if hp.mini_batch_size % replicas:
+        faults.append(Fault(
+            "mini_batch_size", f"is {hp.mini_batch_size}, which {replicas} devices can't share equally",
+            f"give a multiple of {replicas}",
+        ))  # fmt: skip
+    if faults:
+        raise HyperparameterError("this training can't be started", faults)
+
+
+def class_weights(hp: Hyperparameters, channels: Channels) -> np.ndarray | None:
+    """(num_classes,) float32, or None where all classes weigh the same."""
+    if hp.class_weights == "auto":
+        return median_frequency_weights(channels.train.pixel_counts, channels.train.image_pixel_counts)
+    return np.asarray(hp.class_weights, np.float32) if hp.class_weights else None
+
+
+def make_schedule(hp: Hyperparameters, samples: int) -> Schedule:
+    """The learning-rate schedule; ``num_training_samples`` gives the length of an epoch, or else the count does."""
+    steps = math.ceil((hp.num_training_samples or samples) / hp.mini_batch_size)
+    return Schedule(
+        kind=hp.lr_scheduler,
+        base=hp.learning_rate,
+        total=steps * hp.epochs,
+        warmup=round(steps * hp.warmup_epochs),
+        milestones=tuple(steps * epoch for epoch in hp.lr_scheduler_step),
+        factor=hp.lr_scheduler_factor,
+    )

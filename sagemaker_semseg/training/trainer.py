@@ -1,0 +1,294 @@
+"""The training loop, to be read from top to bottom: checked data and hyperparameters in, a model artifact out.
+
+One device, all GPUs of a machine and several hosts are the same code: ``tf.distribute`` runs the step on every replica,
+and whatever must not depend on how many there are (valid pixels, gradients, confusion counts) is summed over them.
+The loop drives Keras callbacks, the reports of ``report`` among them. Called by the command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..artifact import Artifact, write_artifact
+from ..data.labels import IGNORE
+from ..data.samples import Channels
+from ..errors import DataError, DivergedError, Fault
+from ..hyperparameters import Hyperparameters, to_strings
+from ..metrics import Scores
+from ..models.network import build_network
+from ..models.weights import get_weights
+from . import checkpoint
+from .evaluation import Evaluator
+from .optimizers import make_optimizer
+from .pipeline import training_batches
+from .plan import check, class_weights, default_strategy, make_schedule
+from .step import make_train_step
+from .stopping import Progress
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a training leaves behind. history: one dict per epoch. scores: of the best epoch; None if there was none."""
+
+    artifact: Path
+    history: list[dict[str, Any]]
+    best_epoch: int | None
+    scores: Scores | None
+    stopped: bool
+
+
+def train(
+    hp: Hyperparameters,
+    channels: Channels,
+    output: Path,
+    *,
+    class_names: Sequence[str] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    strategy: tf.distribute.Strategy | None = None,
+) -> Result:
+    """Train, keep the epoch with the best validation mIOU, write ``output/model.tar.gz``.
+
+    ``output/checkpoints`` holds where the run stands; the same call goes on from there, in the middle of an epoch too.
+    SIGTERM and Ctrl-C end it after the step in hand, with a checkpoint and the best model so far. strategy: None takes
+    all GPUs, or the CPU. Raises HyperparameterError, DataError (a checkpoint of another training) or DivergedError.
+    """
+    run = Run(hp, channels, output, strategy or default_strategy())
+    with _stop_signals() as stop:
+        run.fit(callbacks, stop)
+    return run.finish(class_names, stopped=stop.is_set())
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and the first Ctrl-C set; a second Ctrl-C interrupts as usual."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Run:
+    """One training: the network and where it stands."""
+
+    def __init__(self, hp: Hyperparameters, channels: Channels, output: Path, strategy: tf.distribute.Strategy):
+        check(hp, strategy.num_replicas_in_sync)
+        self.hp, self.channels, self.strategy = hp, channels, strategy
+        self.output, self.checkpoints = output, output / "checkpoints"
+        keras.utils.set_random_seed(hp.seed % 2**32)
+        self.class_weights = class_weights(hp, channels)
+        replicas = strategy.num_replicas_in_sync
+        with strategy.scope():
+            self.network = build_network(
+                hp.algorithm, hp.backbone, hp.num_classes, dtype=hp.precision, syncbn=hp.syncbn and replicas > 1
+            )
+            self.optimizer = make_optimizer(hp)
+            self.optimizer.build(self.network.trainable_variables)
+        self.network.optimizer = self.optimizer  # where callbacks look for it
+        self.evaluator = Evaluator(self.network, hp.num_classes, strategy)
+        self.train_step = make_train_step(self.network, self.optimizer, strategy, hp.aux_weight, self.class_weights)
+        self.steps_per_epoch = math.ceil(len(channels.train.samples) / hp.mini_batch_size)
+        self.schedule = make_schedule(hp, len(channels.train.samples))
+        self.step, self.rate_scale, self.rate_given = 0, 1.0, float(self.optimizer.learning_rate)
+        self.progress, self.history = Progress(), []
+        self.loss_sum = 0.0  # of the epoch in hand
+
+    def fit(self, callbacks: Sequence[keras.callbacks.Callback], stop: threading.Event) -> None:
+        """Run the epochs that are left. ``stop``, once set, ends it after the step in hand."""
+        self.resume()
+        watchers = self.watchers(callbacks)
+        watchers.on_train_begin()
+        batches = iter(self.batches())
+        try:
+            while (epoch := self.step // self.steps_per_epoch) < self.hp.epochs:
+                watchers.on_epoch_begin(epoch)
+                self.take_rate_from_callbacks()
+                throughput = self.run_epoch(batches, watchers, stop)
+                if stop.is_set():
+                    break
+                logs = self.end_epoch(epoch, throughput)
+                watchers.on_epoch_end(epoch, logs)
+                self.take_rate_from_callbacks()
+                self.save()
+                if self.progress.should_stop(epoch, self.hp) or self.network.stop_training:
+                    break
+            if stop.is_set():
+                self.save()
+        except DivergedError:
+            self.finish((), stopped=True)
+            raise
+        finally:
+            watchers.on_train_end()
+
+    def run_epoch(self, batches: Iterator[Any], watchers: keras.callbacks.CallbackList, stop: threading.Event) -> float:
+        """The steps that are left of the epoch in hand; returns images per second."""
+        start, first = time.monotonic(), self.step
+        end = (self.step // self.steps_per_epoch + 1) * self.steps_per_epoch
+        pending: Any = None  # a loss is read one step late, so that a GPU always has work
+        while self.step < end and not stop.is_set():
+            watchers.on_train_batch_begin(self.step % self.steps_per_epoch)
+            self.set_rate()
+            loss = self.train_step(*next(batches))
+            self.step += 1
+            if pending is not None:
+                self.take_loss(pending, self.step - 1, watchers)
+            pending = loss
+        if pending is not None:
+            self.take_loss(pending, self.step, watchers)
+        return (self.step - first) * self.hp.mini_batch_size / max(time.monotonic() - start, 1e-9)
+
+    def take_loss(self, loss: Any, step: int, watchers: keras.callbacks.CallbackList) -> None:
+        """Book the loss of update number ``step``, counted from 1."""
+        value = float(loss)
+        epoch, batch = divmod(step - 1, self.steps_per_epoch)
+        if not math.isfinite(value):
+            raise self.diverged(f"the loss became {value} in epoch {epoch + 1}, step {batch + 1}")
+        self.loss_sum += value
+        watchers.on_train_batch_end(batch, {"loss": value})
+
+    def end_epoch(self, epoch: int, throughput: float) -> dict[str, Any]:
+        """Validate, keep the weights if they are the best so far, and return the epoch's figures."""
+        for name, array in get_weights(self.network).items():
+            if not np.isfinite(array).all():
+                raise self.diverged(f"{name} holds numbers that are not finite after epoch {epoch + 1}")
+        start, validation = time.monotonic(), self.channels.validation
+        scores = Scores.of(self.evaluator.confusion(validation, self.hp.validation_mini_batch_size))
+        if self.progress.update(epoch, scores.miou, self.hp.early_stopping_tolerance):
+            checkpoint.save_weights(self.best_path, get_weights(self.network), scores.confusion)
+        logs = {
+            "loss": self.loss_sum / self.steps_per_epoch,
+            "learning_rate": float(self.optimizer.learning_rate),
+            "throughput": throughput,
+            "val_mIOU": scores.miou,
+            "val_pixel_accuracy": scores.pixel_accuracy,
+            "val_throughput": len(validation.samples) / max(time.monotonic() - start, 1e-9),
+        }
+        self.loss_sum = 0.0
+        self.history.append({"epoch": epoch, **logs})
+        return logs
+
+    def finish(self, class_names: Sequence[str], *, stopped: bool) -> Result:
+        """Write the artifact: the best epoch's weights, or those at hand if no epoch has ended yet."""
+        scores, weights = None, None
+        if self.progress.best_epoch >= 0:
+            weights, confusion = checkpoint.load_weights(self.best_path)
+            scores = Scores.of(confusion)
+        metrics = {
+            "best_epoch": self.progress.best_epoch if scores else None,
+            "validation": scores.to_dict(class_names) if scores else None,
+            "history": self.history,
+            "made_with": {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()},
+        }
+        labels: dict[str, Any] = {"num_classes": self.hp.num_classes, "ignore": IGNORE}
+        if class_names:
+            labels["class_names"] = list(class_names)
+        path = self.output / "model.tar.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_artifact(path, Artifact(to_strings(self.hp), weights or get_weights(self.network), labels, metrics))
+        return Result(path, self.history, metrics["best_epoch"], scores, stopped)
+
+    # Where the run stands.
+
+    @property
+    def best_path(self) -> Path:
+        return self.checkpoints / "best.safetensors"
+
+    @property
+    def last_path(self) -> Path:
+        return self.checkpoints / "last.safetensors"
+
+    def save(self) -> None:
+        state = {
+            "hyperparameters": to_strings(self.hp),
+            "samples": len(self.channels.train.samples),
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "rate_scale": self.rate_scale,
+            "progress": asdict(self.progress),
+            "history": self.history,
+        }
+        checkpoint.save(self.last_path, self.network, self.optimizer, state)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one. Raises DataError if it is of another training."""
+        if not self.last_path.is_file():
+            return
+        _, state = checkpoint.load(self.last_path)
+        self.check_same_training(state)
+        checkpoint.restore(self.last_path, self.network, self.optimizer)
+        self.step, self.loss_sum = int(state["step"]), float(state["loss_sum"])
+        self.rate_scale, self.history = float(state["rate_scale"]), list(state["history"])
+        self.progress = Progress(**state["progress"])
+
+    def check_same_training(self, state: dict[str, Any]) -> None:
+        before, now = state.get("hyperparameters", {}), to_strings(self.hp)
+        before["training images"], now["training images"] = str(state.get("samples")), str(len(self.channels.train.samples))
+        faults = [
+            Fault(name, f"was {before.get(name)} when {self.last_path} was written, and is {now.get(name)} now",
+                  checkpoint.MEND)
+            for name in {**before, **now} if before.get(name) != now.get(name)
+        ]  # fmt: skip
+        if faults:
+            raise DataError("the output folder holds an unfinished training with other settings", faults)
+
+    def diverged(self, what: str) -> DivergedError:
+        kept = "no epoch was finished, so there are none to keep"
+        if self.progress.best_epoch >= 0:
+            kept = f"the best epoch's are in {self.output / 'model.tar.gz'}"
+        remedy = f"lower learning_rate (now {self.hp.learning_rate:g}), or raise warmup_epochs or mini_batch_size"
+        if self.hp.precision == "mixed_float16":
+            remedy += ", or use precision mixed_bfloat16 or float32"
+        return DivergedError(f"training has diverged: {what}; the last good weights: {kept}", [Fault("loss", what, remedy)])
+
+    # What the loop stands on.
+
+    def set_rate(self) -> None:
+        self.rate_given = float(np.float32(self.rate_scale * self.schedule(self.step)))
+        self.optimizer.learning_rate = self.rate_given
+
+    def take_rate_from_callbacks(self) -> None:
+        """A callback that has set another learning rate (ReduceLROnPlateau, say) scales the rest of the schedule."""
+        now = float(self.optimizer.learning_rate)
+        if self.rate_given and now != self.rate_given:
+            self.rate_scale *= now / self.rate_given
+            self.rate_given = now
+
+    def batches(self) -> Any:
+        dataset = training_batches(self.channels.train, self.hp, start_step=self.step)
+        return self.strategy.experimental_distribute_dataset(dataset)
+
+    def watchers(self, callbacks: Sequence[keras.callbacks.Callback]) -> keras.callbacks.CallbackList:
+        self.network.stop_training = False
+        return keras.callbacks.CallbackList(
+            list(callbacks),
+            model=self.network,
+            epochs=self.hp.epochs,
+            steps=self.steps_per_epoch,
+            samples=len(self.channels.train.samples),
+            batch_size=self.hp.mini_batch_size,
+            initial_epoch=self.step // self.steps_per_epoch,
+            initial_step=self.step,
+        )
