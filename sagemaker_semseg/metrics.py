@@ -60,7 +60,7 @@ class Scores:
     def to_dict(self, names: Sequence[str] = ()) -> dict[str, Any]:
         """Plain numbers for JSON: None where a class has no figure."""
         classes = []
-        for i, (iou, accuracy) in enumerate(zip(self.iou.tolist(), self.accuracy.tolist())):
+        for i, (iou, accuracy) in enumerate(zip(self.iou.tolist(), self.accuracy.tolist(), strict=True)):
             classes.append({
                 "label": i,
                 "name": names[i] if i < len(names) else str(i),

@@ -100,7 +100,9 @@ def _stem(x: Any, make: Make) -> Any:
 Block = Callable[..., Any]
 
 
-def _stage(x: Any, name: str, block: Block, planes: int, count: int, make: Make, *, stride: int = 1, dilation: int = 1) -> Any:
+def _stage(
+    x: Any, name: str, block: Block, planes: int, count: int, make: Make, *, stride: int = 1, dilation: int = 1
+) -> Any:
     """``count`` blocks; the first one takes the stride and only half of the stage's dilation."""
     x = block(x, f"{name}.0", planes, make, stride=stride, dilation=max(dilation // 2, 1), later=dilation)
     for i in range(1, count):

@@ -15,6 +15,7 @@ from keras import ops
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+
     NARROW = (tf.float32, tf.bfloat16, tf.float16)  # what the fast kernels take
 else:
     tf = None

@@ -51,5 +51,5 @@ def build_network(
 def normalize(images: Any, dtype: str = "float32") -> Any:
     """Pixels 0..255 RGB to the scale of ImageNet training: (x / 255 - mean) / standard deviation, per channel."""
     scale = [1 / (255 * s) for s in STANDARD_DEVIATION]
-    shift = [-m / s for m, s in zip(MEAN, STANDARD_DEVIATION)]
+    shift = [-m / s for m, s in zip(MEAN, STANDARD_DEVIATION, strict=True)]
     return ops.cast(images, dtype) * ops.convert_to_tensor(scale, dtype) + ops.convert_to_tensor(shift, dtype)

@@ -45,7 +45,7 @@ def get_weights(network: keras.Model, layout: str = "OIHW") -> dict[str, np.ndar
 
 
 def set_weights(network: keras.Model, arrays: Mapping[str, np.ndarray], layout: str = "OIHW") -> None:
-    """Fill the network. Raises ArtifactError with every missing, unknown and misshapen array; then nothing is changed."""
+    """Fill the network. Raises ArtifactError with every missing, unknown or misshapen array, nothing changed."""
     variables = dict(named_variables(network))
     faults = [Fault(name, "the network has no such weight") for name in arrays if name not in variables]
     values = {}

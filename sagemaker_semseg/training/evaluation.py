@@ -69,7 +69,7 @@ class Evaluator:
                 continue
             images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
             labels = tf.pad(labels, [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE)
-            parts = list(zip(tf.split(images, replicas), tf.split(labels, replicas)))
+            parts = list(zip(tf.split(images, replicas), tf.split(labels, replicas), strict=True))
             yield self.strategy.experimental_distribute_values_from_function(
                 lambda context, parts=parts: parts[context.replica_id_in_sync_group]
             )

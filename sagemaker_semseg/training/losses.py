@@ -13,7 +13,9 @@ import tensorflow as tf
 IGNORE = 255
 
 
-def cross_entropy_sums(logits: Any, auxiliary: Any, labels: Any, aux_weight: float, class_weights: Any) -> tuple[Any, Any]:
+def cross_entropy_sums(
+    logits: Any, auxiliary: Any, labels: Any, aux_weight: float, class_weights: Any
+) -> tuple[Any, Any]:
     """The summed loss and the summed weight of the valid pixels; their quotient is the loss.
 
     logits, auxiliary: (N, H, W, C) float. labels: (N, H, W) integers, 255 = ignored. class_weights: (C,) float or None.

@@ -38,7 +38,8 @@ class LogLines(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         p = self.params
-        self.line(f"training {p['samples']} images, {p['epochs']} epochs of {p['steps']} steps, from epoch {p['initial_epoch']}")
+        plan = f"{p['epochs']} epochs of {p['steps']} steps, from epoch {p['initial_epoch']}"
+        self.line(f"training on {p['samples']} images: {plan}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
@@ -63,8 +64,9 @@ class ProgressBar(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         p = self.params
         self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[now]}"),
-            TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True), console=self.console, transient=True,
+            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"), TimeRemainingColumn(), TextColumn("left"),
+            console=self.console, transient=True,
         )  # fmt: skip
         total, done = p["epochs"] * p["steps"], p["initial_step"]
         self.task = self.bar.add_task("training", total=total, completed=done, now="")

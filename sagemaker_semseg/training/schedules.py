@@ -1,6 +1,6 @@
 """The learning rate of every update: poly, step or cosine, after an optional linear warm-up.
 
-Formulas of the reference engine (its ``LRScheduler``): with N = total - 1 and T the update's number from 0, clamped to N,
+Formulas of the reference engine (its ``LRScheduler``): with T the update's number from 0, N = total - 1 and T <= N,
 
     poly    base * (1 - T/N) ** 0.9
     cosine  base * (1 + cos(pi * T/N)) / 2

@@ -11,8 +11,8 @@ from ..hyperparameters import Hyperparameters
 class Progress:
     """Which epoch was the best, and how many have passed since one improved.
 
-    An epoch has improved when its mIOU exceeds ``reference``, that of the last one that did, by more than nothing and by
-    at least the relative tolerance. The epoch that is kept is the highest mIOU, whatever the tolerance.
+    An epoch has improved when its mIOU exceeds ``reference``, that of the last one that did, by more than nothing and
+    by at least the relative tolerance. The epoch that is kept is the highest mIOU, whatever the tolerance.
     """
 
     best: float = -1.0

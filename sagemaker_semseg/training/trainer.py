@@ -113,7 +113,8 @@ class Run:
         self.steps_per_epoch = math.ceil(len(channels.train.samples) / hp.mini_batch_size)
         self.schedule = make_schedule(hp, len(channels.train.samples))
         self.step, self.rate_scale, self.rate_given = 0, 1.0, float(self.optimizer.learning_rate)
-        self.progress, self.history = Progress(), []
+        self.progress = Progress()
+        self.history: list[dict[str, Any]] = []
         self.loss_sum = 0.0  # of the epoch in hand
 
     def fit(self, callbacks: Sequence[keras.callbacks.Callback], stop: threading.Event) -> None:
@@ -196,11 +197,13 @@ class Run:
         if self.progress.best_epoch >= 0:
             weights, confusion = checkpoint.load_weights(self.best_path)
             scores = Scores.of(confusion)
+        best_epoch = self.progress.best_epoch if scores else None
+        versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()}
         metrics = {
-            "best_epoch": self.progress.best_epoch if scores else None,
+            "best_epoch": best_epoch,
             "validation": scores.to_dict(class_names) if scores else None,
             "history": self.history,
-            "made_with": {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()},
+            "made_with": versions,
         }
         labels: dict[str, Any] = {"num_classes": self.hp.num_classes, "ignore": IGNORE}
         if class_names:
@@ -208,7 +211,7 @@ class Run:
         path = self.output / "model.tar.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_artifact(path, Artifact(to_strings(self.hp), weights or get_weights(self.network), labels, metrics))
-        return Result(path, self.history, metrics["best_epoch"], scores, stopped)
+        return Result(path, self.history, best_epoch, scores, stopped)
 
     # Where the run stands.
 
@@ -244,8 +247,8 @@ class Run:
         self.progress = Progress(**state["progress"])
 
     def check_same_training(self, state: dict[str, Any]) -> None:
-        before, now = state.get("hyperparameters", {}), to_strings(self.hp)
-        before["training images"], now["training images"] = str(state.get("samples")), str(len(self.channels.train.samples))
+        before = {**state["hyperparameters"], "training images": state["samples"]}
+        now = {**to_strings(self.hp), "training images": len(self.channels.train.samples)}
         faults = [
             Fault(name, f"was {before.get(name)} when {self.last_path} was written, and is {now.get(name)} now",
                   checkpoint.MEND)
@@ -261,7 +264,7 @@ class Run:
         remedy = f"lower learning_rate (now {self.hp.learning_rate:g}), or raise warmup_epochs or mini_batch_size"
         if self.hp.precision == "mixed_float16":
             remedy += ", or use precision mixed_bfloat16 or float32"
-        return DivergedError(f"training has diverged: {what}; the last good weights: {kept}", [Fault("loss", what, remedy)])
+        return DivergedError(f"training has diverged; the last good weights: {kept}", [Fault("loss", what, remedy)])
 
     # What the loop stands on.
 
