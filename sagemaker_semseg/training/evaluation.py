@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -52,27 +51,34 @@ class Evaluator:
         length = self.num_classes**2 + 1
         return tf.math.bincount(tf.reshape(cells, [-1]), minlength=length, maxlength=length)[:-1]
 
-    def confusion(self, split: Split, batch_size: int) -> np.ndarray:
-        """The confusion matrix over a whole split, (num_classes, num_classes) int64, every pixel counted."""
+    def confusion(self, split: Split, batch_size: int, progress: Callable[[int], None] | None = None) -> np.ndarray:
+        """The confusion matrix over a whole split, (num_classes, num_classes) int64, every pixel counted.
+
+        progress: called after each batch with the number of images in it.
+        """
         total = np.zeros(self.num_classes**2, np.int64)
-        for images, labels in self._shares(split, batch_size):
+        for images, labels, count in self._shares(split, batch_size):
             total += np.asarray(self._counts(images, labels), np.int64)
+            if progress:
+                progress(count)
         return total.reshape(self.num_classes, self.num_classes)
 
-    def _shares(self, split: Split, batch_size: int) -> Iterator[tuple[Any, Any]]:
-        """Batches, one share for each replica, filled up with ignored images where they don't divide."""
+    def _shares(self, split: Split, batch_size: int) -> Iterator[tuple[Any, Any, int]]:
+        """Batches, one share for each replica, filled up with ignored images; and the images in each."""
         replicas = self.strategy.num_replicas_in_sync
         for images, labels in evaluation_batches(split, batch_size, max_pixels=MAX_PIXELS * replicas):
-            missing = -images.shape[0] % replicas
+            count = int(images.shape[0])
+            missing = -count % replicas
             if replicas == 1:
-                yield images, labels
+                yield images, labels, count
                 continue
             images = tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]])
             labels = tf.pad(labels, [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE)
             parts = list(zip(tf.split(images, replicas), tf.split(labels, replicas), strict=True))
-            yield self.strategy.experimental_distribute_values_from_function(
+            images, labels = self.strategy.experimental_distribute_values_from_function(
                 lambda context, parts=parts: parts[context.replica_id_in_sync_group]
             )
+            yield images, labels, count
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8 labels."""
@@ -85,15 +91,3 @@ def network_of(artifact: Artifact) -> tuple[keras.Model, Hyperparameters]:
     network = build_network(hp.algorithm, hp.backbone, hp.num_classes)
     set_weights(network, artifact.weights)
     return network, hp
-
-
-def class_names(artifact: Artifact) -> list[str]:
-    """The artifact's class names, or the labels as text."""
-    names = artifact.labels.get("class_names")
-    return list(names) if names else [str(i) for i in range(int(artifact.labels["num_classes"]))]
-
-
-def model_path(path: Path) -> Path:
-    """The artifact that a user means by a file, or by a training's output folder."""
-    inside = path / "model.tar.gz"
-    return inside if inside.is_file() else path

@@ -1,30 +1,19 @@
-"""What a training is decided by before its first step: devices, class weights, the schedule's length.
+"""What a training is decided by before its first step: what can be done here, class weights, the schedule's length.
 
-Called by ``trainer``.
+Called by ``trainer``, and by the command line before it loads TensorFlow, which this module doesn't need.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 
 import numpy as np
-import tensorflow as tf
 
 from ..data.labels import median_frequency_weights
 from ..data.samples import Channels
 from ..errors import Fault, HyperparameterError
 from ..hyperparameters import Hyperparameters
 from .schedules import Schedule
-
-
-def default_strategy() -> tf.distribute.Strategy:
-    """All GPUs of this machine, or its CPU. Takes GPU memory as it is needed and not all at once."""
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        with contextlib.suppress(RuntimeError):  # too late once TensorFlow has used the device
-            tf.config.experimental.set_memory_growth(gpu, True)
-    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
 def check(hp: Hyperparameters, replicas: int) -> None:

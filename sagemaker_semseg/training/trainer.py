@@ -31,10 +31,11 @@ from ..metrics import Scores
 from ..models.network import build_network
 from ..models.weights import get_weights
 from . import checkpoint
+from .devices import default_strategy
 from .evaluation import Evaluator
 from .optimizers import make_optimizer
 from .pipeline import training_batches
-from .plan import check, class_weights, default_strategy, make_schedule
+from .plan import check, class_weights, make_schedule
 from .step import make_train_step
 from .stopping import Progress
 

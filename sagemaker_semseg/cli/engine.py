@@ -1,0 +1,52 @@
+"""TensorFlow, loaded when a command is ready for it: nothing comes in, the devices to compute on go out.
+
+Loading takes seconds, so flags and data are checked before. TensorFlow's C++ libraries write to standard error
+while they load (that they have oneDNN, that there is no GPU), whatever ``TF_CPP_MIN_LOG_LEVEL`` says; ``start`` keeps
+that away from the user unless the loading fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from sagemaker_semseg.environment import prepare_tensorflow
+from sagemaker_semseg.errors import UserError
+
+
+def start(*, verbose: bool = False) -> Any:
+    """Load TensorFlow and return the ``tf.distribute.Strategy`` over this machine's devices.
+
+    verbose: show what the libraries say. Raises UserError if TensorFlow can't be loaded, after showing it.
+    """
+    first = prepare_tensorflow()
+    with _silent_unless_it_fails() if first and not verbose else contextlib.nullcontext():
+        try:
+            from sagemaker_semseg.training.devices import default_strategy
+        except ImportError as error:
+            raise UserError(f"TensorFlow can't be loaded: {error}\nInstall it with: pip install tensorflow") from error
+        return default_strategy()
+
+
+@contextlib.contextmanager
+def _silent_unless_it_fails() -> Iterator[None]:
+    """Standard error goes into a file, on the level of the system because C++ writes it; shown if the block fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            file.seek(0)
+            os.write(kept, file.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,102 @@
+"""The arguments of a command come in, checked for their form, and a namespace goes out whose ``run`` is the command.
+
+Hyperparameters stay strings here. A flag that doesn't exist is not refused at once but kept in ``faults``, so that
+``train`` can report it together with everything else that is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import NoReturn
+
+from sagemaker_semseg import __version__
+from sagemaker_semseg.cli import evaluate, predict, train
+from sagemaker_semseg.cli.failures import PROGRAM
+from sagemaker_semseg.errors import Fault, UserError
+
+_COMMANDS = (train, evaluate, predict)
+
+_DESCRIPTION = """\
+Semantic segmentation in the shape of Amazon SageMaker's built-in algorithm: folders of images and masks in, a trained
+model and masks out."""
+
+_EPILOG = """\
+a first training:
+  sagemaker-semseg train --data mydata --output out --num-classes 3 --use-pretrained-model False
+  sagemaker-semseg evaluate out --data mydata
+  sagemaker-semseg predict out new1.jpg new2.jpg -o masks --overlay
+
+without data of your own:
+  sagemaker-semseg demo
+
+exit status: 0 done, 1 a fault of this program, 2 something you can mend, 130 stopped with Ctrl-C
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would print with the whole usage before it; takes no abbreviations."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}\nSee {self.prog} --help")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The namespace for ``arguments``. Raises UserError; SystemExit after ``--help`` and ``--version``."""
+    top, commands = _parsers()
+    if not arguments:
+        top.print_help()
+        raise SystemExit(2)
+    first = arguments[0]
+    if not first.startswith("-") and first not in commands:
+        near = difflib.get_close_matches(first, commands, n=1)
+        what = f"did you mean {near[0]}?" if near else f"there are {', '.join(commands)}"
+        raise UserError(f"there is no command {first} ({what})\nSee {PROGRAM} --help")
+    options, unknown = top.parse_known_args(arguments)
+    if "run" not in options:
+        top.error("a command is missing")
+    options.faults = _unknown(unknown, commands[options.command])
+    return options
+
+
+def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+    top = _Parser(
+        prog=PROGRAM,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    chooser = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    for command in _COMMANDS:
+        parser = chooser.add_parser(
+            command.NAME,
+            help=command.SUMMARY,
+            description=command.DESCRIPTION,
+            epilog=command.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_arguments(parser)
+        parser.add_argument("--verbose", action="store_true", help="show tracebacks, and what TensorFlow says")
+        parser.set_defaults(run=command.run)
+    return top, dict(chooser.choices)
+
+
+def _unknown(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[Fault]:
+    """A fault for each flag that doesn't exist, with the nearest that does. What follows one is taken for its value."""
+    known = list(parser._option_string_actions)
+    faults, value_expected = [], False
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("-"):
+            near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=1)
+            faults.append(Fault(name, "there is no such flag", f"did you mean {near[0]}?" if near else ""))
+            value_expected = "=" not in argument
+        elif value_expected:
+            value_expected = False
+        else:
+            faults.append(Fault(argument, "nothing is expected here", "put a flag before it, or quotes around blanks"))
+    return faults

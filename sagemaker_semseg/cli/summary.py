@@ -1,0 +1,71 @@
+"""A job as people want to see it before it runs: checked hyperparameters and data come in, lines of text go out.
+``train`` and ``demo`` print them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from sagemaker_semseg.data.samples import Channels, Split
+from sagemaker_semseg.hyperparameters import Hyperparameters
+
+_MOST_SHARES = 12
+
+
+def of(hp: Hyperparameters, channels: Channels, output: Path, names: Sequence[str], devices: str) -> str:
+    """The summary, without a newline at the end."""
+    steps = math.ceil(len(channels.train.samples) / hp.mini_batch_size)
+    begin = "ImageNet weights" if hp.use_pretrained_model else "random weights"
+    again = (output / "checkpoints" / "last.safetensors").is_file()
+    lines = [
+        ("train", _pictures(channels.train)),
+        ("validation", _pictures(channels.validation)),
+        ("classes", _shares(channels.train, names)),
+        ("network", f"{hp.algorithm} on {hp.backbone} from {begin}, {hp.precision}"),
+        (
+            "training",
+            f"{hp.epochs} epochs of {steps} steps; {hp.mini_batch_size} crops of "
+            f"{hp.padded_crop_size} x {hp.padded_crop_size} a step; {hp.optimizer}, "
+            f"learning rate {hp.learning_rate:g}, {hp.lr_scheduler}",
+        ),
+        ("device", devices),
+        ("output", f"{output}" + (" (goes on from its checkpoint; --restart begins anew)" if again else "")),
+    ]
+    notes = [*channels.train.notes, *channels.validation.notes, *_notes(channels, names)]
+    return "\n".join([f"{title:<12}{text}" for title, text in lines] + [f"note: {note}" for note in notes])
+
+
+def _pictures(split: Split) -> str:
+    heights = {sample.height for sample in split.samples}
+    widths = {sample.width for sample in split.samples}
+    count = len(split.samples)
+    return f"{count} image{'s' if count > 1 else ''} of {_range(widths)} x {_range(heights)} pixels"
+
+
+def _range(values: set[int]) -> str:
+    return str(min(values)) if len(values) == 1 else f"{min(values)}-{max(values)}"
+
+
+def _shares(split: Split, names: Sequence[str]) -> str:
+    """Each class's share of the labelled pixels; the most frequent ones where there are many."""
+    counts = split.pixel_counts
+    labels = range(len(counts))
+    shown = labels if len(counts) <= _MOST_SHARES else sorted(labels, key=lambda i: -counts[i])[:_MOST_SHARES]
+    text = ", ".join(f"{_name(i, names)} {counts[i] / counts.sum():.1%}" for i in shown)
+    return f"{len(counts)} ({text}{', ...' if len(counts) > len(shown) else ''} of the training pixels)"
+
+
+def _notes(channels: Channels, names: Sequence[str]) -> list[str]:
+    notes = []
+    for split in (channels.train, channels.validation):
+        absent = [_name(i, names) for i in range(len(split.pixel_counts)) if not split.pixel_counts[i]]
+        if absent:
+            listed = ", ".join(absent[:_MOST_SHARES]) + (", ..." if len(absent) > _MOST_SHARES else "")
+            notes.append(f"{split.channel}: no pixel of class {listed}")
+    return notes
+
+
+def _name(label: int, names: Sequence[str]) -> str:
+    return names[label] if names else str(label)

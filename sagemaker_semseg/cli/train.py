@@ -1,0 +1,211 @@
+"""``sagemaker-semseg train``: flags come in; a checked training runs and leaves a model in the output folder.
+
+Everything that can be wrong is looked for before TensorFlow is loaded, and told in one message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagemaker_semseg import hyperparameters
+from sagemaker_semseg.cli import channels as channel_flags
+from sagemaker_semseg.cli import engine, summary
+from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.data.samples import Channels, read_channels
+from sagemaker_semseg.environment import environment
+from sagemaker_semseg.errors import Fault, HyperparameterError, UserError
+from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
+from sagemaker_semseg.training.plan import check
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.training.trainer import Result
+
+NAME = "train"
+SUMMARY = "train a network on folders of images and masks"
+DESCRIPTION = """\
+Trains a network and leaves the weights of the epoch with the best validation mIOU in OUTPUT/model.tar.gz.
+Flags and data are checked first, all of them; what is wrong comes in one message."""
+EPILOG = """\
+examples:
+  sagemaker-semseg train --data mydata --output out --num-classes 3 --use-pretrained-model False
+  sagemaker-semseg train --data mydata --output out --num-classes 3 --class-names road,car,tree \\
+      --use-pretrained-model False --algorithm deeplab --backbone resnet-101 --crop-size 480 \\
+      --mini-batch-size 8 --learning-rate 0.01 --epochs 60 --class-weights auto
+
+data:
+  mydata/train/a.jpg                   images: JPEG or PNG
+  mydata/train_annotation/a.png        masks of the same names: PNG with one channel, a pixel's number is its
+  mydata/validation/b.jpg              class, 0 to num_classes - 1, and 255 is ignored
+  mydata/validation_annotation/b.png
+  mydata/label_map/train_label_map.json, validation_label_map.json     optional
+
+stopping: Ctrl-C or SIGTERM ends the training after the step in hand. The model so far is in OUTPUT, and the same
+  command goes on where it was stopped; --restart begins anew.
+
+repeating: everything drawn at random follows from --seed, whatever the number of threads. Two runs on one machine
+  agree closely, but not in every bit: sums of floating-point numbers depend on the order in which threads finish.
+
+exit status: 0 done (also after SIGTERM, as SageMaker stops jobs), 1 a fault of this program,
+  2 something you can mend, 130 stopped with Ctrl-C
+"""
+
+# labels end below it whatever num_classes is: stands in for one that isn't known
+_MOST_CLASSES = 254
+_CHECKPOINTS = ("last.safetensors", "best.safetensors")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training, checked. names: of the classes, or none."""
+
+    hp: Hyperparameters
+    channels: Channels
+    output: Path
+    names: tuple[str, ...]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    channel_flags.add_flags(parser)
+    group = parser.add_argument_group("output")
+    group.add_argument("--output", type=Path, metavar="DIR", help="where the model and the checkpoints are written")
+    text = "names of the classes from label 0 on, with commas between them; they are kept in the model"
+    group.add_argument("--class-names", metavar="A,B,C", help=text)
+    text = "remove the checkpoints in OUTPUT and begin anew, instead of going on from them"
+    group.add_argument("--restart", action="store_true", help=text)
+    hyperparameters.add_flags(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    job = prepare(options)
+    strategy = engine.start(verbose=options.verbose)
+    if options.restart:
+        forget(job.output)
+    return conclude(job, execute(job, strategy))
+
+
+def prepare(options: argparse.Namespace) -> Job:
+    """The job that the flags describe. Raises one UserError with everything that is wrong with flags and data."""
+    errors: list[UserError] = []
+    given = hyperparameters.from_flags(options)
+    hp = _hyperparameters(given, errors)
+    num_classes = _num_classes(given)
+    names = _class_names(options.class_names)
+    folders = _folders(options, errors)
+    faults = [*options.faults, *_faults_of_names(names, num_classes), *_faults_of_output(options.output, folders)]
+    if faults:
+        errors.append(UserError("The command can't be carried out:", faults))
+    channels = None
+    if folders:
+        try:
+            with bar("checking the data") as move:
+                channels = read_channels(folders, num_classes or _MOST_CLASSES, move)
+        except UserError as error:
+            errors.append(error)
+    if errors or hp is None or channels is None:
+        raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
+    return Job(hp, channels, options.output, names)
+
+
+def execute(job: Job, strategy: object) -> Result:
+    """Tell what will be done and do it, with a progress bar on a terminal and SageMaker's log lines elsewhere."""
+    from sagemaker_semseg.training.devices import describe_devices
+    from sagemaker_semseg.training.report import reporter
+    from sagemaker_semseg.training.trainer import train
+
+    print(summary.of(job.hp, job.channels, job.output, job.names, describe_devices()), flush=True)
+    callbacks = [reporter(environment().host)]
+    return train(job.hp, job.channels, job.output, class_names=job.names, callbacks=callbacks, strategy=strategy)
+
+
+def conclude(job: Job, result: Result) -> int:
+    """Tell what came of it; returns the exit status."""
+    epochs = len(result.history)
+    if result.stopped:
+        print(f"stopped after {epochs} of {job.hp.epochs} epochs; the same command goes on from there")
+    if result.scores is None or result.best_epoch is None:
+        print("no epoch was finished: the model has the weights of an unfinished one")
+    else:
+        print(f"best epoch {result.best_epoch + 1} of {epochs}")
+        print(f"validation mIOU {result.scores.miou:.4f}")
+    print(f"model {result.artifact}")
+    return 0
+
+
+def forget(output: Path) -> None:
+    """Remove the checkpoints of an earlier training, and nothing else."""
+    folder = output / "checkpoints"
+    for name in _CHECKPOINTS:
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it isn't there, or holds something else
+        folder.rmdir()
+
+
+# ---- what can be wrong
+
+
+def _hyperparameters(given: Mapping[str, str], errors: list[UserError]) -> Hyperparameters | None:
+    hp = None
+    try:
+        hp = resolve(given)
+    except HyperparameterError as error:
+        errors.append(error)
+    try:
+        # what this version can't do is told beside the other faults
+        check(hp or resolve({"num_classes": 2, "use_pretrained_model": given.get("use_pretrained_model")}), 1)
+    except HyperparameterError as error:
+        if not any(error.faults[0].where == fault.where for known in errors for fault in known.faults):
+            errors.append(error)
+    return hp
+
+
+def _num_classes(given: Mapping[str, str]) -> int | None:
+    try:
+        return resolve({"num_classes": given.get("num_classes")}).num_classes
+    except HyperparameterError:
+        return None
+
+
+def _class_names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text is not None else ()
+
+
+def _faults_of_names(names: Sequence[str], num_classes: int | None) -> list[Fault]:
+    faults = []
+    if names and num_classes and len(names) != num_classes:
+        what = f"{len(names)} names came, num_classes is {num_classes}"
+        faults.append(Fault("--class-names", what, "give one name for every class, from label 0 on"))
+    if not all(names):
+        faults.append(Fault("--class-names", "a name is empty", "leave out the comma too much"))
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        faults.append(Fault("--class-names", f"{', '.join(twice)} is there twice", "give each class a name of its own"))
+    return faults
+
+
+def _folders(options: argparse.Namespace, errors: list[UserError]) -> dict[str, Path]:
+    try:
+        return channel_flags.from_flags(options)
+    except UserError as error:
+        errors.append(error)
+        return {}
+
+
+def _faults_of_output(output: Path | None, folders: Mapping[str, Path]) -> list[Fault]:
+    if output is None:
+        return [Fault("--output", "is missing", "say where the model is to be written")]
+    above = next((path for path in (output, *output.absolute().parents) if path.exists()), Path("/"))
+    if not above.is_dir():
+        return [Fault(str(output), f"{above} is a file", "give a folder for --output")]
+    if not os.access(above, os.W_OK | os.X_OK):
+        return [Fault(str(output), f"{above} can't be written to", "check the permissions, or give another --output")]
+    target = output.resolve()
+    for name, folder in folders.items():
+        if folder.resolve() in (target, *target.parents):
+            return [Fault(str(output), f"lies in the channel {name}", "keep the output apart from the data")]
+    return []
