@@ -10,18 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from ..errors import DataError, Fault
+from ..hyperparameters import Hyperparameters, to_strings
 from ..storage import replacing
 
+if TYPE_CHECKING:  # the command line looks into a checkpoint before TensorFlow is loaded
+    import keras
+
 STATE = "__state__"
-MEND = "remove the file to train from the start, or give another folder"
+MEND = "train from the start (--restart, or remove the file), or give another folder"
 
 
 def _variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[tuple[str, Any]]:
@@ -46,6 +49,32 @@ def save(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimizer
 def _plain(array: np.ndarray) -> np.ndarray:
     # safetensors' numpy form has no bfloat16; float32 holds it exactly
     return np.ascontiguousarray(array.astype(np.float32) if array.dtype.kind == "V" else array)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint without its arrays. Raises DataError if the file can't be read as one."""
+    try:
+        with safe_open(str(path), "np") as file:
+            state = json.loads(file.get_tensor(STATE).tobytes())
+        if not isinstance(state, dict):
+            raise ValueError("the state is no object")
+    except (SafetensorError, OSError, ValueError) as error:
+        fault = Fault(str(path), f"not a checkpoint of this program, or damaged: {error}", MEND)
+        raise DataError("the checkpoint can't be read", [fault]) from error
+    return state
+
+
+def check_same_training(path: Path, state: Mapping[str, Any], hp: Hyperparameters, samples: int) -> None:
+    """Raises DataError if the checkpoint at ``path`` is of a training with other hyperparameters or data."""
+    before, now = dict(state.get("hyperparameters", {})), to_strings(hp)
+    before["training images"], now["training images"] = str(state.get("samples")), str(samples)
+    faults = [
+        Fault(name, f"was {before.get(name)} when {path} was written, and is {now.get(name)} now", MEND)
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]
+    if faults:
+        raise DataError("the output folder holds an unfinished training with other settings", faults)
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

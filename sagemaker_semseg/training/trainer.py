@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import tensorflow as tf
 from ..artifact import Artifact, write_artifact
 from ..data.labels import IGNORE
 from ..data.samples import Channels
-from ..errors import DataError, DivergedError, Fault
+from ..errors import DivergedError, Fault
 from ..hyperparameters import Hyperparameters, to_strings
 from ..metrics import Scores
 from ..models.network import build_network
@@ -42,13 +42,18 @@ from .stopping import Progress
 
 @dataclass(frozen=True)
 class Result:
-    """What a training leaves behind. history: one dict per epoch. scores: of the best epoch; None if there was none."""
+    """What a training leaves behind.
+
+    history: one dict per epoch. scores: of the best epoch; None if there was none. signal: the number of the one that
+    stopped it, if one did.
+    """
 
     artifact: Path
     history: list[dict[str, Any]]
     best_epoch: int | None
     scores: Scores | None
     stopped: bool
+    signal: int | None = None
 
 
 def train(
@@ -69,19 +74,24 @@ def train(
     run = Run(hp, channels, output, strategy or default_strategy())
     with _stop_signals() as stop:
         run.fit(callbacks, stop)
-    return run.finish(class_names, stopped=stop.is_set())
+    return replace(run.finish(class_names, stopped=stop.is_set()), signal=stop.signal)
+
+
+class _Stop(threading.Event):
+    signal: int | None = None
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
+def _stop_signals() -> Iterator[_Stop]:
     """An event that SIGTERM and the first Ctrl-C set; a second Ctrl-C interrupts as usual."""
-    stop = threading.Event()
+    stop = _Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def ask(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.signal = number
         stop.set()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -240,23 +250,12 @@ class Run:
         """Go on from the checkpoint, if there is one. Raises DataError if it is of another training."""
         if not self.last_path.is_file():
             return
-        _, state = checkpoint.load(self.last_path)
-        self.check_same_training(state)
+        state = checkpoint.read_state(self.last_path)
+        checkpoint.check_same_training(self.last_path, state, self.hp, len(self.channels.train.samples))
         checkpoint.restore(self.last_path, self.network, self.optimizer)
         self.step, self.loss_sum = int(state["step"]), float(state["loss_sum"])
         self.rate_scale, self.history = float(state["rate_scale"]), list(state["history"])
         self.progress = Progress(**state["progress"])
-
-    def check_same_training(self, state: dict[str, Any]) -> None:
-        before = {**state["hyperparameters"], "training images": state["samples"]}
-        now = {**to_strings(self.hp), "training images": len(self.channels.train.samples)}
-        faults = [
-            Fault(name, f"was {before.get(name)} when {self.last_path} was written, and is {now.get(name)} now",
-                  checkpoint.MEND)
-            for name in {**before, **now} if before.get(name) != now.get(name)
-        ]  # fmt: skip
-        if faults:
-            raise DataError("the output folder holds an unfinished training with other settings", faults)
 
     def diverged(self, what: str) -> DivergedError:
         kept = "no epoch was finished, so there are none to keep"
