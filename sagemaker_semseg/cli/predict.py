@@ -87,11 +87,11 @@ def plan(images: Sequence[Path], output: Path, *, overlays: bool) -> tuple[list[
     Raises DataError where a mask would take an image's place.
     """
     faults: list[Fault] = []
-    found = [pair for given in images for pair in _images(given, faults)]
-    inputs = {image.resolve() for image, _ in found}
+    # by file, so that one given twice (in its folder and by name) is done once
+    found = {image.resolve(): (image, name) for given in images for image, name in _images(given, faults)}
     taken: set[str] = set()  # in lower case: some file systems don't tell a.png from A.png
     tasks, clashes = [], []
-    for image, name in found:
+    for image, name in found.values():
         endings = (".png", "_overlay.png") if overlays else (".png",)
         number, free = 1, name
         while any((free + ending).lower() in taken for ending in endings):
@@ -100,7 +100,7 @@ def plan(images: Sequence[Path], output: Path, *, overlays: bool) -> tuple[list[
         taken.update((free + ending).lower() for ending in endings)
         targets = [output / (free + ending) for ending in endings]
         for target in targets:
-            if target.resolve() in inputs:
+            if target.resolve() in found:
                 clashes.append(Fault(shown(target), "is an image that was given, and would be overwritten"))
         tasks.append(Task(image, targets[0], targets[1] if overlays else None))
     if clashes:

@@ -14,11 +14,10 @@ from sagemaker_semseg.hyperparameters import Hyperparameters
 _MOST_SHARES = 12
 
 
-def of(hp: Hyperparameters, channels: Channels, output: Path, names: Sequence[str], devices: str) -> str:
+def of(hp: Hyperparameters, channels: Channels, names: Sequence[str], devices: str) -> str:
     """The summary, without a newline at the end."""
     steps = math.ceil(len(channels.train.samples) / hp.mini_batch_size)
     begin = "ImageNet weights" if hp.use_pretrained_model else "random weights"
-    again = (output / "checkpoints" / "last.safetensors").is_file()
     lines = [
         ("train", _pictures(channels.train)),
         ("validation", _pictures(channels.validation)),
@@ -31,10 +30,21 @@ def of(hp: Hyperparameters, channels: Channels, output: Path, names: Sequence[st
             f"learning rate {hp.learning_rate:g}, {hp.lr_scheduler}",
         ),
         ("device", devices),
-        ("output", f"{output}" + (" (goes on from its checkpoint; --restart begins anew)" if again else "")),
     ]
     notes = [*channels.train.notes, *channels.validation.notes, *_notes(channels, names)]
-    return "\n".join([f"{title:<12}{text}" for title, text in lines] + [f"note: {note}" for note in notes])
+    return "\n".join([*(_line(*line) for line in lines), *(_line("note", note) for note in notes)])
+
+
+def of_output(output: Path, finished: int | None, epochs: int) -> str:
+    """Where the output goes, and where the training begins. finished: epochs behind a checkpoint, None without one."""
+    if finished is None:
+        return _line("output", str(output))
+    begin = f"goes on after epoch {finished} of {epochs}" if finished < epochs else "this training is finished"
+    return _line("output", f"{output} ({begin}; --restart begins anew)")
+
+
+def _line(title: str, text: str) -> str:
+    return f"{title:<12}{text}"
 
 
 def _pictures(split: Split) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING
 from sagemaker_semseg import hyperparameters
 from sagemaker_semseg.cli import channels as channel_flags
 from sagemaker_semseg.cli import engine, summary
+from sagemaker_semseg.cli.failures import INTERRUPTED
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.samples import Channels, read_channels
 from sagemaker_semseg.environment import environment
 from sagemaker_semseg.errors import Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
+from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.plan import check
 
 if TYPE_CHECKING:
@@ -62,12 +65,16 @@ _CHECKPOINTS = ("last.safetensors", "best.safetensors")
 
 @dataclass(frozen=True)
 class Job:
-    """One training, checked. names: of the classes, or none."""
+    """One training, checked.
+
+    names: of the classes, or none. finished: epochs that the checkpoint in ``output`` has behind it; None without one.
+    """
 
     hp: Hyperparameters
     channels: Channels
     output: Path
     names: tuple[str, ...]
+    finished: int | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +116,8 @@ def prepare(options: argparse.Namespace) -> Job:
             errors.append(error)
     if errors or hp is None or channels is None:
         raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
-    return Job(hp, channels, options.output, names)
+    finished = None if options.restart else _finished_epochs(options.output, hp, channels)
+    return Job(hp, channels, options.output, names, finished)
 
 
 def execute(job: Job, strategy: object) -> Result:
@@ -118,7 +126,8 @@ def execute(job: Job, strategy: object) -> Result:
     from sagemaker_semseg.training.report import reporter
     from sagemaker_semseg.training.trainer import train
 
-    print(summary.of(job.hp, job.channels, job.output, job.names, describe_devices()), flush=True)
+    print(summary.of(job.hp, job.channels, job.names, describe_devices()))
+    print(summary.of_output(job.output, job.finished, job.hp.epochs), flush=True)
     callbacks = [reporter(environment().host)]
     return train(job.hp, job.channels, job.output, class_names=job.names, callbacks=callbacks, strategy=strategy)
 
@@ -127,14 +136,26 @@ def conclude(job: Job, result: Result) -> int:
     """Tell what came of it; returns the exit status."""
     epochs = len(result.history)
     if result.stopped:
-        print(f"stopped after {epochs} of {job.hp.epochs} epochs; the same command goes on from there")
+        print(
+            f"stopped after {epochs} of {job.hp.epochs} epochs; the same command (without --restart) goes on from there"
+        )
     if result.scores is None or result.best_epoch is None:
         print("no epoch was finished: the model has the weights of an unfinished one")
     else:
         print(f"best epoch {result.best_epoch + 1} of {epochs}")
         print(f"validation mIOU {result.scores.miou:.4f}")
     print(f"model {result.artifact}")
-    return 0
+    return INTERRUPTED if result.signal == signal.SIGINT else 0
+
+
+def _finished_epochs(output: Path, hp: Hyperparameters, channels: Channels) -> int | None:
+    """Raises DataError if the checkpoint in ``output`` is damaged or of another training."""
+    path = output / "checkpoints" / "last.safetensors"
+    if not path.is_file():
+        return None
+    state = checkpoint.read_state(path)
+    checkpoint.check_same_training(path, state, hp, len(channels.train.samples))
+    return len(state["history"])
 
 
 def forget(output: Path) -> None:
