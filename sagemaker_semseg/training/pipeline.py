@@ -8,9 +8,7 @@ visited once in an order of its own. Batches take it B positions at a time acros
 and no sample is left out. What stands at a position depends on nothing but the seed: reading may start anywhere.
 
 The work is done by numpy and Pillow in the threads of tf.data, which leave each other the interpreter while they decode
-and scale. Of a JPEG, only the window of the crop is reconstructed, by TensorFlow's decoder, which is the same libjpeg-turbo
-as Pillow's and gives the same pixels. JPEG's scaled decoding isn't used: it stays within 2 levels of the whole picture
-scaled down only where a further reduction of 6 follows, which hardly ever occurs.
+and scale.
 """
 
 from __future__ import annotations
@@ -18,17 +16,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from sagemaker_semseg.data.containers import read_header
-from sagemaker_semseg.data.images import decode_image, decode_mask
-from sagemaker_semseg.errors import DataError, Fault
-from sagemaker_semseg.training.augment import Pixels, Window, draw_cut, order
+from sagemaker_semseg.training.augment import draw_cut, order
+from sagemaker_semseg.training.resample import Pixels
+from sagemaker_semseg.training.window import read_image, read_mask
 
 if TYPE_CHECKING:
     from sagemaker_semseg.data.samples import Sample, Split
@@ -63,8 +58,8 @@ def training_batches(
         index = int(order_of(pass_number)[place])
         sample = samples[index]
         cut = draw_cut(hp.seed, pass_number, index, sample.height, sample.width, hp.base_size, crop)
-        cut.image(_read_window(sample, cut.window), image)
-        cut.mask(_read_mask(sample), lookup, labels)
+        cut.image(read_image(sample, cut.rows.span, cut.columns.span), image)
+        cut.mask(read_mask(sample, cut.rows.span[1]), lookup, labels)
 
     def load(number: np.int64) -> Pair:
         images, labels = np.empty((chunk, crop, crop, 3), np.uint8), np.empty((chunk, crop, crop), np.uint8)
@@ -102,8 +97,10 @@ def evaluation_batches(
 
     def load(number: np.int64) -> Pair:
         batch = batches[int(number)]
-        images = [_read_whole(sample) for sample in batch]
-        return np.stack(images), np.stack([lookup[_read_mask(sample)] for sample in batch])
+        return (
+            np.stack([read_image(sample) for sample in batch]),
+            np.stack([lookup.take(read_mask(sample)) for sample in batch]),
+        )
 
     # whole batches of whole pictures are large: few at a time
     workers = min(workers or _usable_cpus(), _MOST_EVALUATION_THREADS)
@@ -134,59 +131,6 @@ def _finished(batches: tf.data.Dataset, workers: int) -> tf.data.Dataset:
     # several hosts: each reads the stream and keeps its share; there are no files that could be dealt out
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.prefetch(_READY_BATCHES).with_options(options)
-
-
-def _read_window(sample: Sample, window: Window) -> Pixels:
-    """The pixels of a window of a sample's image, as displayed: (height, width, 3) uint8 RGB."""
-    where = str(sample.image)
-    data = sample.image.read_bytes()
-    header = read_header(data, where)
-    if header.displayed != (sample.height, sample.width):
-        raise _changed(sample.image, header.displayed, sample)
-    if header.kind == "JPEG" and header.orientation == 1 and header.channels in (1, 3):
-        pixels = _decode_jpeg_window(header.stream, header.width, window)
-        if pixels is not None:
-            return pixels
-    whole = decode_image(data, where)
-    return whole[window.top : window.top + window.height, window.left : window.left + window.width]
-
-
-def _decode_jpeg_window(data: bytes, width: int, window: Window) -> Pixels | None:
-    """The same as decoding the whole and cutting, about twice as fast; None if this decoder refuses the file."""
-    # Colour is stored at half the resolution. At the edge of what is decoded it can't be interpolated: decode more.
-    left = max(0, window.left - 2)
-    right = min(width, window.left + window.width + 2)
-    try:
-        with tf.device("CPU:0"):
-            decoded = tf.raw_ops.DecodeAndCropJpeg(
-                contents=data,
-                crop_window=[window.top, left, window.height, right - left],
-                channels=3,
-                dct_method="INTEGER_ACCURATE",
-            )
-    except tf.errors.InvalidArgumentError:
-        return None
-    pixels: Pixels = np.asarray(memoryview(decoded))[:, window.left - left :][:, : window.width]
-    return pixels
-
-
-def _read_whole(sample: Sample) -> Pixels:
-    image = decode_image(sample.image.read_bytes(), str(sample.image))
-    if image.shape[:2] != (sample.height, sample.width):
-        raise _changed(sample.image, image.shape[:2], sample)
-    return image
-
-
-def _read_mask(sample: Sample) -> npt.NDArray[np.uint8]:
-    mask = decode_mask(sample.mask.read_bytes(), str(sample.mask))
-    if mask.shape != (sample.height, sample.width):
-        raise _changed(sample.mask, mask.shape, sample)
-    return mask
-
-
-def _changed(path: Path, size: tuple[int, ...], sample: Sample) -> DataError:
-    what = f"{size[0]} x {size[1]} pixels (height x width), but {sample.height} x {sample.width} when training began"
-    return DataError("a file changed", [Fault(str(path), what, "leave the files alone while a training runs")])
 
 
 def _usable_cpus() -> int:

@@ -1,0 +1,168 @@
+"""Scales a part of a picture as if the whole had been scaled: antialiased bilinear, fast.
+
+In: source pixels and, for each axis, which part of which scale is wanted. Out: those pixels. Called by ``augment``.
+
+Images: the filter is Pillow's BILINEAR, a triangle that reaches one pixel to both sides in the larger of the two
+pictures, its weights made to sum to 1, applied to one axis after the other with rounding to 8 bits in between. Pillow
+itself does the columns when a picture shrinks; the rest is numpy, which takes half of Pillow's time, with weights of 8
+bits, so that values differ from Pillow's by 1, rarely 2. Masks: the nearest pixel, exactly as Pillow chooses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Pixels = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.intp]
+Words = npt.NDArray[np.uint16]
+
+# Rows at a time: as many as keep the scratch arrays in the cache and off the system's list of large blocks, which it
+# takes back and hands out anew, page by page, at twice the cost of the arithmetic.
+_STRIP: Final = 64
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Pixels ``first`` .. ``first + count - 1`` of a side of ``source`` pixels that is scaled to ``scaled``."""
+
+    source: int
+    scaled: int
+    first: int
+    count: int
+
+    @property
+    def step(self) -> float:
+        """Source pixels per scaled one."""
+        return self.source / self.scaled
+
+    @cached_property
+    def span(self) -> tuple[int, int]:
+        """The source pixels that are needed: from, to (excluded)."""
+        support = max(self.step, 1.0)
+        start = (self.first + 0.5) * self.step - support
+        end = (self.first + self.count - 0.5) * self.step + support
+        return max(0, int(start) - 1), min(self.source, int(end) + 2)
+
+    @cached_property
+    def taps(self) -> tuple[Integers, Words]:
+        """For each pixel wanted the first of its source pixels, (count,), counted from ``span``, and the weights of
+        this and the following ones, (count, n), in units of 1/256, summing to 256. All of them lie in ``span``."""
+        support = max(self.step, 1.0)
+        centre = (np.arange(self.first, self.first + self.count) + 0.5) * self.step - 0.5
+        start, end = self.span
+        reach = min(int(2 * support) + 1, end - start)
+        lowest = np.clip(np.ceil(centre - support).astype(np.intp), start, end - reach)
+        weights = np.maximum(0, 1 - np.abs(lowest[:, None] + np.arange(reach) - centre[:, None]) / support)
+        words = np.rint(weights * (256 / weights.sum(1, keepdims=True))).astype(np.int64)
+        words[np.arange(self.count), weights.argmax(1)] += 256 - words.sum(1)
+        return lowest - start, words.astype(np.uint16)
+
+    @cached_property
+    def nearest(self) -> Integers:
+        """For each pixel wanted, (count,), the source pixel that covers it: floor((i + 1/2) * source / scaled).
+
+        The sum runs step by step as in Pillow, whose rounding decides where the value is a whole number.
+        """
+        position = np.full(self.first + self.count, self.step)
+        position[0] *= 0.5
+        return np.cumsum(position)[self.first :].astype(np.intp)
+
+
+def resample(pixels: Pixels, rows: Axis, columns: Axis, out: Pixels, flip: bool = False) -> None:
+    """Writes the part of the scaled picture that the axes describe into ``out``, (rows.count, columns.count, 3) uint8.
+
+    pixels: the part of the source that lies in the spans of both axes. flip: mirrored left and right.
+    """
+    (top, bottom), (left, right) = rows.span, columns.span
+    if pixels.shape != (bottom - top, right - left, 3):
+        raise ValueError(f"pixels of shape {pixels.shape} for {rows} and {columns}")
+    lines = pixels.reshape(bottom - top, -1)
+    # the pass that leaves fewer pixels goes first
+    if columns.scaled >= columns.source and right - left > 1:
+        enlarge = _Enlarge(columns, flip)
+        for strip, span, first, weights in _strips(rows):
+            out[strip] = _weighted(enlarge(lines[span]), first, weights).reshape(out[strip].shape)
+    else:
+        shrink = _Shrink(columns, flip)
+        for strip, span, first, weights in _strips(rows):
+            out[strip] = shrink(_weighted(lines[span].astype(np.uint16), first, weights))
+
+
+def _strips(rows: Axis) -> Iterator[tuple[slice, slice, Integers, Words]]:
+    """Some rows of the result, the source rows that they need, and ``taps`` counted from the first of those."""
+    first, weights = rows.taps
+    for start in range(0, rows.count, _STRIP):
+        strip = slice(start, min(start + _STRIP, rows.count))
+        low, high = int(first[strip][0]), int(first[strip][-1]) + weights.shape[1]
+        yield strip, slice(low, high), first[strip] - low, weights[strip]
+
+
+def _weighted(lines: Words, first: Integers, weights: Words) -> Words:
+    """Sums of neighbouring lines: (n, m) uint16 out of (k, m) uint16, both of values 0 .. 255."""
+    total = lines[first]
+    total *= weights[:, 0, None]
+    for tap in range(1, weights.shape[1]):
+        term = lines[first + tap]
+        term *= weights[:, tap, None]
+        total += term
+    total += np.uint16(128)
+    total >>= np.uint16(8)
+    return total
+
+
+class _Enlarge:
+    """Scales rows to more columns: every pixel lies between two of the source."""
+
+    def __init__(self, columns: Axis, flip: bool):
+        start, end = columns.span
+        centre = (np.arange(columns.first, columns.first + columns.count) + 0.5) * columns.step - 0.5 - start
+        if flip:
+            centre = centre[::-1]
+        left = np.clip(centre.astype(np.intp), 0, end - start - 2)
+        second = np.rint(256 * np.clip(centre - left, 0, 1)).astype(np.uint16)
+        self._where = (left[:, None] * 3 + np.arange(3)).reshape(-1)
+        self._second = np.repeat(second, 3)
+        self._first = np.uint16(256) - self._second
+
+    def __call__(self, lines: Pixels) -> Words:
+        """(n, source columns * 3) uint8 to (n, columns * 3) uint16 of values 0 .. 255."""
+        # both neighbours in one word, so that they are looked up once
+        both = lines[:, 3:].astype(np.uint16)
+        both <<= np.uint16(8)
+        both |= lines[:, :-3]
+        both = both.take(self._where, 1)
+        total = both & np.uint16(255)
+        total *= self._first
+        both >>= np.uint16(8)
+        both *= self._second
+        total += both
+        total += np.uint16(128)
+        total >>= np.uint16(8)
+        return total
+
+
+class _Shrink:
+    """Scales rows to fewer columns, by Pillow, whose filter reaches beyond the box: as if all of it were scaled."""
+
+    def __init__(self, columns: Axis, flip: bool):
+        start, end = columns.span
+        left = columns.first * columns.step - start
+        self._box = left, min(left + columns.count * columns.step, end - start)
+        self._count, self._flip = columns.count, flip
+
+    def __call__(self, lines: Words) -> Pixels:
+        """(n, source columns * 3) uint16 of values 0 .. 255 to (n, columns, 3) uint8."""
+        height = len(lines)
+        image = Image.fromarray(lines.astype(np.uint8).reshape(height, -1, 3))
+        box = (self._box[0], 0, self._box[1], height)
+        image = image.resize((self._count, height), Image.Resampling.BILINEAR, box)
+        if self._flip:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return np.asarray(image)

@@ -1,0 +1,117 @@
+"""Reads from a sample's files only what a crop needs.
+
+In: a ``Sample`` and a part of its picture. Out: the pixels of that part, exactly those of ``decode_image`` and
+``decode_mask``. Called by ``pipeline`` for training. Files whose kind has no shorter way are decoded whole.
+
+JPEG: TensorFlow's decoder, the same libjpeg-turbo as Pillow's, reconstructs a window of the picture. JPEG's scaled
+decoding isn't used: it stays within 2 levels of the whole picture scaled down only where a further reduction of 6
+follows, which hardly ever occurs. PNG: the rows of a mask without prediction filters, as palette images are written,
+lie in the stream as they are, and the stream is unpacked no further than they reach.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from sagemaker_semseg.data.containers import Header, read_header
+from sagemaker_semseg.data.images import decode_image, decode_mask
+from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.training.resample import Pixels
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.data.samples import Sample
+
+Span = tuple[int, int]
+
+# Colour is stored at half the resolution; at the border of what is decoded it can't be interpolated.
+_JPEG_MARGIN = 2
+
+
+def read_image(sample: Sample, rows: Span | None = None, columns: Span | None = None) -> Pixels:
+    """Rows and columns (from, to excluded; None is all) of the image as displayed: (height, width, 3) uint8 RGB.
+
+    Raises ``DataError`` if the file can't be decoded or has another size than the sample, ``OSError`` if it is gone.
+    """
+    data = sample.image.read_bytes()
+    header = read_header(data, str(sample.image))
+    _compare(sample, sample.image, header)
+    if rows is None or columns is None:
+        return decode_image(data, str(sample.image))
+    if header.kind == "JPEG" and header.orientation == 1 and header.channels in (1, 3):
+        pixels = _jpeg_window(header, rows, columns)
+        if pixels is not None:
+            return pixels
+    return decode_image(data, str(sample.image))[slice(*rows), slice(*columns)]
+
+
+def read_mask(sample: Sample, rows: int | None = None) -> Pixels:
+    """The mask's values in its first ``rows`` rows (None is all; more may come): (height, width) uint8.
+
+    Raises ``DataError`` if the file can't be decoded or has another size than the sample, ``OSError`` if it is gone.
+    """
+    data = sample.mask.read_bytes()
+    header = read_header(data, str(sample.mask))
+    _compare(sample, sample.mask, header)
+    if header.kind == "PNG" and (header.channels, header.depth, header.orientation) == (1, 8, 1):
+        values = _png_rows(header, rows or header.height)
+        if values is not None:
+            return values
+    return decode_mask(data, str(sample.mask))
+
+
+def _jpeg_window(header: Header, rows: Span, columns: Span) -> Pixels | None:
+    """None if this decoder refuses the file."""
+    left = max(0, columns[0] - _JPEG_MARGIN)
+    right = min(header.width, columns[1] + _JPEG_MARGIN)
+    try:
+        with tf.device("CPU:0"):
+            decoded = tf.raw_ops.DecodeAndCropJpeg(
+                contents=header.stream,
+                crop_window=[rows[0], left, rows[1] - rows[0], right - left],
+                channels=3,
+                dct_method="INTEGER_ACCURATE",
+            )
+    except tf.errors.InvalidArgumentError:
+        return None
+    pixels: Pixels = np.asarray(memoryview(decoded))[:, columns[0] - left : columns[1] - left]
+    return pixels
+
+
+def _png_rows(header: Header, rows: int) -> Pixels | None:
+    """None if the PNG is interlaced or filtered, or its stream is damaged."""
+    stream = header.stream  # the signature, then the chunks IHDR, PLTE, IDAT and IEND alone, whose checksums are right
+    if stream[28] != 0:
+        return None
+    size = rows * (header.width + 1)  # each row begins with the number of its filter
+    try:
+        raw = zlib.decompressobj().decompress(_png_data(stream), size)
+    except zlib.error:
+        return None
+    if len(raw) != size:
+        return None
+    lines = np.frombuffer(raw, np.uint8).reshape(rows, -1)
+    return None if lines[:, 0].any() else lines[:, 1:]
+
+
+def _png_data(stream: bytes) -> bytes:
+    parts = []
+    at = 8
+    while at < len(stream):
+        length, name = struct.unpack_from(">I4s", stream, at)
+        if name == b"IDAT":
+            parts.append(stream[at + 8 : at + 8 + length])
+        at += 12 + length
+    return b"".join(parts)
+
+
+def _compare(sample: Sample, path: Path, header: Header) -> None:
+    height, width = header.displayed
+    if (height, width) != (sample.height, sample.width):
+        what = f"{height} x {width} pixels (height x width), but {sample.height} x {sample.width} when it was checked"
+        raise DataError("a file changed", [Fault(str(path), what, "leave the files alone while a training runs")])
