@@ -22,21 +22,22 @@ else:
 
 
 @functools.cache
-def _native_dilation_trains() -> bool:
-    """Whether TensorFlow can differentiate a natively dilated convolution here.
+def _native_dilation_trains(dtype: Any) -> bool:
+    """Whether TensorFlow can differentiate a natively dilated convolution of this dtype here.
 
-    GPUs can; CPUs only where oneDNN takes the operation over. Otherwise TensorFlow rewrites the convolution as
-    space-to-batch, which computes the same more slowly.
+    GPUs can; CPUs only where oneDNN takes the operation over, which depends on the dtype too. Otherwise TensorFlow
+    rewrites the convolution as space-to-batch, which computes the same more slowly.
     """
+    shape, options = (1, 8, 8, 1), {"strides": [1] * 4, "padding": "SAME", "dilations": [1, 2, 2, 1]}
     try:
-        with tf.init_scope():
-            kernel = tf.ones((3, 3, 1, 1))
-            with tf.GradientTape() as tape:
-                tape.watch(kernel)
-                y = tf.nn.conv2d(tf.ones((1, 8, 8, 1)), kernel, 1, "SAME", dilations=2)
-            return tape.gradient(y, kernel) is not None
-    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        with tf.init_scope():  # out of any graph being traced; gradient tapes don't record in here
+            kernel, x = tf.ones((3, 3, 1, 1), dtype), tf.ones(shape, dtype)
+            y = tf.raw_ops.Conv2D(input=x, filter=kernel, **options)
+            tf.raw_ops.Conv2DBackpropInput(input_sizes=shape, filter=kernel, out_backprop=y, **options)
+            tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, out_backprop=y, **options)
+    except tf.errors.OpError:  # "not yet supported", or oneDNN found no kernel for this CPU
         return False
+    return True
 
 
 class Conv2D(keras.layers.Conv2D):
@@ -44,7 +45,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         native = tf is not None and max(self.dilation_rate) > 1 and self.padding == "same"
-        if native and inputs.dtype in NARROW and _native_dilation_trains():
+        if native and inputs.dtype in NARROW and _native_dilation_trains(inputs.dtype):
             return tf.nn.conv2d(inputs, kernel, list(self.strides), "SAME", dilations=list(self.dilation_rate))
         return super().convolution_op(inputs, kernel)
 
