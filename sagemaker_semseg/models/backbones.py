@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from .fastpaths import BatchNormalization, Conv2D
+from .fastpaths import CHANNELS_LAST, BatchNormalization, Conv2D
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Make:
         return layer(x)
 
     def pad(self, x: Any, width: int, name: str) -> Any:
-        return keras.layers.ZeroPadding2D(width, dtype=self.dtype, name=name)(x)
+        return keras.layers.ZeroPadding2D(width, data_format=CHANNELS_LAST, dtype=self.dtype, name=name)(x)
 
     def norm(self, x: Any, name: str) -> Any:
         layer = BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=self.syncbn, dtype=self.dtype, name=name)
@@ -79,7 +79,7 @@ def backbone(images: Any, name: str, make: Make) -> tuple[Any, Any]:
     stem, block = (_deep_stem, _bottleneck) if depth.block == "bottleneck" else (_stem, _basic)
     x = stem(images, make)
     x = make.pad(x, 1, "maxpool.pad")  # zeros are safe: a ReLU comes before
-    x = keras.layers.MaxPooling2D(3, 2, padding="valid", dtype=make.dtype, name="maxpool")(x)
+    x = keras.layers.MaxPooling2D(3, 2, data_format=CHANNELS_LAST, dtype=make.dtype, name="maxpool")(x)
     x = _stage(x, "layer1", block, 64, depth.blocks[0], make)
     x = _stage(x, "layer2", block, 128, depth.blocks[1], make, stride=2)
     c3 = _stage(x, "layer3", block, 256, depth.blocks[2], make, dilation=2)

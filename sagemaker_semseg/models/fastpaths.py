@@ -20,6 +20,8 @@ if keras.backend.backend() == "tensorflow":
 else:
     tf = None
 
+CHANNELS_LAST = "channels_last"  # said to every layer that asks: a user's keras.json may say otherwise
+
 
 @functools.cache
 def _native_dilation_trains(dtype: Any) -> bool:
@@ -41,7 +43,10 @@ def _native_dilation_trains(dtype: Any) -> bool:
 
 
 class Conv2D(keras.layers.Conv2D):
-    """``keras.layers.Conv2D`` with "same" padding and native dilation in TensorFlow."""
+    """``keras.layers.Conv2D`` with native dilation in TensorFlow."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **{"data_format": CHANNELS_LAST, **options})
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         native = tf is not None and max(self.dilation_rate) > 1 and self.padding == "same"

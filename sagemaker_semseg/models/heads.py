@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from .backbones import Make
-from .fastpaths import Conv2D, ResizeLike, resample
+from .fastpaths import CHANNELS_LAST, Conv2D, ResizeLike, resample
 
 
 def fcn(x: Any, num_classes: int, make: Make, name: str = "head") -> Any:
@@ -39,7 +39,8 @@ def deeplab(x: Any, num_classes: int, make: Make) -> Any:
     branches = [make.conv_norm_relu(x, 256, 1, f"{aspp}.0.0", f"{aspp}.0.1")]
     for i, rate in enumerate((12, 24, 36), start=1):
         branches.append(make.conv_norm_relu(x, 256, 3, f"{aspp}.{i}.0", f"{aspp}.{i}.1", dilation=rate))
-    y = keras.layers.GlobalAveragePooling2D(keepdims=True, dtype=make.dtype, name=f"{aspp}.4.gap.0")(x)
+    mean = keras.layers.GlobalAveragePooling2D(CHANNELS_LAST, keepdims=True, dtype=make.dtype, name=f"{aspp}.4.gap.0")
+    y = mean(x)
     y = make.conv_norm_relu(y, 256, 1, f"{aspp}.4.gap.1", f"{aspp}.4.gap.2")
     branches.append(ResizeLike(dtype=make.dtype, name=f"{aspp}.4.resize")([y, x]))
     y = keras.layers.Concatenate(dtype=make.dtype, name=aspp)(branches)
