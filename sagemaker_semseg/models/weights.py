@@ -26,20 +26,29 @@ ROLES = {
 LAYOUTS = {"OIHW": (3, 2, 0, 1), "HWIO": (0, 1, 2, 3)}
 BACK = {"OIHW": (2, 3, 1, 0), "HWIO": (0, 1, 2, 3)}
 
+# The reference's order within one level of a name; numbers are in order by themselves.
+PARTS = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "conv4", "downsample", "layer1", "layer2", "layer3", "layer4",
+         "psp", "aspp", "concurent", "project", "block", "gap", "head", "auxlayer")  # fmt: skip
+
 
 def named_variables(network: keras.Model) -> Iterator[tuple[str, Any]]:
-    """Every weight with its structural name, in the order of the layers."""
-    for layer in network.layers:
+    """Every weight with its structural name, in the reference's order (Keras orders layers by their depth)."""
+    layers = [layer for layer in network.layers if layer.weights]
+    for layer in sorted(layers, key=lambda layer: [_place(part) for part in layer.name.split(".")]):
         for variable in layer.weights:
             if variable.name in ROLES:
                 yield f"{layer.name}.{ROLES[variable.name]}", variable
+
+
+def _place(part: str) -> int:
+    return int(part) if part.isdigit() else PARTS.index(part)
 
 
 def get_weights(network: keras.Model, layout: str = "OIHW") -> dict[str, np.ndarray]:
     """A copy of every weight, in float32, under its structural name."""
     arrays = {}
     for name, variable in named_variables(network):
-        array = np.asarray(keras.ops.convert_to_numpy(variable), dtype=np.float32)
+        array = np.asarray(keras.ops.convert_to_numpy(variable.value), dtype=np.float32)
         arrays[name] = np.ascontiguousarray(array.transpose(LAYOUTS[layout])) if array.ndim == 4 else array.copy()
     return arrays
 
@@ -54,12 +63,18 @@ def set_weights(network: keras.Model, arrays: Mapping[str, np.ndarray], layout: 
             faults.append(Fault(name, "missing"))
             continue
         array = np.asarray(arrays[name])
-        if array.ndim == 4:
-            array = array.transpose(BACK[layout])
-        if array.shape != tuple(variable.shape):
-            faults.append(Fault(name, f"shape {array.shape}, the network needs {tuple(variable.shape)} (Keras layout)"))
-        values[name] = array
+        needed = tuple(variable.shape)
+        if len(needed) == 4:
+            needed = tuple(needed[axis] for axis in LAYOUTS[layout])
+        if array.shape != needed:
+            faults.append(Fault(name, f"shape {array.shape}, the network needs {needed}"))
+            continue
+        try:
+            array = array.astype(keras.backend.standardize_dtype(variable.dtype))
+        except (TypeError, ValueError):
+            faults.append(Fault(name, f"{array.dtype} is not a type of numbers"))
+        values[name] = array.transpose(BACK[layout]) if array.ndim == 4 else array
     if faults:
         raise ArtifactError(f"these weights don't fit {network.name}", faults)
     for name, variable in variables.items():
-        variable.assign(values[name].astype(keras.backend.standardize_dtype(variable.dtype)))
+        variable.assign(values[name])
