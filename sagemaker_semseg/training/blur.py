@@ -4,8 +4,8 @@ In: 8-bit pixels and a standard deviation of at most 1. Out: the same array, blu
 
 The kernel is that of Pillow's ``GaussianBlur(sigma)``: three times [a, 1 - 2a, a] with a = sigma^2 / 6, whose variance
 is sigma^2 exactly (Gwosdek et al., "Theoretical foundations of Gaussian convolution by extended box filtering", 2011).
-Pillow makes six passes and rounds after each. Here it is one pass per axis in 16-bit integers: about eight times as fast,
-and closer to the kernel (within 2 levels of it; within 3 of Pillow).
+Pillow makes six passes and rounds after each. Here it is one pass per axis in 16-bit integers: about eight times as
+fast, and closer to the kernel (within 2 levels of it; within 3 of Pillow).
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import numpy.typing as npt
 
 Words = npt.NDArray[np.uint16]
 
-# Rows at a time: as many as keep the scratch arrays in the cache and off the system's list of large blocks, which it
-# takes back and hands out anew, page by page, at twice the cost of the arithmetic.
-_STRIP: Final = 96
+# Values that are worked on at a time: see resample.py.
+_STRIP: Final = 1 << 17
 
 
 def blur(pixels: npt.NDArray[np.uint8], sigma: float) -> None:
@@ -31,10 +30,11 @@ def blur(pixels: npt.NDArray[np.uint8], sigma: float) -> None:
     if reach == 0:
         return
     height, width, channels = pixels.shape
-    strip = np.empty((min(_STRIP, height) + 2 * reach, width + 2 * reach, channels), np.uint16)
+    at_once = min(max(1, _STRIP // (width * channels)), height)
+    strip = np.empty((at_once + 2 * reach, width + 2 * reach, channels), np.uint16)
     above = np.repeat(pixels[:1], reach, axis=0)
-    for top in range(0, height, _STRIP):
-        rows = min(_STRIP, height - top)
+    for top in range(0, height, at_once):
+        rows = min(at_once, height - top)
         below = pixels[top + rows : top + rows + reach]
         inner = strip[: rows + 2 * reach, reach:-reach]
         inner[:reach] = above
@@ -49,7 +49,7 @@ def blur(pixels: npt.NDArray[np.uint8], sigma: float) -> None:
 
 
 def kernel(sigma: float) -> Words:
-    """The middle and the right half of the kernel in units of 1/256, without zeros at the end; all of it sums to 256."""
+    """The middle and the right half of the kernel in units of 1/256, without zeros at the end; its sum is 256."""
     a = sigma * sigma / 6
     once = np.array([a, 1 - 2 * a, a])
     side = np.rint(256 * np.convolve(np.convolve(once, once), once)[4:])
@@ -59,7 +59,8 @@ def kernel(sigma: float) -> Words:
 def _convolve(flat: Words, weights: Words, step: int) -> Words:
     """Symmetric convolution of values ``step`` apart.
 
-    Result i belongs to the kernel's left end at i. As long as ``flat``; the last 2 * reach * step results are undefined.
+    Result i is that of the kernel whose left end is at i. As long as ``flat``, but where the kernel would reach beyond
+    the end, the results are undefined.
     """
     reach = (len(weights) - 1) * step
     size = flat.size - 2 * reach

@@ -1,7 +1,7 @@
 """Batches for training and for evaluation.
 
-In: a ``Split`` (files that were checked) and hyperparameters. Out: ``tf.data.Dataset``s of images and labels, both uint8;
-normalisation is the network's first step. Called by ``trainer`` and by whatever evaluates a model.
+In: a ``Split`` (files that were checked) and hyperparameters. Out: ``tf.data.Dataset``s of images and labels, both
+uint8; normalisation is the network's first step. Called by ``trainer`` and ``evaluation``.
 
 The training stream is endless and one: position p belongs to pass p // N over the N samples, in which every sample is
 visited once in an order of its own. Batches take it B positions at a time across the ends of passes, so none is ragged
@@ -83,8 +83,8 @@ def evaluation_batches(
     """Every sample once at its native size: images (b, H, W, 3) uint8 RGB and labels (b, H, W) uint8, 255 = ignore.
 
     A batch holds up to ``batch_size`` samples of equal size, and fewer where together they would have more than
-    ``max_pixels`` pixels. Sizes come in the order in which they first occur, the
-    samples of one size in the order of the split.
+    ``max_pixels`` pixels. Sizes come in the order in which they first occur, the samples of one size in the order of
+    the split.
     """
     groups: dict[tuple[int, int], list[Sample]] = {}
     for sample in split.samples:

@@ -10,6 +10,7 @@ bits, so that values differ from Pillow's by 1, rarely 2. Masks: the nearest pix
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,9 +24,9 @@ Pixels = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.intp]
 Words = npt.NDArray[np.uint16]
 
-# Rows at a time: as many as keep the scratch arrays in the cache and off the system's list of large blocks, which it
-# takes back and hands out anew, page by page, at twice the cost of the arithmetic.
-_STRIP: Final = 64
+# Values worked on at a time: as many as keep the scratch arrays in the cache and off the system's list of large
+# blocks, which it takes back and hands out anew, page by page, at twice the cost of the arithmetic.
+_STRIP: Final = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,15 @@ class Axis:
         """For each pixel wanted the first of its source pixels, (count,), counted from ``span``, and the weights of
         this and the following ones, (count, n), in units of 1/256, summing to 256. All of them lie in ``span``."""
         support = max(self.step, 1.0)
-        centre = (np.arange(self.first, self.first + self.count) + 0.5) * self.step - 0.5
+        centre = np.arange(self.first, self.first + self.count) * self.step + (0.5 * self.step - 0.5)
         start, end = self.span
-        reach = min(int(2 * support) + 1, end - start)
-        lowest = np.clip(np.ceil(centre - support).astype(np.intp), start, end - reach)
-        weights = np.maximum(0, 1 - np.abs(lowest[:, None] + np.arange(reach) - centre[:, None]) / support)
-        words = np.rint(weights * (256 / weights.sum(1, keepdims=True))).astype(np.int64)
+        reach = min(math.ceil(2 * support), end - start)  # no more whole numbers lie between centre -+ support
+        lowest = np.minimum(np.maximum(np.floor(centre - (support - 1)), start), end - reach)
+        offset = (centre - lowest)[:, None] - np.arange(reach)
+        weights = np.maximum(0, 1 - np.abs(offset) / support)
+        words = np.rint(weights * (256 / weights.sum(1, keepdims=True)))
         words[np.arange(self.count), weights.argmax(1)] += 256 - words.sum(1)
-        return lowest - start, words.astype(np.uint16)
+        return lowest.astype(np.intp) - start, words.astype(np.uint16)
 
     @cached_property
     def nearest(self) -> Integers:
@@ -87,19 +89,23 @@ def resample(pixels: Pixels, rows: Axis, columns: Axis, out: Pixels, flip: bool 
     # the pass that leaves fewer pixels goes first
     if columns.scaled >= columns.source and right - left > 1:
         enlarge = _Enlarge(columns, flip)
-        for strip, span, first, weights in _strips(rows):
+        for strip, span, first, weights in _strips(rows, columns.count * 3):
             out[strip] = _weighted(enlarge(lines[span]), first, weights).reshape(out[strip].shape)
     else:
         shrink = _Shrink(columns, flip)
-        for strip, span, first, weights in _strips(rows):
+        for strip, span, first, weights in _strips(rows, lines.shape[1]):
             out[strip] = shrink(_weighted(lines[span].astype(np.uint16), first, weights))
 
 
-def _strips(rows: Axis) -> Iterator[tuple[slice, slice, Integers, Words]]:
-    """Some rows of the result, the source rows that they need, and ``taps`` counted from the first of those."""
+def _strips(rows: Axis, values: int) -> Iterator[tuple[slice, slice, Integers, Words]]:
+    """Some rows of the result, the source rows that they need, and ``taps`` counted from the first of those.
+
+    values: numbers in a row while rows are added up.
+    """
     first, weights = rows.taps
-    for start in range(0, rows.count, _STRIP):
-        strip = slice(start, min(start + _STRIP, rows.count))
+    height = max(1, _STRIP // values)
+    for start in range(0, rows.count, height):
+        strip = slice(start, min(start + height, rows.count))
         low, high = int(first[strip][0]), int(first[strip][-1]) + weights.shape[1]
         yield strip, slice(low, high), first[strip] - low, weights[strip]
 
@@ -121,15 +127,11 @@ class _Enlarge:
     """Scales rows to more columns: every pixel lies between two of the source."""
 
     def __init__(self, columns: Axis, flip: bool):
-        start, end = columns.span
-        centre = (np.arange(columns.first, columns.first + columns.count) + 0.5) * columns.step - 0.5 - start
+        left, weights = columns.taps
         if flip:
-            centre = centre[::-1]
-        left = np.clip(centre.astype(np.intp), 0, end - start - 2)
-        second = np.rint(256 * np.clip(centre - left, 0, 1)).astype(np.uint16)
+            left, weights = left[::-1], weights[::-1]
         self._where = (left[:, None] * 3 + np.arange(3)).reshape(-1)
-        self._second = np.repeat(second, 3)
-        self._first = np.uint16(256) - self._second
+        self._first, self._second = np.repeat(weights[:, 0], 3), np.repeat(weights[:, 1], 3)
 
     def __call__(self, lines: Pixels) -> Words:
         """(n, source columns * 3) uint8 to (n, columns * 3) uint16 of values 0 .. 255."""
@@ -137,7 +139,7 @@ class _Enlarge:
         both = lines[:, 3:].astype(np.uint16)
         both <<= np.uint16(8)
         both |= lines[:, :-3]
-        both = both.take(self._where, 1)
+        both = both.take(self._where, 1, mode="wrap")  # nothing wraps: this mode is the quickest
         total = both & np.uint16(255)
         total *= self._first
         both >>= np.uint16(8)
