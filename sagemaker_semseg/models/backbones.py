@@ -2,7 +2,8 @@
 
 ``resnet-50``, ``-101`` and ``-152`` are the "v1s" form (deep stem, bottleneck, the stride on the 3x3 convolution);
 ``resnet-18`` and ``-34`` the "v1b" form (7x7 stem, basic block). Layers carry the reference engine's structural names
-(``layer3.2.bn2``), which ``weights`` turns into the names of arrays. Called by ``network``.
+with ``_`` for the dot that PyTorch refuses (``layer3_2_bn2``); ``weights`` makes them the names of arrays. Called by
+``network``.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Make:
         padding = "same"
         if stride > 1 and size > 1:
             # "same" would pad one side only wherever the size is even.
-            x = self.pad(x, (size - 1) // 2, name + ".pad")
+            x = self.pad(x, (size - 1) // 2, name + "_pad")
             padding = "valid"
         layer = Conv2D(filters, size, strides=stride, dilation_rate=dilation, padding=padding, use_bias=False,
                        kernel_initializer="he_normal", dtype=self.dtype, name=name)  # fmt: skip
@@ -64,7 +65,7 @@ class Make:
 
     def conv_norm_relu(self, x: Any, filters: int, size: int, conv: str, norm: str, **options: Any) -> Any:
         x = self.conv(x, filters, size, conv, **options)
-        return self.relu(self.norm(x, norm), norm + ".relu")
+        return self.relu(self.norm(x, norm), norm + "_relu")
 
     def drop(self, x: Any, rate: float, name: str) -> Any:
         return keras.layers.Dropout(rate * self.dropout, dtype=self.dtype, name=name)(x)
@@ -78,7 +79,7 @@ def backbone(images: Any, name: str, make: Make) -> tuple[Any, Any]:
     depth = BACKBONES[name]
     stem, block = (_deep_stem, _bottleneck) if depth.block == "bottleneck" else (_stem, _basic)
     x = stem(images, make)
-    x = make.pad(x, 1, "maxpool.pad")  # zeros are safe: a ReLU comes before
+    x = make.pad(x, 1, "maxpool_pad")  # zeros are safe: a ReLU comes before
     x = keras.layers.MaxPooling2D(3, 2, data_format=CHANNELS_LAST, dtype=make.dtype, name="maxpool")(x)
     x = _stage(x, "layer1", block, 64, depth.blocks[0], make)
     x = _stage(x, "layer2", block, 128, depth.blocks[1], make, stride=2)
@@ -88,9 +89,9 @@ def backbone(images: Any, name: str, make: Make) -> tuple[Any, Any]:
 
 
 def _deep_stem(x: Any, make: Make) -> Any:
-    x = make.conv_norm_relu(x, 64, 3, "conv1.0", "conv1.1", stride=2)
-    x = make.conv_norm_relu(x, 64, 3, "conv1.3", "conv1.4")
-    return make.conv_norm_relu(x, 128, 3, "conv1.6", "bn1")
+    x = make.conv_norm_relu(x, 64, 3, "conv1_0", "conv1_1", stride=2)
+    x = make.conv_norm_relu(x, 64, 3, "conv1_3", "conv1_4")
+    return make.conv_norm_relu(x, 128, 3, "conv1_6", "bn1")
 
 
 def _stem(x: Any, make: Make) -> Any:
@@ -104,32 +105,32 @@ def _stage(
     x: Any, name: str, block: Block, planes: int, count: int, make: Make, *, stride: int = 1, dilation: int = 1
 ) -> Any:
     """``count`` blocks; the first one takes the stride and only half of the stage's dilation."""
-    x = block(x, f"{name}.0", planes, make, stride=stride, dilation=max(dilation // 2, 1), later=dilation)
+    x = block(x, f"{name}_0", planes, make, stride=stride, dilation=max(dilation // 2, 1), later=dilation)
     for i in range(1, count):
-        x = block(x, f"{name}.{i}", planes, make, stride=1, dilation=dilation, later=dilation)
+        x = block(x, f"{name}_{i}", planes, make, stride=1, dilation=dilation, later=dilation)
     return x
 
 
 def _shortcut(x: Any, name: str, channels: int, stride: int, make: Make) -> Any:
     if x.shape[-1] == channels and stride == 1:
         return x
-    x = make.conv(x, channels, 1, f"{name}.downsample.0", stride=stride)
-    return make.norm(x, f"{name}.downsample.1")
+    x = make.conv(x, channels, 1, f"{name}_downsample_0", stride=stride)
+    return make.norm(x, f"{name}_downsample_1")
 
 
 def _bottleneck(x: Any, name: str, planes: int, make: Make, *, stride: int, dilation: int, later: int) -> Any:
-    y = make.conv_norm_relu(x, planes, 1, f"{name}.conv1", f"{name}.bn1")
-    y = make.conv_norm_relu(y, planes, 3, f"{name}.conv2", f"{name}.bn2", stride=stride, dilation=dilation)
-    y = make.norm(make.conv(y, 4 * planes, 1, f"{name}.conv3"), f"{name}.bn3")
+    y = make.conv_norm_relu(x, planes, 1, f"{name}_conv1", f"{name}_bn1")
+    y = make.conv_norm_relu(y, planes, 3, f"{name}_conv2", f"{name}_bn2", stride=stride, dilation=dilation)
+    y = make.norm(make.conv(y, 4 * planes, 1, f"{name}_conv3"), f"{name}_bn3")
     return _join(y, _shortcut(x, name, 4 * planes, stride, make), name, make)
 
 
 def _basic(x: Any, name: str, planes: int, make: Make, *, stride: int, dilation: int, later: int) -> Any:
-    y = make.conv_norm_relu(x, planes, 3, f"{name}.conv1", f"{name}.bn1", stride=stride, dilation=dilation)
-    y = make.norm(make.conv(y, planes, 3, f"{name}.conv2", dilation=later), f"{name}.bn2")
+    y = make.conv_norm_relu(x, planes, 3, f"{name}_conv1", f"{name}_bn1", stride=stride, dilation=dilation)
+    y = make.norm(make.conv(y, planes, 3, f"{name}_conv2", dilation=later), f"{name}_bn2")
     return _join(y, _shortcut(x, name, planes, stride, make), name, make)
 
 
 def _join(x: Any, shortcut: Any, name: str, make: Make) -> Any:
-    x = keras.layers.Add(dtype=make.dtype, name=f"{name}.add")([x, shortcut])
-    return make.relu(x, f"{name}.relu")
+    x = keras.layers.Add(dtype=make.dtype, name=f"{name}_add")([x, shortcut])
+    return make.relu(x, f"{name}_relu")

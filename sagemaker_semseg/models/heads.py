@@ -25,27 +25,27 @@ def psp(x: Any, num_classes: int, make: Make) -> Any:
     channels = x.shape[-1] // 4
     branches = [x]
     for i, bins in enumerate((1, 2, 3, 6), start=1):
-        conv = f"head.psp.conv{i}"
-        y = AdaptiveAveragePooling(bins, dtype=make.dtype, name=f"{conv}.pool")(x)
-        y = make.conv_norm_relu(y, channels, 1, f"{conv}.0", f"{conv}.1")
-        branches.append(ResizeLike(dtype=make.dtype, name=f"{conv}.resize")([y, x]))
-    y = keras.layers.Concatenate(dtype=make.dtype, name="head.psp")(branches)
+        conv = f"head_psp_conv{i}"
+        y = AdaptiveAveragePooling(bins, dtype=make.dtype, name=f"{conv}_pool")(x)
+        y = make.conv_norm_relu(y, channels, 1, f"{conv}_0", f"{conv}_1")
+        branches.append(ResizeLike(dtype=make.dtype, name=f"{conv}_resize")([y, x]))
+    y = keras.layers.Concatenate(dtype=make.dtype, name="head_psp")(branches)
     return _classify(y, channels, num_classes, make, "head")
 
 
 def deeplab(x: Any, num_classes: int, make: Make) -> Any:
     """Atrous spatial pyramid pooling with rates 12, 24, 36 and the image's mean, then an FCN head (DeepLabV3)."""
-    aspp = "head.aspp.concurent"  # the reference engine's spelling
-    branches = [make.conv_norm_relu(x, 256, 1, f"{aspp}.0.0", f"{aspp}.0.1")]
+    aspp = "head_aspp_concurent"  # the reference engine's spelling
+    branches = [make.conv_norm_relu(x, 256, 1, f"{aspp}_0_0", f"{aspp}_0_1")]
     for i, rate in enumerate((12, 24, 36), start=1):
-        branches.append(make.conv_norm_relu(x, 256, 3, f"{aspp}.{i}.0", f"{aspp}.{i}.1", dilation=rate))
-    mean = keras.layers.GlobalAveragePooling2D(CHANNELS_LAST, keepdims=True, dtype=make.dtype, name=f"{aspp}.4.gap.0")
+        branches.append(make.conv_norm_relu(x, 256, 3, f"{aspp}_{i}_0", f"{aspp}_{i}_1", dilation=rate))
+    mean = keras.layers.GlobalAveragePooling2D(CHANNELS_LAST, keepdims=True, dtype=make.dtype, name=f"{aspp}_4_gap_0")
     y = mean(x)
-    y = make.conv_norm_relu(y, 256, 1, f"{aspp}.4.gap.1", f"{aspp}.4.gap.2")
-    branches.append(ResizeLike(dtype=make.dtype, name=f"{aspp}.4.resize")([y, x]))
+    y = make.conv_norm_relu(y, 256, 1, f"{aspp}_4_gap_1", f"{aspp}_4_gap_2")
+    branches.append(ResizeLike(dtype=make.dtype, name=f"{aspp}_4_resize")([y, x]))
     y = keras.layers.Concatenate(dtype=make.dtype, name=aspp)(branches)
-    y = make.conv_norm_relu(y, 256, 1, "head.aspp.project.0", "head.aspp.project.1")
-    y = make.drop(y, 0.5, "head.aspp.project.3")
+    y = make.conv_norm_relu(y, 256, 1, "head_aspp_project_0", "head_aspp_project_1")
+    y = make.drop(y, 0.5, "head_aspp_project_3")
     return _classify(y, 256, num_classes, make, "head")
 
 
@@ -53,10 +53,10 @@ HEADS = {"fcn": fcn, "psp": psp, "deeplab": deeplab}
 
 
 def _classify(x: Any, channels: int, num_classes: int, make: Make, name: str) -> Any:
-    x = make.conv_norm_relu(x, channels, 3, f"{name}.block.0", f"{name}.block.1")
-    x = make.drop(x, 0.1, f"{name}.block.3")
+    x = make.conv_norm_relu(x, channels, 3, f"{name}_block_0", f"{name}_block_1")
+    x = make.drop(x, 0.1, f"{name}_block_3")
     classifier = Conv2D(num_classes, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-                        dtype=make.dtype, name=f"{name}.block.4")  # fmt: skip
+                        dtype=make.dtype, name=f"{name}_block_4")  # fmt: skip
     return classifier(x)
 
 

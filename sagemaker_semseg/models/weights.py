@@ -1,8 +1,8 @@
 """The weights of a network as named arrays, out and in.
 
-Names are the reference engine's (``layer3.2.bn2.running_mean``): a layer's own name and the role of the variable.
-Convolution kernels are (out, in, height, width), "OIHW", as the reference and PyTorch keep them, or (height, width, in,
-out), "HWIO", as Keras does. Called by ``training`` (writing an artifact) and by whoever loads one.
+Names are the reference engine's (``layer3.2.bn2.running_mean``): the layer's own name, with dots, and the role of the
+variable. Convolution kernels are (out, in, height, width), "OIHW", as the reference and PyTorch keep them, or (height,
+width, in, out), "HWIO", as Keras does. Called by ``training`` (writing an artifact) and by whoever loads one.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ PARTS = ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "conv4", "downsample", 
 def named_variables(network: keras.Model) -> Iterator[tuple[str, Any]]:
     """Every weight with its structural name, in the reference's order (Keras orders layers by their depth)."""
     layers = [layer for layer in network.layers if layer.weights]
-    for layer in sorted(layers, key=lambda layer: [_place(part) for part in layer.name.split(".")]):
+    for layer in sorted(layers, key=lambda layer: [_place(part) for part in layer.name.split("_")]):
         for variable in layer.weights:
             if variable.name in ROLES:
-                yield f"{layer.name}.{ROLES[variable.name]}", variable
+                yield f"{layer.name.replace('_', '.')}.{ROLES[variable.name]}", variable
 
 
 def _place(part: str) -> int:

@@ -33,7 +33,7 @@ class Optimizer(keras.optimizers.Optimizer):
             return
         super().build(variables)
         self._slots = [[self.add_variable_from_reference(v, name) for name in self.slot_names] for v in variables]
-        heads = [v.path.split("/")[0].startswith(("head.", "auxlayer.")) for v in variables]
+        heads = [v.path.split("/")[0].startswith(("head_", "auxlayer_")) for v in variables]
         self._multipliers = [self.head_multiplier if head else 1.0 for head in heads]
         self._decays = [self.decay if v.name == "kernel" else 0.0 for v in variables]
 

@@ -73,7 +73,7 @@ def test_heads_learn_faster_and_only_kernels_decay():
         with keras.name_scope(layer):
             return keras.Variable(np.ones(2, "float32"), name=name)
 
-    names = [("layer1.0.conv1", "kernel"), ("head.block.0", "kernel"), ("auxlayer.block.1", "gamma"), ("bn1", "beta")]
+    names = [("layer1_0_conv1", "kernel"), ("head_block_0", "kernel"), ("auxlayer_block_1", "gamma"), ("bn1", "beta")]
     variables = [variable(*pair) for pair in names]
     optimizer = optimizers.SGD(0.1, momentum=0.9, decay=0.5, head_multiplier=10.0)
     optimizer.apply([np.full(2, 0.2, "float32")] * 4, variables)
