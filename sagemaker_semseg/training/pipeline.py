@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagemaker_semseg.training.augment import draw_cut, order
+from sagemaker_semseg.training.farewell import watched
 from sagemaker_semseg.training.resample import Pixels
 from sagemaker_semseg.training.window import read_image, read_mask
 
@@ -114,6 +115,8 @@ def _mapped(
     shapes: tuple[tuple[int | None, ...], tuple[int | None, ...]],
     workers: int,
 ) -> tf.data.Dataset:
+    load = watched(load)
+
     def call(number: Any) -> tuple[Any, Any]:
         image, labels = tf.numpy_function(load, [number], (tf.uint8, tf.uint8))
         return tf.ensure_shape(image, shapes[0]), tf.ensure_shape(labels, shapes[1])

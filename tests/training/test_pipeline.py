@@ -1,0 +1,197 @@
+"""The stream of batches: the same for any number of workers and any start, every sample equally often."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from sagemaker_semseg.data.images import decode_image, decode_mask, encode_mask
+from sagemaker_semseg.data.labels import LabelMap
+from sagemaker_semseg.data.samples import Sample, Split
+from sagemaker_semseg.training.augment import draw_cut, order
+from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
+
+CROP, BASE = 24, 40
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+def make_split(folder: Path, sizes: list[tuple[int, int]], orientations: dict[int, int] | None = None) -> Split:
+    """Sample i is of one colour of its own, and its mask holds i, i + 1 and 255."""
+    samples = []
+    for index, (height, width) in enumerate(sizes):
+        image, mask = folder / f"{index}.jpg", folder / f"{index}.png"
+        tags = Image.Exif()
+        tags[0x0112] = (orientations or {}).get(index, 1)
+        stored = (height, width) if tags[0x0112] < 5 else (width, height)
+        colour = np.full((*stored, 3), 20 + 15 * index, np.uint8)
+        colour[: stored[0] // 2] //= 2
+        Image.fromarray(colour).save(image, exif=tags)
+        labels = np.full((height, width), index, np.uint8)
+        labels[: height // 3], labels[:, :2] = index + 1, 255
+        mask.write_bytes(encode_mask(labels))
+        samples.append(Sample(str(index), image, mask, height, width))
+    classes = len(sizes) + 1
+    counts = np.zeros(classes, np.int64)
+    return Split("train", tuple(samples), LabelMap.identity(classes), counts, counts, np.zeros(256, np.int64))
+
+
+def hp(batch: int, **changes: int) -> Any:
+    return SimpleNamespace(
+        **{"base_size": BASE, "padded_crop_size": CROP, "mini_batch_size": batch, "seed": 4} | changes
+    )
+
+
+def taken(dataset: tf.data.Dataset, count: int) -> list[Batch]:
+    return [(images.numpy(), labels.numpy()) for images, labels in dataset.take(count)]
+
+
+def same(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        (images == others).all() and (labels == other_labels).all()
+        for (images, labels), (others, other_labels) in zip(one, other, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    sizes = [(30, 44), (44, 30), (30, 44), (20, 20), (44, 30)]
+    return make_split(tmp_path_factory.mktemp("files"), sizes, {1: 6, 2: 3})
+
+
+@pytest.mark.parametrize("batch", [1, 3, 11, 16, 20])
+def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split: Split, batch: int) -> None:
+    position = 0
+    for images, labels in taken(training_batches(split, hp(batch), workers=2), 3):
+        assert images.shape == (batch, CROP, CROP, 3)
+        assert labels.shape == (batch, CROP, CROP)
+        assert images.dtype == labels.dtype == np.uint8
+        for image, label in zip(images, labels, strict=True):
+            pass_number, place = divmod(position, 5)
+            index = int(order(4, pass_number, 5)[place])
+            sample = split.samples[index]
+            cut = draw_cut(4, pass_number, index, sample.height, sample.width, BASE, CROP)
+            expected, expected_labels = np.zeros_like(image), np.zeros_like(label)
+            whole = decode_image(sample.image.read_bytes())
+            cut.image(whole[slice(*cut.rows.span), slice(*cut.columns.span)], expected)
+            cut.mask(decode_mask(sample.mask.read_bytes()), split.labels.lookup, expected_labels)
+            assert (image == expected).all()
+            assert (label == expected_labels).all()
+            position += 1
+
+
+def test_neither_workers_nor_the_start_change_a_batch(split: Split) -> None:
+    expected = taken(training_batches(split, hp(3), workers=1), 9)
+    assert same(expected, taken(training_batches(split, hp(3), workers=5), 9))
+    for start in (1, 4, 8):
+        assert same(expected[start:], taken(training_batches(split, hp(3), start_step=start, workers=3), 9 - start))
+    assert not same(expected, taken(training_batches(split, hp(3, seed=5), workers=1), 9))
+
+
+def test_batches_of_several_chunks_continue_too(split: Split) -> None:
+    expected = taken(training_batches(split, hp(12), workers=1), 4)
+    assert same(expected[2:], taken(training_batches(split, hp(12), start_step=2, workers=2), 2))
+
+
+def test_every_sample_is_visited_equally_often(split: Split) -> None:
+    # 5 batches of 3 are 3 passes over 5 samples; a sample shows in the labels
+    labels = np.concatenate([labels for _, labels in taken(training_batches(split, hp(3, padded_crop_size=96)), 5)])
+    seen = [int(one[one < 255].min()) for one in labels]
+    assert sorted(seen) == sorted([*range(5)] * 3)
+
+
+def test_the_label_map_is_applied(split: Split) -> None:
+    mapped = LabelMap.mapped({0: 1, 1: 1, 2: 0}, 2)
+    other = Split("train", split.samples[:2], mapped, *(split.pixel_counts,) * 2, split.value_counts)
+    labels = np.concatenate([labels for _, labels in taken(training_batches(other, hp(4)), 4)])
+    assert set(np.unique(labels)) == {0, 1, 255}
+    labels = np.concatenate([labels.ravel() for _, labels in taken(evaluation_batches(other, 2), 2)])
+    assert set(np.unique(labels)) == {0, 1, 255}
+
+
+def test_shapes_are_known_before_anything_runs(split: Split) -> None:
+    images, labels = training_batches(split, hp(16)).element_spec
+    assert images.shape == (16, CROP, CROP, 3)
+    assert labels.shape == (16, CROP, CROP)
+    images, labels = evaluation_batches(split, 2).element_spec
+    assert images.shape.as_list() == [None, None, None, 3]
+    assert labels.shape.as_list() == [None, None, None]
+
+
+def test_no_samples_is_an_error(split: Split) -> None:
+    empty = Split("train", (), split.labels, split.pixel_counts, split.pixel_counts, split.value_counts)
+    with pytest.raises(ValueError, match="no samples"):
+        training_batches(empty, hp(2))
+
+
+def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
+    gone = make_split(tmp_path, [(30, 40), (30, 40)])
+    batches = iter(training_batches(gone, hp(2), workers=1))
+    next(batches)
+    gone.samples[1].mask.unlink()
+    with pytest.raises(tf.errors.OpError, match=r"1\.png"):
+        list(batches)
+
+
+def test_an_iterator_is_released_at_once(split: Split) -> None:
+    batches = iter(training_batches(split, hp(2)))
+    next(batches)
+    time.sleep(1.5)  # with autotune on, letting go would then take a second
+    started = time.perf_counter()
+    del batches
+    assert time.perf_counter() - started < 0.5
+
+
+def test_evaluation_gives_every_sample_once_at_its_own_size(split: Split) -> None:
+    batches = taken(evaluation_batches(split, 2), 9)
+    assert [images.shape for images, _ in batches] == [(2, 30, 44, 3), (2, 44, 30, 3), (1, 20, 20, 3)]
+    samples = [split.samples[index] for index in (0, 2, 1, 4, 3)]
+    images = [image for images, _ in batches for image in images]
+    labels = [one for _, labels in batches for one in labels]
+    for sample, image, one in zip(samples, images, labels, strict=True):
+        assert (image == decode_image(sample.image.read_bytes())).all()
+        assert (one == decode_mask(sample.mask.read_bytes())).all()
+
+
+def test_evaluation_batches_are_bounded_in_pixels(split: Split) -> None:
+    def sizes(most: int) -> list[int]:
+        return [len(images) for images, _ in taken(evaluation_batches(split, 8, max_pixels=most), 9)]
+
+    assert sizes(2 * 30 * 44) == [2, 2, 1]
+    assert sizes(2 * 30 * 44 - 1) == [1, 1, 1, 1, 1]
+    assert sizes(1) == [1, 1, 1, 1, 1]
+
+
+def test_replicas_share_a_batch(split: Split, two_replicas: tf.distribute.Strategy) -> None:
+    expected = taken(training_batches(split, hp(4), workers=1), 3)
+    batches = iter(two_replicas.experimental_distribute_dataset(training_batches(split, hp(4))))
+    for images, labels in expected:
+        shared_images, shared_labels = next(batches)
+        parts = two_replicas.experimental_local_results(shared_images)
+        assert [len(part) for part in parts] == [2, 2]
+        assert (np.concatenate([part.numpy() for part in parts]) == images).all()
+        parts = two_replicas.experimental_local_results(shared_labels)
+        assert (np.concatenate([part.numpy() for part in parts]) == labels).all()
+
+
+LEAVE_EARLY = """
+import sys
+from test_pipeline import Path, hp, make_split, training_batches
+batches = iter(training_batches(make_split(Path(sys.argv[1]), [(400, 600)] * 4), hp(16, padded_crop_size=240)))
+next(batches)
+"""
+
+
+def test_a_program_may_end_while_batches_are_read(tmp_path: Path) -> None:
+    here = Path(__file__).resolve().parent
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(here)!r})\n{LEAVE_EARLY}", str(tmp_path)]
+    result = subprocess.run(command, cwd=here.parents[1], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
