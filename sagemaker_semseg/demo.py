@@ -1,13 +1,14 @@
-"""The demo's image set: discs, boxes and triangles of any colour on textured ground.
+"""The demo's image set: reddish discs, greenish boxes and bluish triangles on textured, dull ground.
 
 In: a folder, how many pictures, a seed. Out: the four channels of a training in that folder, and a ``test`` pair of
 folders that no training sees. Called by the command ``sagemaker-semseg demo`` and by tests that need a small set to
 learn from.
 
-Colour, texture and size are drawn alike for discs, boxes and triangles, and the ground's colours and textures overlap
-with theirs, so only the outline tells the class. Every picture is a function of (seed, split, number) alone. Outlines
-are signed distances: their sign gives the mask, exact and without blended edges, their fraction of a pixel gives the
-image its smooth edges.
+Texture, size and brightness are drawn alike for all classes; the ground is nearly grey, and each kind of shape has a
+range of hues, whose ends shading and patterns blur. (Outlines alone would do to tell the shapes apart, but a network
+that begins with random weights needs far longer than a demo to learn outlines.) Every picture is a function of (seed,
+split, number) alone. Outlines are signed distances: their sign gives the mask, exact and without blended edges, their
+fraction of a pixel gives the image its smooth edges.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ Floats = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
 
 _SPLITS: Final = ("train", "validation", "test")
+
+# sixths of the colour circle from red on: the middle of each shape's hues by label, and how far they spread both ways
+_HUES: Final = {1: 0.0, 2: 2.0, 3: 4.0}
+_SPREAD: Final = 0.9
 
 
 @dataclass(frozen=True)
@@ -144,8 +149,8 @@ def _turned(shape: Shape, ys: Floats, xs: Floats) -> tuple[Floats, Floats]:
 
 def _ground(rng: np.random.Generator, ys: Floats, xs: Floats) -> tuple[Floats, Floats]:
     """Two colours mixed by a pattern; returns the image and its mean colour."""
-    first = _colour(rng, saturation=(0.05, 0.6), value=(0.25, 0.95))
-    second = np.clip(first + rng.normal(0, 0.12, 3), 0, 1)
+    first = _colour(rng, hue=(0, 6), saturation=(0.0, 0.2), value=(0.25, 0.95))
+    second = np.clip(first + rng.normal(0, 0.12) + rng.normal(0, 0.04, 3), 0, 1)
     mix = _pattern(rng, ys, xs)
     shade = 1 + 0.25 * (_clouds(rng, ys, xs, ys.shape[0] / 2) - 0.5)
     image = (first * mix[:, :, None] + second * (1 - mix[:, :, None])) * shade[:, :, None]
@@ -156,9 +161,11 @@ def _body(
     rng: np.random.Generator, shape: Shape, ys: Floats, xs: Floats, light: float, ground_colour: Floats
 ) -> Floats:
     """A shape's surface: a colour that stands out from the ground, patterned half the time, lit from one side."""
-    colour = _colour(rng, saturation=(0.3, 0.8), value=(0.35, 0.95))
+    middle = _HUES[shape.label]
+    hues = (middle - _SPREAD, middle + _SPREAD)
+    colour = ground_colour
     while np.abs(colour - ground_colour).max() < 0.3:
-        colour = _colour(rng, saturation=(0.3, 0.8), value=(0.35, 0.95))
+        colour = _colour(rng, hue=hues, saturation=(0.5, 0.95), value=(0.35, 0.95))
     surface = np.broadcast_to(colour, (*ys.shape, 3))
     if rng.random() < 0.5:
         mix = 0.35 * _pattern(rng, ys, xs)[:, :, None]
@@ -174,10 +181,12 @@ def _drop_shadow(image: Floats, shape: Shape, ys: Floats, xs: Floats, light: flo
     return image * (1 - depth[:, :, None])
 
 
-def _colour(rng: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]) -> Floats:
-    """Any hue: HSV to RGB as in A. R. Smith, Color gamut transform pairs, 1978."""
-    hue, s, v = rng.uniform(0, 6), rng.uniform(*saturation), rng.uniform(*value)
-    position = (np.array([5.0, 3.0, 1.0]) + hue) % 6
+def _colour(
+    rng: np.random.Generator, hue: tuple[float, float], saturation: tuple[float, float], value: tuple[float, float]
+) -> Floats:
+    """A colour from three ranges: HSV to RGB as in A. R. Smith, Color gamut transform pairs, 1978; hue in sixths."""
+    h, s, v = rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value)
+    position = (np.array([5.0, 3.0, 1.0]) + h) % 6
     return np.asarray(v - v * s * np.clip(np.minimum(position, 4 - position), 0, 1))
 
 

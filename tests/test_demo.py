@@ -87,16 +87,20 @@ def test_outlines_are_those_of_pillow(label, angle):
     assert not ours[covered < 0.25].any()
 
 
-def test_colour_does_not_tell_the_class():
-    """The mean colours of the classes over many pictures are close; one pixel's colour is no help."""
-    means = {label: [] for label in range(4)}
-    for index in range(150):
+def test_each_shape_has_its_hues_and_the_ground_is_dull():
+    """Hue and saturation as Pillow has them (0 to 255): reddish discs, greenish boxes, bluish triangles."""
+    inside, saturation = {1: [], 2: [], 3: []}, {label: [] for label in range(4)}
+    for index in range(60):
         image, labels = paint(np.random.default_rng(index), 48)
-        for label in np.unique(labels):
-            means[int(label)].append(image[labels == label].mean(axis=0))
-    centres = np.array([np.mean(means[label], axis=0) for label in (1, 2, 3)])
-    spread = np.std(means[1], axis=0).min()
-    assert np.ptp(centres, axis=0).max() < 0.5 * spread
+        hsv = np.asarray(Image.fromarray(image).convert("HSV")).astype(float)
+        for label in np.unique(labels).tolist():
+            saturation[label].append(np.median(hsv[labels == label, 1]))
+            if label:
+                middle = {1: 0, 2: 85, 3: 170}[label]
+                away = np.abs((hsv[labels == label, 0] - middle + 128) % 256 - 128)
+                inside[label].append(np.mean(away < 43))
+    assert all(np.mean(shares) > 0.85 for shares in inside.values())
+    assert 2 * np.mean(saturation[0]) < min(np.mean(saturation[label]) for label in (1, 2, 3))
 
 
 def test_too_small_a_size_is_refused(tmp_path):

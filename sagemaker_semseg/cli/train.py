@@ -145,6 +145,11 @@ def conclude(job: Job, result: Result) -> int:
         print(f"best epoch {result.best_epoch + 1} of {epochs}")
         print(f"validation mIOU {result.scores.miou:.4f}")
     print(f"model {result.artifact}")
+    return exit_status(result)
+
+
+def exit_status(result: Result) -> int:
+    """0 also after SIGTERM, with which SageMaker stops jobs; Ctrl-C has a status of its own."""
     return INTERRUPTED if result.signal == signal.SIGINT else 0
 
 

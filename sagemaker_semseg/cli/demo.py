@@ -1,0 +1,158 @@
+"""``sagemaker-semseg demo``: a folder to write to comes in; the whole way goes out, on a set that is painted for it.
+
+It makes images and masks, trains on them as ``train`` does, predicts images that the training has not seen as
+``predict`` does, from the artifact, and puts image, truth and prediction side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image
+
+from sagemaker_semseg.artifact import read_artifact
+from sagemaker_semseg.cli import engine, predict, train
+from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.data.images import decode_image, decode_mask
+from sagemaker_semseg.data.overlay import side_by_side
+from sagemaker_semseg.data.samples import find_channels, read_channels
+from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
+from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
+from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.storage import replacing
+
+NAME = "demo"
+SUMMARY = "the whole way in three minutes, on a generated set"
+DESCRIPTION = """\
+Paints a small labelled image set, trains a small network on it from random weights, predicts images that the training
+has not seen, and puts image, truth and prediction side by side. Takes under three minutes on two CPU cores."""
+EPILOG = """\
+examples:
+  sagemaker-semseg demo
+  sagemaker-semseg demo --output /tmp/demo
+  sagemaker-semseg evaluate out/demo/model --data out/demo/data       afterwards, with what it has made
+
+OUTPUT/ holds data/ (the set), model/ (what train leaves), masks/ and overlays/ of the unseen images, and
+contact_sheet.png with all overlays. A second run makes these files anew; what else lies there is left alone.
+
+exit status: 0 done, 1 a fault of this program, 2 something you can mend, 130 stopped with Ctrl-C
+"""
+
+# what a second run knows the folder by
+MARK: Final = ".sagemaker-semseg-demo"
+
+PICTURES: Final = {"train": 240, "validation": 24, "test": 8, "size": 128}
+# Small crops of large shapes: few pixels, many steps. Adam, because the original's default, sgd with a rate for
+# pretrained weights, needs longer than a demo.
+HYPERPARAMETERS: Final = {
+    "num_classes": len(CLASS_NAMES),
+    "algorithm": "fcn",
+    "backbone": "resnet-18",
+    "use_pretrained_model": False,
+    "base_size": 104,
+    "crop_size": 64,
+    "epochs": 14,
+    "mini_batch_size": 12,
+    "optimizer": "adam",
+    "learning_rate": 0.003,
+    "head_learning_rate_multiplier": 1,
+    "warmup_epochs": 0.5,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    text = "where everything is written (default out/demo)"
+    parser.add_argument("--output", type=Path, metavar="DIR", default=Path("out", "demo"), help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.faults:
+        raise UserError("The command can't be carried out:", options.faults)
+    return show(options.output, PICTURES, HYPERPARAMETERS, verbose=options.verbose)
+
+
+def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], *, verbose: bool = False) -> int:
+    """The demo in ``root``. pictures: arguments of ``make_demo_set``. Returns the exit status."""
+    start = time.monotonic()
+    claim(root)
+    data, masks, overlays = root / "data", root / "masks", root / "overlays"
+    unseen = make_demo_set(data, **pictures)["test"]
+    hp = resolve(hyperparameters)
+    with bar("checking the data") as move:
+        channels = read_channels(find_channels(data), hp.num_classes, move)
+    strategy = engine.start(verbose=verbose)
+
+    result = train.execute(train.Job(hp, channels, root / "model", CLASS_NAMES), strategy)
+    if result.stopped or result.scores is None:
+        print("stopped before the end")
+        return train.exit_status(result)
+
+    tasks, _ = predict.plan(unseen, masks, overlays=False)
+    if predict.predict(read_artifact(result.artifact), tasks, strategy):
+        raise AlgorithmError("the demo's own images can't be predicted")
+    overlays.mkdir(exist_ok=True)
+    sheets = [_sheet(task.image, data / "test_annotation" / task.mask.name, task.mask) for task in tasks]
+    for task, sheet in zip(tasks, sheets, strict=True):
+        _save(sheet, overlays / task.mask.name)
+    _save(contact_sheet(sheets, columns=2), root / "contact_sheet.png")
+
+    print(f"{time.monotonic() - start:.0f} seconds, best epoch {(result.best_epoch or 0) + 1} of {len(result.history)}")
+    print(f"validation mIOU {result.scores.miou:.2f}")
+    for title, path in (
+        ("data", data),
+        ("model", result.artifact),
+        ("masks", masks),
+        ("overlays", overlays),
+        ("all overlays", root / "contact_sheet.png"),
+    ):
+        print(f"{title:<13}{path}")
+    return 0
+
+
+def claim(root: Path) -> None:
+    """Make ``root`` ready for a demo: a new folder, an empty one, or one of an earlier demo, whose files are removed.
+
+    Raises UserError for any other. Nothing is removed but what a demo writes, by name.
+    """
+    if root.exists() and not root.is_dir():
+        raise UserError("The demo can't be written there:", [Fault(str(root), "is a file", "give a folder")])
+    if root.is_dir() and any(root.iterdir()) and not (root / MARK).is_file():
+        fault = Fault(str(root), "holds files that are not a demo's", "give a new or an empty folder with --output")
+        raise UserError("The demo can't be written there:", [fault])
+    root.mkdir(parents=True, exist_ok=True)
+    (root / MARK).write_text("Made by sagemaker-semseg demo, which may overwrite its own files here.\n")
+    number = "[0-9]" * 4
+    splits = ("train", "validation", "test")
+    own = [f"data/{split}/{number}.jpg" for split in splits]
+    own += [f"data/{split}_annotation/{number}.png" for split in splits]
+    own += [f"masks/{number}.png", f"overlays/{number}.png", "contact_sheet.png", "model/model.tar.gz"]
+    for pattern in own:
+        for path in root.glob(pattern):
+            path.unlink()
+    train.forget(root / "model")
+
+
+def contact_sheet(sheets: Sequence[Image.Image], columns: int) -> Image.Image:
+    """Pictures of any sizes in rows of ``columns``, each from the upper left of its cell; white between them."""
+    rows = [sheets[start : start + columns] for start in range(0, len(sheets), columns)]
+    width = max(sheet.width for sheet in sheets)
+    heights = [max(sheet.height for sheet in row) for row in rows]
+    whole = Image.new("RGB", (columns * width, sum(heights)), "white")
+    for i, row in enumerate(rows):
+        for j, sheet in enumerate(row):
+            whole.paste(sheet, (j * width, sum(heights[:i])))
+    return whole
+
+
+def _sheet(image: Path, truth: Path, prediction: Path) -> Image.Image:
+    labels, predicted = decode_mask(truth.read_bytes()), decode_mask(prediction.read_bytes())
+    return side_by_side(decode_image(image.read_bytes()), labels, predicted, CLASS_NAMES)
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    with replacing(path) as temporary:
+        picture.save(temporary, "PNG")
