@@ -48,7 +48,7 @@ def save(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimizer
 
 def _plain(array: np.ndarray) -> np.ndarray:
     # safetensors' numpy form has no bfloat16; float32 holds it exactly
-    return np.ascontiguousarray(array.astype(np.float32) if array.dtype.kind == "V" else array)
+    return np.array(array, np.float32 if array.dtype.kind == "V" else array.dtype, order="C")
 
 
 def read_state(path: Path) -> dict[str, Any]:

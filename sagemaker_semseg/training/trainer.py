@@ -123,7 +123,7 @@ class Run:
         self.train_step = make_train_step(self.network, self.optimizer, strategy, hp.aux_weight, self.class_weights)
         self.steps_per_epoch = math.ceil(len(channels.train.samples) / hp.mini_batch_size)
         self.schedule = make_schedule(hp, len(channels.train.samples))
-        self.step, self.rate_scale, self.rate_given = 0, 1.0, float(self.optimizer.learning_rate)
+        self.step, self.rate_scale, self.rate_given = 0, 1.0, float(self.optimizer.learning_rate.numpy())
         self.progress = Progress()
         self.history: list[dict[str, Any]] = []
         self.loss_sum = 0.0  # of the epoch in hand
@@ -139,18 +139,16 @@ class Run:
                 watchers.on_epoch_begin(epoch)
                 self.take_rate_from_callbacks()
                 throughput = self.run_epoch(batches, watchers, stop)
-                if stop.is_set():
-                    break
-                logs = self.end_epoch(epoch, throughput)
-                watchers.on_epoch_end(epoch, logs)
-                self.take_rate_from_callbacks()
+                if self.step % self.steps_per_epoch == 0:  # whole: it wasn't stopped on the way
+                    watchers.on_epoch_end(epoch, self.end_epoch(epoch, throughput))
+                    self.take_rate_from_callbacks()
                 self.save()
-                if self.progress.should_stop(epoch, self.hp) or self.network.stop_training:
+                enough = self.progress.should_stop(epoch, self.hp) or self.network.stop_training
+                if enough or stop.is_set():
                     break
-            if stop.is_set():
-                self.save()
         except DivergedError:
-            self.finish((), stopped=True)
+            if self.progress.best_epoch >= 0:
+                self.finish((), stopped=True)
             raise
         finally:
             watchers.on_train_end()
@@ -192,7 +190,7 @@ class Run:
             checkpoint.save_weights(self.best_path, get_weights(self.network), scores.confusion)
         logs = {
             "loss": self.loss_sum / self.steps_per_epoch,
-            "learning_rate": float(self.optimizer.learning_rate),
+            "learning_rate": float(self.optimizer.learning_rate.numpy()),
             "throughput": throughput,
             "val_mIOU": scores.miou,
             "val_pixel_accuracy": scores.pixel_accuracy,
@@ -255,6 +253,7 @@ class Run:
         checkpoint.restore(self.last_path, self.network, self.optimizer)
         self.step, self.loss_sum = int(state["step"]), float(state["loss_sum"])
         self.rate_scale, self.history = float(state["rate_scale"]), list(state["history"])
+        self.rate_given = float(self.optimizer.learning_rate.numpy())
         self.progress = Progress(**state["progress"])
 
     def diverged(self, what: str) -> DivergedError:
@@ -274,7 +273,7 @@ class Run:
 
     def take_rate_from_callbacks(self) -> None:
         """A callback that has set another learning rate (ReduceLROnPlateau, say) scales the rest of the schedule."""
-        now = float(self.optimizer.learning_rate)
+        now = float(self.optimizer.learning_rate.numpy())
         if self.rate_given and now != self.rate_given:
             self.rate_scale *= now / self.rate_given
             self.rate_given = now

@@ -1,0 +1,212 @@
+"""Whole trainings of a tiny network: what they leave, how they go on, how they end."""
+
+import dataclasses
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+
+from sagemaker_semseg.artifact import read_artifact
+from sagemaker_semseg.errors import DataError, DivergedError, HyperparameterError
+from sagemaker_semseg.metrics import Scores, confusion_matrix
+from sagemaker_semseg.training import trainer
+from sagemaker_semseg.training.evaluation import Evaluator, network_of
+from sagemaker_semseg.training.pipeline import evaluation_batches
+
+
+class Watcher(keras.callbacks.Callback):
+    """Writes down what it is told; optionally sends a signal after some batches or sets a learning rate."""
+
+    def __init__(self, signal_after=None, rates=None):
+        super().__init__()
+        self.losses, self.epochs, self.used_rates, self.seen = [], [], [], 0
+        self.signal_after, self.rates = signal_after, rates or {}
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+        self.losses.append(logs["loss"])
+        if self.seen == self.signal_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs.append(dict(logs))
+        if epoch in self.rates:
+            self.model.optimizer.learning_rate = self.rates[epoch] * float(self.model.optimizer.learning_rate)
+
+
+def weights_of(path):
+    return read_artifact(path).weights
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_channels, tmp_path_factory):
+    """An uninterrupted training of two epochs, made once, and what a callback saw of it."""
+    from sagemaker_semseg.hyperparameters import resolve
+
+    values = {"num_classes": 2, "backbone": "resnet-18", "use_pretrained_model": False, "crop_size": 32,
+              "base_size": 48, "mini_batch_size": 2, "epochs": 2, "learning_rate": 0.01, "seed": 3}  # fmt: skip
+    watcher = Watcher()
+    output = tmp_path_factory.mktemp("whole")
+    return trainer.train(
+        resolve(values), tiny_channels, output, callbacks=[watcher], class_names=["dark", "light"]
+    ), watcher
+
+
+def test_what_it_leaves(whole, tiny_channels):
+    result, watcher = whole
+    artifact = read_artifact(result.artifact)
+    assert artifact.labels == {"num_classes": 2, "ignore": 255, "class_names": ["dark", "light"]}
+    assert artifact.metrics["best_epoch"] == result.best_epoch
+    assert [row["loss"] for row in artifact.metrics["history"]] == pytest.approx([e["loss"] for e in watcher.epochs])
+    assert len(watcher.losses) == 8  # 7 images, batches of 2: four steps an epoch, the remainder rolls over
+    assert watcher.epochs[0]["loss"] == pytest.approx(np.mean(watcher.losses[:4]))
+
+
+def test_the_artifact_scores_what_was_reported(whole, tiny_channels):
+    """Counted once more, by numpy, from the masks that the artifact's network predicts one at a time."""
+    result, _ = whole
+    network, hp = network_of(read_artifact(result.artifact))
+    evaluator = Evaluator(network, hp.num_classes)
+    confusion = sum(
+        confusion_matrix(labels.numpy()[0], evaluator.predict(images.numpy()[0]), 2)
+        for images, labels in evaluation_batches(tiny_channels.validation, 1)
+    )
+    assert confusion.sum() == 3 * 40 * 47  # every pixel but the ignored column
+    np.testing.assert_array_equal(confusion, result.scores.confusion)
+    assert Scores.of(confusion).miou == pytest.approx(max(row["val_mIOU"] for row in result.history))
+
+
+@pytest.mark.parametrize("after", [2, 4, 5])
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(after, whole, tiny_channels, make_hp, tmp_path):
+    result, watcher = whole
+    first, second = Watcher(signal_after=after), Watcher()
+    stopped = trainer.train(make_hp(), tiny_channels, tmp_path, callbacks=[first])
+    assert stopped.stopped
+    assert stopped.signal == signal.SIGTERM
+    assert len(first.losses) in (after, after + 1)  # a loss is read one step late
+    ended = trainer.train(make_hp(), tiny_channels, tmp_path, callbacks=[second])
+    assert not ended.stopped
+    np.testing.assert_allclose(first.losses + second.losses, watcher.losses, rtol=1e-6)
+    for name, array in weights_of(ended.artifact).items():
+        np.testing.assert_allclose(array, weights_of(result.artifact)[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    assert [row["epoch"] for row in ended.history] == [0, 1]
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tiny_channels, make_hp, tmp_path):
+    trainer.train(make_hp(), tiny_channels, tmp_path, callbacks=[Watcher(signal_after=1)])
+    with pytest.raises(DataError) as caught:
+        trainer.train(make_hp(learning_rate=0.5, momentum=0.8), tiny_channels, tmp_path)
+    assert {fault.where for fault in caught.value.faults} == {"learning_rate", "momentum"}
+
+
+def test_two_replicas_validate_every_pixel_once(whole, tiny_channels, two_replicas):
+    """Three images on two replicas: the fourth place is filled with ignored pixels."""
+    result, _ = whole
+    artifact = read_artifact(result.artifact)
+    with two_replicas.scope():
+        network, _ = network_of(artifact)
+    confusion = Evaluator(network, 2, two_replicas).confusion(tiny_channels.validation, 16)
+    np.testing.assert_array_equal(confusion, result.scores.confusion)
+
+
+def test_two_replicas_train(tiny_channels, make_hp, two_replicas, tmp_path):
+    result = trainer.train(make_hp(epochs=1, syncbn=True), tiny_channels, tmp_path, strategy=two_replicas)
+    assert np.isfinite(result.history[0]["loss"])
+    with pytest.raises(HyperparameterError, match="mini_batch_size"):
+        trainer.train(make_hp(mini_batch_size=3), tiny_channels, tmp_path / "odd", strategy=two_replicas)
+
+
+def test_pretrained_weights_are_asked_for_in_vain(tiny_channels, make_hp, tmp_path):
+    with pytest.raises(HyperparameterError, match="--use-pretrained-model False"):
+        trainer.train(make_hp(use_pretrained_model=True), tiny_channels, tmp_path)
+
+
+def test_divergence_ends_it_and_keeps_the_best_epoch(tiny_channels, make_hp, tmp_path, monkeypatch):
+    poison = {5: np.nan}  # in the second epoch
+    make = trainer.make_train_step
+
+    def poisoned(*args):
+        step, count = make(*args), iter(range(100))
+        return lambda images, labels: step(images, labels) * poison.get(next(count), 1.0)
+
+    monkeypatch.setattr(trainer, "make_train_step", poisoned)
+    with pytest.raises(DivergedError, match=r"epoch 2, step 2") as caught:
+        trainer.train(make_hp(), tiny_channels, tmp_path)
+    assert "model.tar.gz" in str(caught.value)
+    assert read_artifact(tmp_path / "model.tar.gz").metrics["best_epoch"] == 0
+
+
+def test_real_divergence_is_found(tiny_channels, make_hp, tmp_path):
+    with pytest.raises(DivergedError, match="lower learning_rate"):
+        trainer.train(make_hp(learning_rate=1.0, head_learning_rate_multiplier=1e30), tiny_channels, tmp_path)
+
+
+def test_early_stopping(tiny_channels, make_hp, tmp_path):
+    hp = make_hp(epochs=9, early_stopping=True, early_stopping_min_epochs=1, early_stopping_patience=1,
+                 early_stopping_tolerance=1.0)  # fmt: skip
+    assert len(trainer.train(hp, tiny_channels, tmp_path).history) < 9
+
+
+def test_keras_callbacks_are_driven(tiny_channels, make_hp, tmp_path):
+    """Those that watch, that save, that stop, and that change the learning rate."""
+    table = tmp_path / "log.csv"
+    callbacks = [
+        keras.callbacks.CSVLogger(str(table)),
+        keras.callbacks.ModelCheckpoint(str(tmp_path / "best.weights.h5"), monitor="val_mIOU", mode="max",
+                                        save_best_only=True, save_weights_only=True),
+        keras.callbacks.EarlyStopping(monitor="val_mIOU", mode="max", patience=0, baseline=2.0),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+    ]  # fmt: skip
+    result = trainer.train(make_hp(epochs=5), tiny_channels, tmp_path / "out", callbacks=callbacks)
+    assert 1 < len(result.history) < 5
+    assert (tmp_path / "best.weights.h5").is_file()
+    header, row, *_ = table.read_text().splitlines()
+    assert "val_mIOU" in header.split(",")
+    assert row.startswith("0,")
+
+
+def test_a_callback_scales_the_rest_of_the_schedule(tiny_channels, make_hp, tmp_path):
+    rates = []
+
+    class Rates(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    hp = make_hp(lr_scheduler="cosine", epochs=3)
+    callbacks = [Watcher(rates={0: 0.5}), Rates()]
+    trainer.train(hp, tiny_channels, tmp_path, callbacks=callbacks)
+    full = [0.005 * (1 + np.cos(np.pi * k / 11)) for k in range(12)]
+    used = rates[1:]  # the rate is set after the callbacks of a batch begin
+    np.testing.assert_allclose(used[:3], full[:3], rtol=1e-5)
+    np.testing.assert_allclose(used[4:7], np.array(full[4:7]) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_and_stores_float32(precision, tiny_channels, make_hp, tmp_path):
+    result = trainer.train(make_hp(precision=precision, epochs=1), tiny_channels, tmp_path)
+    assert np.isfinite(result.history[0]["loss"])
+    assert all(array.dtype == np.float32 for array in weights_of(result.artifact).values())
+
+
+def test_class_weights_from_the_masks(tiny_channels, make_hp):
+    """Median-frequency balancing, computed from the masks themselves."""
+    from sagemaker_semseg.training.plan import class_weights
+
+    labels = np.concatenate([b.numpy().ravel() for _, b in evaluation_batches(tiny_channels.train, 1)])
+    frequency = np.array([(labels == c).sum() for c in (0, 1)]) / (labels != 255).sum()
+    np.testing.assert_allclose(
+        class_weights(make_hp(class_weights="auto"), tiny_channels), np.median(frequency) / frequency
+    )
+    assert class_weights(make_hp(), tiny_channels) is None
+    assert class_weights(make_hp(class_weights=(1.0, 3.0)), tiny_channels).tolist() == [1, 3]
+
+
+def test_seeds_decide(tiny_channels, make_hp, tmp_path):
+    a, b = Watcher(), Watcher()
+    small = dataclasses.replace(make_hp(), epochs=1)
+    trainer.train(small, tiny_channels, tmp_path / "a", callbacks=[a])
+    trainer.train(dataclasses.replace(small, seed=4), tiny_channels, tmp_path / "b", callbacks=[b])
+    assert a.losses[0] != b.losses[0]
