@@ -3,9 +3,9 @@
 In: source pixels and, for each axis, which part of which scale is wanted. Out: those pixels. Called by ``augment``.
 
 Images: the filter is Pillow's BILINEAR, a triangle that reaches one pixel to both sides in the larger of the two
-pictures, its weights made to sum to 1, applied to one axis after the other with rounding to 8 bits in between. Pillow
-itself does the columns when a picture shrinks; the rest is numpy, which takes half of Pillow's time, with weights of 8
-bits, so that values differ from Pillow's by 1, rarely 2. Masks: the nearest pixel, exactly as Pillow chooses it.
+pictures, its weights made to sum to 1, applied to one axis after the other with rounding to 8 bits in between. In numpy
+and with weights of 8 bits it takes half of Pillow's time; values differ from Pillow's by 1, rarely 2. Masks: the
+nearest pixel, exactly as Pillow chooses it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.intp]
@@ -54,17 +53,19 @@ class Axis:
     @cached_property
     def taps(self) -> tuple[Integers, Words]:
         """For each pixel wanted the first of its source pixels, (count,), counted from ``span``, and the weights of
-        this and the following ones, (count, n), in units of 1/256, summing to 256. All of them lie in ``span``."""
+        this and the following ones, (n, count), in units of 1/256, summing to 256. All of them lie in ``span``."""
         support = max(self.step, 1.0)
         centre = np.arange(self.first, self.first + self.count) * self.step + (0.5 * self.step - 0.5)
         start, end = self.span
         reach = min(math.ceil(2 * support), end - start)  # no more whole numbers lie between centre -+ support
         lowest = np.minimum(np.maximum(np.floor(centre - (support - 1)), start), end - reach)
-        offset = (centre - lowest)[:, None] - np.arange(reach)
-        weights = np.maximum(0, 1 - np.abs(offset) / support)
-        words = np.rint(weights * (256 / weights.sum(1, keepdims=True)))
-        words[np.arange(self.count), weights.argmax(1)] += 256 - words.sum(1)
-        return lowest.astype(np.intp) - start, words.astype(np.uint16)
+        distance = np.abs((centre - lowest) - np.arange(reach)[:, None])
+        weights = np.maximum(0, support - distance)
+        weights *= 256 / weights.sum(0)
+        words = np.rint(weights).astype(np.uint16)
+        # the largest weight takes the sum of the roundings; below 0 it wraps, which adds up as well
+        words[words.argmax(0), np.arange(self.count)] += np.uint16(256) - words.sum(0, dtype=np.uint16)
+        return lowest.astype(np.intp) - start, words
 
     @cached_property
     def nearest(self) -> Integers:
@@ -86,15 +87,16 @@ def resample(pixels: Pixels, rows: Axis, columns: Axis, out: Pixels, flip: bool 
     if pixels.shape != (bottom - top, right - left, 3):
         raise ValueError(f"pixels of shape {pixels.shape} for {rows} and {columns}")
     lines = pixels.reshape(bottom - top, -1)
+    across = _Across(columns, flip)
     # the pass that leaves fewer pixels goes first
-    if columns.scaled >= columns.source and right - left > 1:
-        enlarge = _Enlarge(columns, flip)
+    if columns.scaled >= columns.source:
         for strip, span, first, weights in _strips(rows, columns.count * 3):
-            out[strip] = _weighted(enlarge(lines[span]), first, weights).reshape(out[strip].shape)
+            done = _weighted(across(lines[span].astype(np.uint16)), first, weights)
+            out[strip] = done.reshape(out[strip].shape)
     else:
-        shrink = _Shrink(columns, flip)
         for strip, span, first, weights in _strips(rows, lines.shape[1]):
-            out[strip] = shrink(_weighted(lines[span].astype(np.uint16), first, weights))
+            done = across(_weighted(lines[span].astype(np.uint16), first, weights))
+            out[strip] = done.reshape(out[strip].shape)
 
 
 def _strips(rows: Axis, values: int) -> Iterator[tuple[slice, slice, Integers, Words]]:
@@ -106,65 +108,50 @@ def _strips(rows: Axis, values: int) -> Iterator[tuple[slice, slice, Integers, W
     height = max(1, _STRIP // values)
     for start in range(0, rows.count, height):
         strip = slice(start, min(start + height, rows.count))
-        low, high = int(first[strip][0]), int(first[strip][-1]) + weights.shape[1]
-        yield strip, slice(low, high), first[strip] - low, weights[strip]
+        low, high = int(first[strip][0]), int(first[strip][-1]) + len(weights)
+        yield strip, slice(low, high), first[strip] - low, weights[:, strip]
 
 
 def _weighted(lines: Words, first: Integers, weights: Words) -> Words:
     """Sums of neighbouring lines: (n, m) uint16 out of (k, m) uint16, both of values 0 .. 255."""
     total = lines[first]
-    total *= weights[:, 0, None]
-    for tap in range(1, weights.shape[1]):
+    total *= weights[0, :, None]
+    for tap in range(1, len(weights)):
         term = lines[first + tap]
-        term *= weights[:, tap, None]
+        term *= weights[tap, :, None]
         total += term
     total += np.uint16(128)
     total >>= np.uint16(8)
     return total
 
 
-class _Enlarge:
-    """Scales rows to more columns: every pixel lies between two of the source."""
+class _Across:
+    """Scales rows of pixels."""
 
     def __init__(self, columns: Axis, flip: bool):
-        left, weights = columns.taps
+        first, weights = columns.taps
         if flip:
-            left, weights = left[::-1], weights[::-1]
-        self._where = (left[:, None] * 3 + np.arange(3)).reshape(-1)
-        self._first, self._second = np.repeat(weights[:, 0], 3), np.repeat(weights[:, 1], 3)
+            first, weights = first[::-1], weights[:, ::-1]
+        if len(weights) % 2:
+            weights = np.concatenate([weights, np.zeros((1, columns.count), np.uint16)])
+        self._where = (first[:, None] * 3 + np.arange(3)).reshape(-1)
+        self._weights = np.repeat(weights, 3, axis=1)
 
-    def __call__(self, lines: Pixels) -> Words:
-        """(n, source columns * 3) uint8 to (n, columns * 3) uint16 of values 0 .. 255."""
-        # both neighbours in one word, so that they are looked up once
-        both = lines[:, 3:].astype(np.uint16)
-        both <<= np.uint16(8)
-        both |= lines[:, :-3]
-        both = both.take(self._where, 1, mode="wrap")  # nothing wraps: this mode is the quickest
-        total = both & np.uint16(255)
-        total *= self._first
-        both >>= np.uint16(8)
-        both *= self._second
-        total += both
+    def __call__(self, lines: Words) -> Words:
+        """(n, source columns * 3) to (n, columns * 3), all of values 0 .. 255. ``lines`` is overwritten."""
+        # two neighbours in one word, so that they are looked up together; at the end of a row only weights of 0 follow
+        lines[:, :-3] |= lines[:, 3:] << np.uint16(8)
+        total: Words | None = None
+        for tap in range(0, len(self._weights), 2):
+            # where a row ends, the place of a tap of weight 0 may lie beyond: "wrap" allows that, and is the quickest
+            both = lines.take(self._where + 3 * tap, 1, mode="wrap")
+            one = both & np.uint16(255)
+            one *= self._weights[tap]
+            both >>= np.uint16(8)
+            both *= self._weights[tap + 1]
+            one += both
+            total = one if total is None else np.add(total, one, out=total)
+        assert total is not None
         total += np.uint16(128)
         total >>= np.uint16(8)
         return total
-
-
-class _Shrink:
-    """Scales rows to fewer columns, by Pillow, whose filter reaches beyond the box: as if all of it were scaled."""
-
-    def __init__(self, columns: Axis, flip: bool):
-        start, end = columns.span
-        left = columns.first * columns.step - start
-        self._box = left, min(left + columns.count * columns.step, end - start)
-        self._count, self._flip = columns.count, flip
-
-    def __call__(self, lines: Words) -> Pixels:
-        """(n, source columns * 3) uint16 of values 0 .. 255 to (n, columns, 3) uint8."""
-        height = len(lines)
-        image = Image.fromarray(lines.astype(np.uint8).reshape(height, -1, 3))
-        box = (self._box[0], 0, self._box[1], height)
-        image = image.resize((self._count, height), Image.Resampling.BILINEAR, box)
-        if self._flip:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return np.asarray(image)
