@@ -15,8 +15,8 @@ A = [1.0, 0.2, 3.0, 0.01, 0.5]
 B = [0.1, 0.4, -1.0, 2.0, -0.2]
 CASES = {
     "sgd": ("sgd", {"momentum": 0.9, "wd": 0.01}),
-    # Without decay: MXNet's kernel adds wd * weight to the momentum after it has overwritten the weight in place, so that
-    # its second and later steps miss its own documented formula.
+    # Without decay: MXNet's kernel adds wd * weight to the momentum after it has overwritten the weight in place, so
+    # that its second and later steps miss its own documented formula.
     "nag": ("nag", {"momentum": 0.9}),
     "adam": ("adam", {}),
     "adagrad": ("adagrad", {}),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagemaker_semseg.models.network import build_network
+from sagemaker_semseg.models.weights import named_variables
 from sagemaker_semseg.training import optimizers
 
 NUMBERS = json.loads((Path(__file__).parent / "mxnet_optimizers.json").read_text())
@@ -82,9 +84,21 @@ def test_heads_learn_faster_and_only_kernels_decay():
         np.testing.assert_allclose(v.numpy(), 1 - rate * (0.2 + decay * 1), rtol=1e-6)
 
 
+def test_heads_of_a_real_network():
+    network = build_network("deeplab", "resnet-18", 3)
+    optimizer = optimizers.SGD(0.1, momentum=0.9, head_multiplier=10.0, decay=0.5)
+    optimizer.build(network.trainable_variables)
+    names = {id(variable): name for name, variable in named_variables(network)}
+    for i, variable in enumerate(network.trainable_variables):
+        name = names[id(variable)]
+        assert optimizer._multipliers[i] == (10.0 if name.startswith(("head.", "auxlayer.")) else 1.0), name
+        assert optimizer._decays[i] == (0.5 if name.endswith(".weight") else 0.0), name
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_hyperparameters_choose_it(name, make_hp):
-    optimizer = optimizers.make_optimizer(make_hp(optimizer=name, learning_rate=0.25, head_learning_rate_multiplier=3.0))
+    hp = make_hp(optimizer=name, learning_rate=0.25, head_learning_rate_multiplier=3.0)
+    optimizer = optimizers.make_optimizer(hp)
     assert type(optimizer) is CLASSES[name]
     assert float(optimizer.learning_rate) == 0.25
     assert optimizer.head_multiplier == 3.0
