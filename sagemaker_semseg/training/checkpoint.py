@@ -33,7 +33,7 @@ def _variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> I
         for i, variable in enumerate(layer.variables):
             yield f"{layer.name}/{i}/{variable.name}", variable
     for i, variable in enumerate(optimizer.variables):
-        yield f"optimizer/{i}/{variable.name}", variable
+        yield f"optimizer/{i}", variable
 
 
 def save(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimizer, state: Mapping[str, Any]) -> None:
