@@ -1,0 +1,53 @@
+"""Whole images of any size through the evaluator: counts and masks."""
+
+import numpy as np
+import pytest
+
+from sagemaker_semseg.artifact import Artifact
+from sagemaker_semseg.errors import ArtifactError
+from sagemaker_semseg.hyperparameters import to_strings
+from sagemaker_semseg.metrics import confusion_matrix
+from sagemaker_semseg.models.network import build_network, normalize
+from sagemaker_semseg.models.weights import get_weights
+from sagemaker_semseg.training import evaluation
+from sagemaker_semseg.training.pipeline import evaluation_batches
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build_network("fcn", "resnet-18", 2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 37), (33, 20), (64, 64)])
+def test_masks_have_the_images_size_and_the_networks_argmax(network, size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    mask = evaluation.Evaluator(network, 2).predict(image)
+    logits, _ = network(normalize(image[None]), training=False)
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, np.argmax(logits.numpy()[0], axis=-1))
+
+
+def test_counts_are_the_same_for_every_batch_size_and_limit(network, tiny_channels, monkeypatch):
+    evaluator, split = evaluation.Evaluator(network, 2), tiny_channels.train
+    by_hand = sum(
+        confusion_matrix(labels.numpy()[0], evaluator.predict(images.numpy()[0]), 2)
+        for images, labels in evaluation_batches(split, 1)
+    )
+    np.testing.assert_array_equal(evaluator.confusion(split, 3), by_hand)
+    monkeypatch.setattr(evaluation, "MAX_PIXELS", 40 * 48 * 2)
+    np.testing.assert_array_equal(evaluator.confusion(split, 7), by_hand)
+
+
+def test_an_artifact_of_another_network_is_refused(network, make_hp):
+    weights = get_weights(network)
+    weights["head.block.4.extra"] = weights.pop("head.block.4.bias")
+    artifact = Artifact(to_strings(make_hp()), weights, {"num_classes": 2}, {})
+    with pytest.raises(ArtifactError) as caught:
+        evaluation.network_of(artifact)
+    assert {fault.where for fault in caught.value.faults} == {"head.block.4.extra", "head.block.4.bias"}
+
+
+def test_class_names(make_hp, network):
+    named = Artifact({}, {}, {"num_classes": 2, "class_names": ["a", "b"]}, {})
+    assert evaluation.class_names(named) == ["a", "b"]
+    assert evaluation.class_names(Artifact({}, {}, {"num_classes": 3}, {})) == ["0", "1", "2"]
