@@ -45,9 +45,3 @@ def test_an_artifact_of_another_network_is_refused(network, make_hp):
     with pytest.raises(ArtifactError) as caught:
         evaluation.network_of(artifact)
     assert {fault.where for fault in caught.value.faults} == {"head.block.4.extra", "head.block.4.bias"}
-
-
-def test_class_names(make_hp, network):
-    named = Artifact({}, {}, {"num_classes": 2, "class_names": ["a", "b"]}, {})
-    assert evaluation.class_names(named) == ["a", "b"]
-    assert evaluation.class_names(Artifact({}, {}, {"num_classes": 3}, {})) == ["0", "1", "2"]
