@@ -28,6 +28,7 @@ def plans(args: argparse.Namespace) -> dict[str, Plan]:
     torch_script = HERE / "peers" / "torch_train.py"
     every = [
         Plan("ours", args.ours_python, HERE / "ours_train.py"),
+        Plan("keras-fit", args.ours_python, HERE / "ours_train.py", ("--stock",)),
         Plan("gluoncv", args.gluoncv_python, HERE / "peers" / "gluoncv_train.py"),
         Plan("torch-nchw", args.torch_python, torch_script, ("--layout", "nchw")),
         Plan("torch-channels-last", args.torch_python, torch_script, ("--layout", "channels_last")),
@@ -96,7 +97,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ours-python", type=Path, default=Path(sys.executable))
     parser.add_argument("--gluoncv-python", type=Path, default=root / ".envs" / "gluoncv" / "bin" / "python")
     parser.add_argument("--torch-python", type=Path, default=root / ".envs" / "torch" / "bin" / "python")
-    names = ["ours", "gluoncv", "torch-nchw", "torch-channels-last"]
+    names = ["ours", "keras-fit", "gluoncv", "torch-nchw", "torch-channels-last"]
     parser.add_argument("--workers", nargs="+", choices=names, default=names)
     parser.add_argument("--algorithms", nargs="+", choices=("fcn", "deeplab"), default=["fcn", "deeplab"])
     parser.add_argument("--cores", nargs="+", type=int, default=[1, 2], help="how many cores; one table for each (1 2)")

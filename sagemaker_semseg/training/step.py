@@ -25,8 +25,8 @@ def make_train_step(
 ) -> Callable[[Any, Any], Any]:
     """A function of uint8 images (N, H, W, 3) and labels (N, H, W) that makes one update and returns the loss.
 
-    The loss is the mean over the valid pixels of the whole global batch: their number is summed over the replicas before
-    any of them divides. Each replica then holds its part of that mean; the optimizer sums the gradients of the parts.
+    The loss is the mean over the valid pixels of the global batch: their number is summed over the replicas before any
+    of them divides. Each replica then holds its part of that mean; the optimizer sums the gradients of the parts.
     """
     variables = network.trainable_variables
 

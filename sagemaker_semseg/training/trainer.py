@@ -71,10 +71,10 @@ def train(
     SIGTERM and Ctrl-C end it after the step in hand, with a checkpoint and the best model so far. strategy: None takes
     all GPUs, or the CPU. Raises HyperparameterError, DataError (a checkpoint of another training) or DivergedError.
     """
-    run = Run(hp, channels, output, strategy or default_strategy())
+    run = Run(hp, channels, output, strategy or default_strategy(), class_names)
     with _stop_signals() as stop:
         run.fit(callbacks, stop)
-    return replace(run.finish(class_names, stopped=stop.is_set()), signal=stop.signal)
+    return replace(run.finish(stopped=stop.is_set()), signal=stop.signal)
 
 
 class _Stop(threading.Event):
@@ -105,9 +105,16 @@ def _stop_signals() -> Iterator[_Stop]:
 class Run:
     """One training: the network and where it stands."""
 
-    def __init__(self, hp: Hyperparameters, channels: Channels, output: Path, strategy: tf.distribute.Strategy):
+    def __init__(
+        self,
+        hp: Hyperparameters,
+        channels: Channels,
+        output: Path,
+        strategy: tf.distribute.Strategy,
+        class_names: Sequence[str] = (),
+    ):
         check(hp, strategy.num_replicas_in_sync)
-        self.hp, self.channels, self.strategy = hp, channels, strategy
+        self.hp, self.channels, self.strategy, self.class_names = hp, channels, strategy, list(class_names)
         self.output, self.checkpoints = output, output / "checkpoints"
         keras.utils.set_random_seed(hp.seed % 2**32)
         self.class_weights = class_weights(hp, channels)
@@ -148,7 +155,7 @@ class Run:
                     break
         except DivergedError:
             if self.progress.best_epoch >= 0:
-                self.finish((), stopped=True)
+                self.finish(stopped=True)
             raise
         finally:
             watchers.on_train_end()
@@ -200,7 +207,7 @@ class Run:
         self.history.append({"epoch": epoch, **logs})
         return logs
 
-    def finish(self, class_names: Sequence[str], *, stopped: bool) -> Result:
+    def finish(self, *, stopped: bool) -> Result:
         """Write the artifact: the best epoch's weights, or those at hand if no epoch has ended yet."""
         scores, weights = None, None
         if self.progress.best_epoch >= 0:
@@ -210,13 +217,13 @@ class Run:
         versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()}
         metrics = {
             "best_epoch": best_epoch,
-            "validation": scores.to_dict(class_names) if scores else None,
+            "validation": scores.to_dict(self.class_names) if scores else None,
             "history": self.history,
             "made_with": versions,
         }
         labels: dict[str, Any] = {"num_classes": self.hp.num_classes, "ignore": IGNORE}
-        if class_names:
-            labels["class_names"] = list(class_names)
+        if self.class_names:
+            labels["class_names"] = self.class_names
         path = self.output / "model.tar.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_artifact(path, Artifact(to_strings(self.hp), weights or get_weights(self.network), labels, metrics))

@@ -133,9 +133,11 @@ def test_divergence_ends_it_and_keeps_the_best_epoch(tiny_channels, make_hp, tmp
 
     monkeypatch.setattr(trainer, "make_train_step", poisoned)
     with pytest.raises(DivergedError, match=r"epoch 2, step 2") as caught:
-        trainer.train(make_hp(), tiny_channels, tmp_path)
+        trainer.train(make_hp(), tiny_channels, tmp_path, class_names=["dark", "light"])
     assert "model.tar.gz" in str(caught.value)
-    assert read_artifact(tmp_path / "model.tar.gz").metrics["best_epoch"] == 0
+    kept = read_artifact(tmp_path / "model.tar.gz")
+    assert kept.metrics["best_epoch"] == 0
+    assert kept.labels["class_names"] == ["dark", "light"]
 
 
 def test_real_divergence_is_found(tiny_channels, make_hp, tmp_path):
