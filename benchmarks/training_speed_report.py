@@ -8,7 +8,7 @@ from statistics import median
 
 from peers.worker import Round
 
-OURS = "ours"
+OURS, BASELINE = "ours", "keras-fit"
 
 METHOD = """\
 Each worker is a process of its own with one fixed random batch, so no input pipeline is in these figures (5 % of the
@@ -42,7 +42,7 @@ class Contest:
         return [getattr(one, what) / getattr(other, what) for one, other in both]
 
     def fastest_peer(self) -> str | None:
-        peers = [name for name in self.workers if name != OURS and self.finished(name)]
+        peers = [name for name in self.workers if name not in (OURS, BASELINE) and self.finished(name)]
         return min(peers, key=lambda name: median(turn.wall for turn in self.finished(name)), default=None)
 
 
