@@ -10,6 +10,7 @@ command raises.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -39,11 +40,11 @@ def report(error: BaseException, *, verbose: bool, output: Path | None) -> int:
 
     verbose: whether the traceback is shown. output: the folder in which the traceback of our own fault is kept.
     """
-    if isinstance(error, SystemExit):
+    if isinstance(error, SystemExit):  # after --help
         raise error
     if isinstance(error, BrokenPipeError):
-        # or the interpreter complains when it flushes
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError, ValueError):  # or the interpreter complains when it flushes at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     if verbose and not isinstance(error, KeyboardInterrupt):
         traceback.print_exception(error)
@@ -67,7 +68,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         return what + (f" ({remedy})" if remedy else ""), USERS_FAULT
     if _is_tensorflows(error, "OpError") and (cause := _raised_in_pipeline(str(error))):
-        return cause, USERS_FAULT
+        return f"while reading the data: {cause}", USERS_FAULT
     first = str(error).strip().partition("\n")[0]
     return f"a fault of this program: {type(error).__name__}" + (f": {first[:300]}" if first else ""), OUR_FAULT
 

@@ -39,7 +39,7 @@ def of_output(output: Path, finished: int | None, epochs: int) -> str:
     """Where the output goes, and where the training begins. finished: epochs behind a checkpoint, None without one."""
     if finished is None:
         return _line("output", str(output))
-    begin = f"goes on after epoch {finished} of {epochs}" if finished < epochs else "this training is finished"
+    begin = f"goes on after {finished} of {epochs} epochs" if finished < epochs else "this training is finished"
     return _line("output", f"{output} ({begin}; --restart begins anew)")
 
 

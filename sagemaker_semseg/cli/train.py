@@ -136,9 +136,7 @@ def conclude(job: Job, result: Result) -> int:
     """Tell what came of it; returns the exit status."""
     epochs = len(result.history)
     if result.stopped:
-        print(
-            f"stopped after {epochs} of {job.hp.epochs} epochs; the same command (without --restart) goes on from there"
-        )
+        print(f"stopped after {epochs} of {job.hp.epochs} epochs; train again without --restart to go on")
     if result.scores is None or result.best_epoch is None:
         print("no epoch was finished: the model has the weights of an unfinished one")
     else:

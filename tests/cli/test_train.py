@@ -1,0 +1,176 @@
+"""``train``: what it tells and leaves, what it refuses, and how it stops and goes on."""
+
+import json
+import os
+import shutil
+import signal
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagemaker_semseg.artifact import read_artifact
+from sagemaker_semseg.cli import main
+from sagemaker_semseg.data.images import encode_mask
+from sagemaker_semseg.training import report
+
+
+def lines(text):
+    return [line for line in text.splitlines() if not line.startswith("[")]
+
+
+def test_tells_what_it_does_and_what_came_of_it(trained, data):
+    text = lines(trained.text)
+    assert text[0].startswith("train       8 images of 48-60 x 48-60 pixels")
+    assert text[1].startswith("validation  3 images")
+    assert "ground" in text[2]
+    assert "triangle" in text[2]
+    assert "1 epochs of 2 steps; 4 crops of 32 x 32" in trained.text
+    assert text[-3] == "best epoch 1 of 1"
+    assert text[-2].startswith("validation mIOU 0.")
+    assert text[-1] == f"model {trained.output / 'model.tar.gz'}"
+    assert "#quality_metric: host=algo-1, epoch=0, validation mIOU <score>=" in trained.text
+
+
+def test_the_artifact_has_the_settings_and_the_names(trained):
+    artifact = read_artifact(trained.output / "model.tar.gz")
+    assert artifact.labels["class_names"] == ["ground", "disc", "box", "triangle"]
+    assert artifact.hyperparameters["crop_size"] == "32"
+    assert artifact.hyperparameters["epochs"] == "1"
+
+
+def test_all_faults_come_at_once(data, tmp_path, capsys):
+    broken = tmp_path / "data"
+    shutil.copytree(data, broken)
+    (broken / "train" / "0001.jpg").write_bytes(b"no image")
+    (broken / "validation_annotation" / "0002.png").unlink()
+    arguments = ["--data", str(broken), "--num-classes", "4", "--crop-siz", "64", "--epochs", "none", "--seed=-1"]
+    assert main(["train", *arguments, "--class-names", "a,b,,b"]) == 2
+    error = capsys.readouterr().err
+    expected = (
+        "--crop-siz: there is no such flag (did you mean --crop-size?)",
+        "epochs: an integer > 0 is expected, 'none' came",
+        "seed: an integer >= 0 is expected",
+        "use_pretrained_model: is True (the default)",
+        "--output: is missing",
+        "--class-names: a name is empty",
+        "--class-names: b is there twice",
+        str(broken / "train" / "0001.jpg"),
+        str(broken / "validation" / "0002.jpg"),
+    )
+    for text in expected:
+        assert text in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"--num-classes": None}, "num_classes: is missing"),
+        ({"--num-classes": "300"}, "num_classes: an integer 2 <= x <= 254"),
+        ({"--num-classes": "3", "--class-names": "a,b,c"}, "no label for pixel value 3"),
+        ({"--class-names": "a,b"}, "2 names came, num_classes is 4"),
+        ({"--use-pretrained-model": None}, "--use-pretrained-model False"),
+        ({"--use-pretrained-model": "maybe"}, "True or False is expected, 'maybe' came"),
+        ({"--data": None}, "--data: is missing"),
+        ({"--data": "/nowhere"}, "/nowhere: no such folder"),
+        ({"--train": "/nowhere"}, "/nowhere: the folder of the channel train doesn't exist"),
+        ({"--output": "{data}/train/out"}, "lies in the channel train"),
+        ({"--output": "{data}/train/0000.jpg/out"}, "0000.jpg is a file"),
+        ({"--crop-size": None, "--crop_size": "64"}, "--crop_size: there is no such flag (did you mean --crop-size?)"),
+        ({"--epochs": "1", "stray": None}, "stray: nothing is expected here"),
+    ],
+)
+def test_what_is_wrong_is_told(data, settings, tmp_path, capsys, change, expected):
+    flags = dict(zip(settings[::2], settings[1::2], strict=True))
+    flags |= {"--data": str(data), "--output": str(tmp_path / "out")}
+    flags |= {name: value and value.format(data=data) for name, value in change.items() if name != "stray"}
+    arguments = [part for name, value in flags.items() if value is not None for part in (name, value)]
+    assert main(["train", *arguments, *(["stray"] if "stray" in change else [])]) == 2
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert captured.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_channel_is_named_with_what_is_there(data, settings, tmp_path, capsys):
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data" / "validation_annotation").rename(tmp_path / "data" / "val_annotation")
+    assert main(["train", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "out"), *settings]) == 2
+    error = capsys.readouterr().err
+    assert "validation_annotation: the channel is missing" in error
+    assert "val_annotation to validation_annotation" in error
+
+
+def test_channels_may_have_flags_of_their_own(data, settings, tmp_path, capsys):
+    """The masks through a label map that shifts them: pixel value 10 + label."""
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}_masks").mkdir()
+        for path in (data / f"{split}_annotation").iterdir():
+            with Image.open(path) as mask:
+                labels = np.asarray(mask) + 10
+            (tmp_path / f"{split}_masks" / path.name).write_bytes(encode_mask(labels.astype(np.uint8)))
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "label_map.json").write_text(json.dumps({"map": {str(i): i + 10 for i in range(4)}}))
+    arguments = ["train", "--train", f"{data}/train", "--train-annotation", f"{tmp_path}/train_masks"]
+    arguments += ["--validation", f"{data}/validation", "--validation-annotation", f"{tmp_path}/validation_masks"]
+    wrong = [*arguments, "--output", str(tmp_path / "out"), *settings]
+    assert main(wrong) == 2  # without the map, the values are no labels
+    assert "no label for pixel value 10" in capsys.readouterr().err
+    # with it, the only thing wrong is the learning rate
+    assert main([*wrong, "--label-map", f"{tmp_path}/maps", "--learning-rate", "7"]) == 2
+    error = capsys.readouterr().err
+    assert "learning_rate" in error
+    assert "no label" not in error
+
+
+class Interrupt(keras.callbacks.Callback):
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def on_train_batch_begin(self, batch, logs=None):
+        os.kill(os.getpid(), self.number)
+
+
+def test_stop_and_go_on_and_restart(data, settings, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "out"
+    arguments = ["train", "--data", str(data), "--output", str(output), "--epochs", "2", *settings]
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "reporter", lambda host: Interrupt(signal.SIGTERM))
+        assert main(arguments) == 0  # SageMaker stops jobs so
+    text = capsys.readouterr().out
+    assert "stopped after 0 of 2 epochs" in text
+    assert "no epoch was finished" in text
+    assert (output / "model.tar.gz").is_file()
+
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "goes on after 0 of 2 epochs" in text
+    assert "of 2\nvalidation mIOU 0." in text
+
+    assert main([*arguments, "--seed", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "seed: was 0" in error
+    assert "--restart" in error
+
+    (output / "checkpoints" / "mine.txt").write_text("stays")
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "reporter", lambda host: Interrupt(signal.SIGINT))
+        assert main([*arguments, "--seed", "1", "--restart"]) == 130  # Ctrl-C
+    assert "stopped after 0 of 2 epochs" in capsys.readouterr().out
+    assert (output / "checkpoints" / "mine.txt").read_text() == "stays"
+
+
+def test_a_damaged_checkpoint_is_told_and_restart_passes_it(data, settings, tmp_path, capsys):
+    output = tmp_path / "out"
+    (output / "checkpoints").mkdir(parents=True)
+    (output / "checkpoints" / "last.safetensors").write_bytes(b"damaged")
+    arguments = ["train", "--data", str(data), "--output", str(output), *settings]
+    assert main(arguments) == 2
+    assert "not a checkpoint of this program, or damaged" in capsys.readouterr().err
+    assert main([*arguments, "--restart", "--epochs", "0"]) == 2  # got past the checkpoint
+    error = capsys.readouterr().err
+    assert "epochs: an integer > 0" in error
+    assert "checkpoint" not in error
