@@ -88,8 +88,7 @@ class ProgressBar(keras.callbacks.Callback):
         width = len(str(self.params["epochs"]))
         self.bar.console.print(
             f"epoch {epoch + 1:{width}}/{self.params['epochs']}  loss {logs['loss']:.4f}  "
-            f"validation mIOU {logs['val_mIOU']:.4f}  pixel accuracy {logs['val_pixel_accuracy']:.4f}  "
-            f"{logs['throughput']:.1f} images/s",
+            f"validation mIOU {logs['val_mIOU']:.4f}  pixel accuracy {logs['val_pixel_accuracy']:.4f}",
             highlight=False,
         )
 
