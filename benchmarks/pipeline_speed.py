@@ -102,7 +102,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--crops", nargs="+", type=int, default=[240, 480])
     parser.add_argument("--base", type=int, default=520)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--batches", type=int, default=32, help="batches of one round")
+    parser.add_argument("--batches", type=int, default=48, help="batches of one round")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--pairs", type=int, default=32, help="number of images with masks")
     parser.add_argument("--timeout", type=float, default=300, help="seconds that a worker may take for one answer")

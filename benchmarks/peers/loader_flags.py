@@ -13,7 +13,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     flags.add_argument("--crop", type=int, default=240)
     flags.add_argument("--base", type=int, default=520)
     flags.add_argument("--batch", type=int, default=8)
-    flags.add_argument("--batches", type=int, default=32, help="batches of one round")
+    flags.add_argument("--batches", type=int, default=48, help="batches of one round")
     flags.add_argument("--rounds", type=int, default=9)
     flags.add_argument("--steps-per-round", type=int, default=1)
     return flags

@@ -61,12 +61,16 @@ class Cut:
         """
         if len(mask) < self.rows.span[1] or mask.shape[1:] != (self.columns.source,):
             raise ValueError(f"a mask of shape {mask.shape} for {self}")
+        rows = self.rows.nearest
         columns = self.columns.nearest[::-1] if self.flip else self.columns.nearest
         if self._padded:
             out[...] = IGNORE
-        values = mask.take(self.rows.nearest, 0).take(columns, 1)
-        labels = values.tobytes().translate(lookup.tobytes())  # quicker than numpy's look-up
-        self._content(out)[...] = np.frombuffer(labels, np.uint8).reshape(values.shape)
+        if self.rows.step < 1:  # some rows come twice: look them up once
+            first = int(rows[0])
+            labels = _look_up(lookup, mask[first : rows[-1] + 1].take(columns, 1)).take(rows - first, 0)
+        else:
+            labels = _look_up(lookup, mask.take(rows, 0).take(columns, 1))
+        self._content(out)[...] = labels
 
     @property
     def _padded(self) -> bool:
@@ -128,6 +132,11 @@ def _bits(purpose: str, seed: int, pass_number: int, index: int, count: int) -> 
     """
     name = f"{purpose} {seed} {pass_number} {index}".encode()
     return struct.unpack(f"<{count}Q", hashlib.shake_256(name).digest(8 * count))
+
+
+def _look_up(table: Pixels, values: Pixels) -> Pixels:
+    """``table[values]``, quicker than by numpy."""
+    return np.frombuffer(values.tobytes().translate(table.tobytes()), np.uint8).reshape(values.shape)
 
 
 def _proportional(side: int, long: int, source_long: int) -> int:

@@ -13,6 +13,7 @@ and scale.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -63,7 +64,7 @@ def training_batches(
         cut.mask(read_mask(sample, cut.rows.span[1]), lookup, labels)
 
     def load(number: np.int64) -> Pair:
-        images, labels = np.empty((chunk, crop, crop, 3), np.uint8), np.empty((chunk, crop, crop), np.uint8)
+        images, labels = _array(chunk, crop, crop, 3), _array(chunk, crop, crop)
         for place in range(chunk):
             visit(int(number) * chunk + place, images[place], labels[place])
         return images, labels
@@ -98,15 +99,24 @@ def evaluation_batches(
 
     def load(number: np.int64) -> Pair:
         batch = batches[int(number)]
-        return (
-            np.stack([read_image(sample) for sample in batch]),
-            np.stack([lookup.take(read_mask(sample)) for sample in batch]),
-        )
+        size = len(batch), batch[0].height, batch[0].width
+        images, labels = _array(*size, 3), _array(*size)
+        for place, sample in enumerate(batch):
+            images[place], labels[place] = read_image(sample), lookup.take(read_mask(sample))
+        return images, labels
 
     # whole batches of whole pictures are large: few at a time
     workers = min(workers or _usable_cpus(), _MOST_EVALUATION_THREADS)
     numbers = tf.data.Dataset.range(len(batches))
     return _finished(_mapped(numbers, load, ((None, None, None, 3), (None, None, None)), workers), workers)
+
+
+def _array(*shape: int) -> Pixels:
+    """An uninitialised array, aligned so that TensorFlow takes it over without copying it."""
+    size, alignment = math.prod(shape), 64
+    memory = np.empty(size + alignment, np.uint8)
+    start = -memory.ctypes.data % alignment
+    return memory[start : start + size].reshape(shape)
 
 
 def _mapped(
