@@ -7,8 +7,7 @@ The training stream is endless and one: position p belongs to pass p // N over t
 visited once in an order of its own. Batches take it B positions at a time across the ends of passes, so none is ragged
 and no sample is left out. What stands at a position depends on nothing but the seed: reading may start anywhere.
 
-The work is done by numpy and Pillow in the threads of tf.data, which leave each other the interpreter while they decode
-and scale.
+The work is done by decoders and numpy in the threads of tf.data, which leave each other the interpreter meanwhile.
 """
 
 from __future__ import annotations

@@ -53,6 +53,16 @@ def test_a_part_equals_that_part_of_the_whole_scaled(scale: float) -> None:
     assert differences.mean() < 0.4
 
 
+@pytest.mark.parametrize("scale", [0.015, 0.04])
+def test_huge_pictures_become_small(scale: float) -> None:
+    source = picture(1201, 1500)
+    height, width = int(1201 * scale), int(1500 * scale)
+    rows, columns = Axis(1201, height, 1, height - 2), Axis(1500, width, 2, width - 2)
+    difference = np.abs(cut(source, rows, columns) - whole(source, rows, columns).astype(int))
+    assert difference.max() <= 2
+    assert difference.mean() < 0.5
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 50)])
 def test_tiny_pictures(size: tuple[int, int]) -> None:
     source = picture(*size)
