@@ -73,6 +73,7 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     for command in _COMMANDS:
         parser = chooser.add_parser(
             command.NAME,
+            usage=getattr(command, "USAGE", None),  # argparse's own would be every hyperparameter
             help=command.SUMMARY,
             description=command.DESCRIPTION,
             epilog=command.EPILOG,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sagemaker_semseg.training.trainer import Result
 
 NAME = "train"
+USAGE = "%(prog)s --data DIR --output DIR --num-classes N [--HYPERPARAMETER VALUE ...]"
 SUMMARY = "train a network on folders of images and masks"
 DESCRIPTION = """\
 Trains a network and leaves the weights of the epoch with the best validation mIOU in OUTPUT/model.tar.gz.
