@@ -55,7 +55,7 @@ HYPERPARAMETERS: Final = {
     "use_pretrained_model": False,
     "base_size": 104,
     "crop_size": 64,
-    "epochs": 14,
+    "epochs": 10,
     "mini_batch_size": 12,
     "optimizer": "adam",
     "learning_rate": 0.003,
