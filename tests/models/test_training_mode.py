@@ -1,13 +1,13 @@
 """Training mode against the reference engine's numbers: outputs, running statistics, gradients, four steps of SGD.
 
-Dropout is off, as it was there. The outputs and statistics are compared on every backend; gradients need TensorFlow's
-tape. The update of the reference's optimizer (every parameter decayed, the gradient divided by the batch size) is
-written out here.
+Dropout is off, as it was there. Outputs and statistics are compared on every backend; gradients need TensorFlow's tape.
+The reference ran in float32 and in float64. In float32 rounding grows fast on the way back and from step to step, hence
+the wide tolerances, which came with the numbers; in float64 losses and gradients have 7 digits in common with its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reas
 class Run:
     """What four steps gave: outputs, statistics and gradients of the first one, losses of all, the final weights."""
 
+    dtype: str
     numbers: dict[str, np.ndarray]
     outputs: list[np.ndarray] = field(default_factory=list)
     statistics: dict[str, np.ndarray] = field(default_factory=dict)
@@ -35,10 +36,18 @@ class Run:
     final: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-@pytest.fixture(scope="module", params=["fcn", "psp", "deeplab"])
-def run(request: pytest.FixtureRequest, reference: Callable[[str], Any], filled: Any) -> Iterator[Run]:
-    result = Run(reference(f"{request.param}_resnet50_train.npz"))
-    network = build_network(request.param, "resnet-50", 5, dropout=0)
+ALGORITHMS = ("fcn", "psp", "deeplab")
+RUNS = [
+    *((algorithm, "float32") for algorithm in ALGORITHMS),
+    *(pytest.param((algorithm, "float64"), marks=[on_tensorflow, pytest.mark.slow]) for algorithm in ALGORITHMS),
+]
+
+
+@pytest.fixture(scope="module", params=RUNS, ids=lambda pair: "-".join(pair))
+def run(request: pytest.FixtureRequest, reference: Callable[[str], Any], filled: Any) -> Run:
+    algorithm, dtype = request.param
+    result = Run(dtype, reference(f"{algorithm}_resnet50_train.npz"))
+    network = build_network(algorithm, "resnet-50", 5, dropout=0, dtype=dtype)
     filled(network)
     if keras.backend.backend() == "tensorflow":
         train(network, result)
@@ -49,6 +58,7 @@ def run(request: pytest.FixtureRequest, reference: Callable[[str], Any], filled:
 
 
 def train(network: keras.Model, run: Run) -> None:
+    """Four steps of the reference's SGD: every parameter decays, the mean's gradient is divided by the batch size."""
     import tensorflow as tf
 
     from sagemaker_semseg.training.losses import cross_entropy_sums
@@ -56,7 +66,7 @@ def train(network: keras.Model, run: Run) -> None:
     x, y = run.numbers["x"], run.numbers["y"]
     labels = np.where(y < 0, 255, y).astype(np.uint8)
     named = {name: v for name, v in named_variables(network) if v.trainable}
-    momenta = {name: np.float32(0) for name in named}
+    momenta = dict.fromkeys(named, 0.0)
     for step in range(4):
         with tf.GradientTape() as tape:
             logits, auxiliary = network(x, training=True)
@@ -92,6 +102,10 @@ def reported_loss(logits: np.ndarray, auxiliary: np.ndarray, y: np.ndarray) -> n
     return (cross_entropy(logits) + 0.5 * cross_entropy(auxiliary)).mean((1, 2))
 
 
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.linalg.norm(a.astype(np.float64) - b))
+
+
 def test_outputs(run: Run) -> None:
     for output, key in zip(run.outputs, ("logits", "aux"), strict=True):
         np.testing.assert_allclose(output, run.numbers[key], rtol=0, atol=1e-3, err_msg=key)
@@ -107,15 +121,13 @@ def test_running_statistics_after_one_step(run: Run) -> None:
 
 @on_tensorflow
 def test_gradients(run: Run) -> None:
+    """Norm and largest value of every parameter's gradient."""
     names = run.numbers["grad_names"].tolist()
     assert names == list(run.gradients)
     l2 = [np.linalg.norm(run.gradients[name].astype(np.float64)) for name in names]
     largest = [np.abs(run.gradients[name]).max() for name in names]
     np.testing.assert_allclose(l2, run.numbers["grad_l2"], rtol=2e-2)
-    np.testing.assert_allclose(l2, run.numbers["f64_grad_l2"], rtol=2e-2)
-    print(
-        "L2", np.max(np.abs(l2 / run.numbers["grad_l2"] - 1)), np.max(np.abs(largest / run.numbers["grad_absmax"] - 1))
-    )
+    np.testing.assert_allclose(l2, run.numbers["f64_grad_l2"], rtol=2e-2 if run.dtype == "float32" else 1e-6)
     np.testing.assert_allclose(largest, run.numbers["grad_absmax"], rtol=5e-2)
 
 
@@ -124,30 +136,23 @@ def test_complete_gradients(run: Run) -> None:
     complete = {k.removeprefix("grad:"): v for k, v in run.numbers.items() if k.startswith("grad:")}
     assert len(complete) == 6
     for name, expected in complete.items():
-        # The way back through the backbone amplifies rounding.
+        # The reference's float32: on the way back through the backbone rounding grows to about 2 %.
         tolerance = 1e-3 if name.startswith(("head", "auxlayer")) else 5e-2
-        error = distance(run.gradients[name], expected) / np.linalg.norm(expected)
-        print("ERR", name, error)
-        assert error < tolerance, name
+        assert distance(run.gradients[name], expected) < tolerance * np.linalg.norm(expected), name
 
 
 @on_tensorflow
 def test_losses_of_four_steps(run: Run) -> None:
     for step, atol in enumerate((5e-5, 1e-2, 5e-2, 0.15)):
-        for precision in ("loss", "f64_loss"):
-            np.testing.assert_allclose(run.losses[step], run.numbers[precision][step], rtol=0, atol=atol)
+        found = run.losses[step]
+        np.testing.assert_allclose(found, run.numbers["loss"][step], rtol=0, atol=atol, err_msg=f"step {step}")
+        atol = atol if run.dtype == "float32" else 1e-6
+        np.testing.assert_allclose(found, run.numbers["f64_loss"][step], rtol=0, atol=atol, err_msg=f"step {step}")
 
 
 @on_tensorflow
-def test_weights_after_four_steps(run: Run, rule: Callable[..., np.ndarray]) -> None:
-    """They have gone where the reference's went; the tolerance is a part of the way."""
-    finals = {"head.block.4.bias": "head_bias", "bn1.gamma": "bn1_gamma", "conv1.0.weight": "conv1_0_weight"}
-    for name, key in finals.items():
-        expected = run.numbers[f"final_{key}"]
-        way = distance(expected, rule(name, expected.shape))
-        print("FINAL", name, distance(run.final[name], expected) / way, way)
-        assert distance(run.final[name], expected) < 0.2 * way, name
-
-
-def distance(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.linalg.norm(a.astype(np.float64) - b))
+def test_head_after_four_steps(run: Run, rule: Callable[..., np.ndarray]) -> None:
+    """It has gone where the reference's went. (In the backbone the reference's float32 strays by 40 % of the way.)"""
+    name, expected = "head.block.4.bias", run.numbers["final_head_bias"]
+    way = distance(expected, rule(name, expected.shape))
+    assert distance(run.final[name], expected) < 0.1 * way
