@@ -142,7 +142,8 @@ class Run:
         watchers.on_train_begin()
         batches = iter(self.batches())
         try:
-            while (epoch := self.step // self.steps_per_epoch) < self.hp.epochs:
+            while not self.ended():
+                epoch = self.step // self.steps_per_epoch
                 watchers.on_epoch_begin(epoch)
                 self.take_rate_from_callbacks()
                 throughput = self.run_epoch(batches, watchers, stop)
@@ -150,8 +151,7 @@ class Run:
                     watchers.on_epoch_end(epoch, self.end_epoch(epoch, throughput))
                     self.take_rate_from_callbacks()
                 self.save()
-                enough = self.progress.should_stop(epoch, self.hp) or self.network.stop_training
-                if enough or stop.is_set():
+                if stop.is_set() or self.network.stop_training:
                     break
         except DivergedError:
             if self.progress.best_epoch >= 0:
@@ -159,6 +159,11 @@ class Run:
             raise
         finally:
             watchers.on_train_end()
+
+    def ended(self) -> bool:
+        """Whether there is nothing left to train: all epochs are done, or early stopping has ended them."""
+        done = self.step // self.steps_per_epoch
+        return done >= self.hp.epochs or (done > 0 and self.progress.should_stop(done - 1, self.hp))
 
     def run_epoch(self, batches: Iterator[Any], watchers: keras.callbacks.CallbackList, stop: threading.Event) -> float:
         """The steps that are left of the epoch in hand; returns images per second."""

@@ -148,7 +148,9 @@ def test_real_divergence_is_found(tiny_channels, make_hp, tmp_path):
 def test_early_stopping(tiny_channels, make_hp, tmp_path):
     hp = make_hp(epochs=9, early_stopping=True, early_stopping_min_epochs=1, early_stopping_patience=1,
                  early_stopping_tolerance=1.0)  # fmt: skip
-    assert len(trainer.train(hp, tiny_channels, tmp_path).history) < 9
+    epochs = len(trainer.train(hp, tiny_channels, tmp_path).history)
+    assert epochs < 9
+    assert len(trainer.train(hp, tiny_channels, tmp_path).history) == epochs  # it has ended, and stays so
 
 
 def test_keras_callbacks_are_driven(tiny_channels, make_hp, tmp_path):
