@@ -1,8 +1,8 @@
 """Lockstep worker: our own training batches, normalised (see `peers/lockstep.py` and `peers/gluoncv_loader.py`).
 
 In: a folder of `<k>.jpg` and `<k>.png`. One "step" is a round: `--batches` batches through an iterator of its own, so
-that nothing is read ahead before the clock starts and everything that is read is counted. The float32 normalisation, in
-training a part of the step, is counted too. Run by `pipeline_speed.py`.
+that nothing is read ahead before the clock starts or after it stops. The float32 normalisation, in training a part of
+the step, is counted too. Run by `pipeline_speed.py`.
 """
 
 import argparse
@@ -32,8 +32,8 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     hp = SimpleNamespace(base_size=args.base, padded_crop_size=args.crop, mini_batch_size=args.batch, seed=0)
     rounds = iter(
         [
-            training_batches(split, hp, start_step=number * args.batches, workers=args.workers).take(args.batches)
-            for number in range(args.rounds + lockstep.WARM_UP_STEPS)
+            training_batches(split, hp, start_step=start, stop_step=start + args.batches, workers=args.workers)
+            for start in range(0, (args.rounds + lockstep.WARM_UP_STEPS) * args.batches, args.batches)
         ]
     )
     scale = tf.constant(np.tile(1 / (255 * np.array(STANDARD_DEVIATION)), args.crop), tf.float32)

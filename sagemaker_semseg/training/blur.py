@@ -51,9 +51,9 @@ def blur(pixels: npt.NDArray[np.uint8], sigma: float) -> None:
 def kernel(sigma: float) -> Words:
     """The middle and the right half of the kernel in units of 1/256, without zeros at the end; its sum is 256."""
     a = sigma * sigma / 6
-    once = np.array([a, 1 - 2 * a, a])
-    side = np.rint(256 * np.convolve(np.convolve(once, once), once)[4:])
-    return np.array([256 - 2 * side.sum(), *side[side > 0]], np.uint16)
+    c = 1 - 2 * a
+    side = [round(256 * weight) for weight in (3 * a * c * c + 3 * a**3, 3 * a * a * c, a**3)]  # of (a + c + a)^3
+    return np.array([256 - 2 * sum(side), *(weight for weight in side if weight)], np.uint16)
 
 
 def _convolve(flat: Words, weights: Words, step: int) -> Words:

@@ -32,19 +32,21 @@ if TYPE_CHECKING:
 
 Pair = tuple[Pixels, Pixels]
 
+_FOR_EVER: Final = 1 << 40  # steps
 _READY_BATCHES: Final = 2
 _LARGEST_CHUNK: Final = 8  # samples in one call from TensorFlow to Python, which costs as much as a tenth of a sample
 _MOST_EVALUATION_THREADS: Final = 4
 
 
 def training_batches(
-    split: Split, hp: Hyperparameters, *, start_step: int = 0, workers: int | None = None
+    split: Split, hp: Hyperparameters, *, start_step: int = 0, stop_step: int | None = None, workers: int | None = None
 ) -> tf.data.Dataset:
-    """Batches without end: images (B, crop, crop, 3) uint8 RGB and labels (B, crop, crop) uint8, 255 = ignore.
+    """Batches of an endless stream: images (B, crop, crop, 3) uint8 RGB and labels (B, crop, crop) uint8, 255 = ignore.
 
     B is ``hp.mini_batch_size``, the global batch; crop is ``hp.padded_crop_size``. ``start_step`` counts batches: the
-    dataset begins with the batch that a run from 0 would give after that many. workers: threads; None takes one for
-    each CPU that this process may use. The batches are the same for any number of workers.
+    dataset begins with the batch that a run from 0 would give after that many. Before ``stop_step`` it ends, and what
+    lies beyond isn't read ahead. workers: threads; None takes one for each CPU that this process may use. The batches
+    are the same for any number of workers.
     A file that can't be read any more raises ``tf.errors.OpError``, whose message names it.
     """
     samples = split.samples
@@ -69,7 +71,8 @@ def training_batches(
         return images, labels
 
     workers = workers or _usable_cpus()
-    numbers = tf.data.Dataset.range(start_step * (batch // chunk), np.iinfo(np.int64).max)
+    first, end = (step * (batch // chunk) for step in (start_step, stop_step or _FOR_EVER))
+    numbers = tf.data.Dataset.range(first, end)
     chunks = _mapped(numbers, load, ((chunk, crop, crop, 3), (chunk, crop, crop)), workers)
     if chunk < batch:
         chunks = chunks.batch(batch // chunk, drop_remainder=True).map(

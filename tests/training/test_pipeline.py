@@ -96,6 +96,12 @@ def test_neither_workers_nor_the_start_change_a_batch(split: Split) -> None:
     assert not same(expected, taken(training_batches(split, hp(3, seed=5), workers=1), 9))
 
 
+def test_the_stream_may_be_given_an_end(split: Split) -> None:
+    for batch in (2, 20):
+        expected = taken(training_batches(split, hp(batch)), 5)
+        assert same(expected[2:], taken(training_batches(split, hp(batch), start_step=2, stop_step=5), 9))
+
+
 def test_batches_of_several_chunks_continue_too(split: Split) -> None:
     expected = taken(training_batches(split, hp(12), workers=1), 4)
     assert same(expected[2:], taken(training_batches(split, hp(12), start_step=2, workers=2), 2))
