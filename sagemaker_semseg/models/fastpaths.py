@@ -119,7 +119,7 @@ def interpolation_matrix(size_out: Any, size_in: Any, dtype: str) -> Any:
     scale = ops.cast(size_in - 1, dtype) / ops.cast(ops.maximum(size_out - 1, 1), dtype)
     source = ops.cast(ops.arange(size_out), dtype) * scale
     position = ops.cast(ops.arange(size_in), dtype)
-    return ops.maximum(1 - ops.abs(source[:, None] - position[None, :]), 0)
+    return ops.relu(1 - ops.abs(source[:, None] - position[None, :]))  # maximum(x, 0) is float32 in PyTorch
 
 
 class ResizeLike(keras.layers.Layer):
