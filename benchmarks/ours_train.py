@@ -34,8 +34,8 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
 
     from sagemaker_semseg.hyperparameters import resolve
     from sagemaker_semseg.models.network import build_network
-    from sagemaker_semseg.training.optimizers import make_optimizer
     from sagemaker_semseg.training.devices import default_strategy
+    from sagemaker_semseg.training.optimizers import make_optimizer
     from sagemaker_semseg.training.step import make_train_step
 
     hp = resolve({"num_classes": args.classes, "algorithm": args.algorithm, "precision": args.precision})
