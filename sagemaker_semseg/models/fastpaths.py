@@ -51,13 +51,14 @@ def _kernel_gradient(x: Any, dy: Any, shape: tuple[int, int, int, int], dilation
     size, _, channels, filters = shape
     height, width = tf.unstack(tf.shape(x)[1:3])
     margin = dilation * (size // 2)
-    x = tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]])
+    x = tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]]) if margin else x
     dy = tf.reshape(dy, [-1, filters])
     taps = []
     for row in range(0, size * dilation, dilation):
         for column in range(0, size * dilation, dilation):
-            shifted = x[:, row : row + height, column : column + width, :]
-            taps.append(tf.matmul(tf.reshape(shifted, [-1, channels]), dy, transpose_a=True))
+            with tf.control_dependencies(taps[-1:]):  # one after the other: else all shifted copies live at once
+                shifted = x[:, row : row + height, column : column + width, :]
+                taps.append(tf.matmul(tf.reshape(shifted, [-1, channels]), dy, transpose_a=True))
     return tf.reshape(tf.stack(taps), shape)
 
 
