@@ -53,7 +53,7 @@ def _kernel_gradient(x: Any, dy: Any, shape: tuple[int, int, int, int], dilation
     margin = dilation * (size // 2)
     x = tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]]) if margin else x
     dy = tf.reshape(dy, [-1, filters])
-    taps = []
+    taps: list[Any] = []
     for row in range(0, size * dilation, dilation):
         for column in range(0, size * dilation, dilation):
             with tf.control_dependencies(taps[-1:]):  # one after the other: else all shifted copies live at once
