@@ -189,7 +189,7 @@ def test_configured_data_format_does_not_matter() -> None:
 
 
 def test_rates_of_the_pyramid() -> None:
-    """Fixed at 12, 24 and 36, whatever the size: small maps hide the larger ones, whose outer taps lie in the padding."""
+    """12, 24 and 36, whatever the size: on small maps the outer taps of the larger ones lie in the padding."""
     network = build_network("deeplab", "resnet-18", 5)
     layers = [network.get_layer(f"head_aspp_concurent_{i}_0") for i in (1, 2, 3)]
     assert [layer.dilation_rate for layer in layers] == [(12, 12), (24, 24), (36, 36)]
