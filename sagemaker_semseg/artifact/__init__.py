@@ -4,11 +4,11 @@
     labels.json          num_classes; class names, ignored label and label map where they are known
     metrics.json         what validation measured
     model.safetensors    float32 arrays under the reference engine's names, convolutions as (out, in, height, width)
-    model.onnx           the runtime graph; named here, neither written nor read yet
+    model.onnx           the runtime graph, where there is one
 
-There is no code in it, and nothing is loaded that could run any. Training writes artifacts; evaluation, prediction and
-serving read them. ``members`` takes the bytes out of an archive or a folder that may be hostile, ``content`` turns
-bytes into values and back.
+There is no code in it, and nothing is loaded that could run any. Training writes artifacts; evaluation and export read
+them with the weights, prediction and serving with the graph in place of those. ``members`` takes the bytes out of an
+archive or a folder that may be hostile, ``content`` turns bytes into values and back.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sagemaker_semseg.artifact.content import FORMAT_VERSION, Artifact, pack, unpack
-from sagemaker_semseg.artifact.members import read_members, write_members
+from sagemaker_semseg.artifact.content import FORMAT_VERSION, Artifact, Runtime, pack, unpack, unpack_runtime
+from sagemaker_semseg.artifact.members import REQUIRED, read_members, write_members
 from sagemaker_semseg.storage import replacing
 
-__all__ = ["FORMAT_VERSION", "Artifact", "read_artifact", "write_artifact"]
+__all__ = ["FORMAT_VERSION", "Artifact", "Runtime", "read_artifact", "read_runtime", "write_artifact"]
 
 
 def write_artifact(path: str | os.PathLike[str], artifact: Artifact) -> None:
@@ -35,9 +35,16 @@ def write_artifact(path: str | os.PathLike[str], artifact: Artifact) -> None:
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Artifact:
-    """The artifact in ``path``: a ``model.tar.gz``, or a folder with the files of one.
+    """The artifact in ``path``, without its graph: a ``model.tar.gz``, or a folder with the files of one.
 
     Nothing is unpacked to disk, and memory stays within twice the limits in ``members``, whatever the file claims.
     Raises ``ArtifactError`` with all faults if it is missing, damaged, foreign or unsafe.
     """
-    return unpack(Path(path), read_members(Path(path)))
+    return unpack(Path(path), read_members(Path(path), REQUIRED))
+
+
+def read_runtime(path: str | os.PathLike[str]) -> Runtime:
+    """The artifact in ``path`` as it is used, with the graph and without weights: safe and checked as by
+    ``read_artifact``. Raises ``ArtifactError``, also where there is no graph.
+    """
+    return unpack_runtime(Path(path), read_members(Path(path), ("hyperparams.json", "labels.json", "model.onnx")))

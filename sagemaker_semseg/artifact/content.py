@@ -1,5 +1,5 @@
 """What an artifact says: the bytes of its members come in, a checked ``Artifact`` goes out, and the other way round.
-Only ``read_artifact`` and ``write_artifact`` call it.
+Only the functions of ``sagemaker_semseg.artifact`` call it.
 
 Both ways pass the same checks, so that what was written can be read. Weights go through the safetensors library, whose
 format holds numbers and nothing else; JSON is read strictly.
@@ -11,9 +11,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ FORMAT_VERSION = 1
 _MAX_DEPTH = 20
 _MAX_DIGITS = 20
 _MAX_HEADER_BYTES = 4 * MIB
+_T = TypeVar("_T")
 _WEIGHT_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
 
 
@@ -42,12 +43,23 @@ class Artifact:
     labels: ``num_classes`` (int), and where they are known ``class_names`` (a list of that many strings), ``ignore``
         (the mask's value for pixels without a label) and ``label_map`` (how masks were read). JSON values.
     metrics: what validation measured. JSON values; None stands for a number that isn't defined.
+    graph: the runtime graph (ONNX), made from the weights by ``export``; None where there is none.
     """
 
     hyperparameters: dict[str, str]
     weights: dict[str, npt.NDArray[np.float32]]
     labels: dict[str, Any]
     metrics: dict[str, Any]
+    graph: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Runtime:
+    """What prediction and serving need of an artifact; hyperparameters and labels as in ``Artifact``, and the graph."""
+
+    hyperparameters: dict[str, str]
+    labels: dict[str, Any]
+    graph: bytes = field(repr=False)
 
 
 def pack(artifact: Artifact) -> dict[str, bytes]:
@@ -69,6 +81,8 @@ def pack(artifact: Artifact) -> dict[str, bytes]:
     if not faults:
         contiguous = {name: np.ascontiguousarray(array) for name, array in artifact.weights.items()}
         members["model.safetensors"] = safetensors.numpy.save(contiguous)
+        if artifact.graph is not None:
+            members["model.onnx"] = artifact.graph
         faults = [
             Fault(name, f"has {len(data)} bytes, {MAX_BYTES[name]} are the limit")
             for name, data in members.items()
@@ -84,25 +98,43 @@ def unpack(path: Path, members: dict[str, bytes]) -> Artifact:
 
     Raises ``ArtifactError`` with all faults; ``path`` is for its message.
     """
-    faults: list[Fault] = []
-
-    def read(name: str, parse: Callable[[bytes], dict[str, Any]]) -> dict[str, Any] | None:
-        try:
-            return parse(members.pop(name))
-        except (ValueError, RecursionError) as error:
-            faults.append(Fault(name, str(error), "give an undamaged artifact that this package has written"))
-            return None
-
-    hyperparameters = read("hyperparams.json", _hyperparameters)
-    labels = read("labels.json", _json)
-    metrics = read("metrics.json", _json)
-    weights = read("model.safetensors", _weights)
-    faults += _faults_of_values(hyperparameters, labels)
+    reading = _Unpacking(members)
+    hyperparameters = reading.read("hyperparams.json", _hyperparameters)
+    labels = reading.read("labels.json", _json)
+    metrics = reading.read("metrics.json", _json)
+    weights = reading.read("model.safetensors", _weights)
+    reading.faults += _faults_of_values(hyperparameters, labels)
     if weights is not None:
-        faults += _faults_of_weights(weights)
-    if faults or hyperparameters is None or labels is None or metrics is None or weights is None:
-        raise ArtifactError(f"{path} can't be used as a model:", faults)
+        reading.faults += _faults_of_weights(weights)
+    if reading.faults or hyperparameters is None or labels is None or metrics is None or weights is None:
+        raise ArtifactError(f"{path} can't be used as a model:", reading.faults)
     return Artifact(hyperparameters, weights, labels, metrics)
+
+
+def unpack_runtime(path: Path, members: dict[str, bytes]) -> Runtime:
+    """As ``unpack``, of the members that a runtime has."""
+    reading = _Unpacking(members)
+    hyperparameters = reading.read("hyperparams.json", _hyperparameters)
+    labels = reading.read("labels.json", _json)
+    reading.faults += _faults_of_values(hyperparameters, labels)
+    if reading.faults or hyperparameters is None or labels is None:
+        raise ArtifactError(f"{path} can't be used as a model:", reading.faults)
+    return Runtime(hyperparameters, labels, members.pop("model.onnx"))
+
+
+class _Unpacking:
+    """The members that are left, and the faults of those that were read."""
+
+    def __init__(self, members: dict[str, bytes]):
+        self.members = members
+        self.faults: list[Fault] = []
+
+    def read(self, name: str, parse: Callable[[bytes], _T]) -> _T | None:
+        try:
+            return parse(self.members.pop(name))
+        except (ValueError, RecursionError) as error:
+            self.faults.append(Fault(name, str(error), "give an undamaged artifact that this package has written"))
+            return None
 
 
 # ---- checks of values, the same for writing and reading

@@ -1,5 +1,5 @@
 """The bytes of an artifact's members: a ``model.tar.gz`` or a folder from anywhere comes in, ``{name: bytes}`` goes
-out, or an ``ArtifactError``. Only ``read_artifact`` and ``write_artifact`` call it.
+out, or an ``ArtifactError``. Only the functions of ``sagemaker_semseg.artifact`` call it.
 
 The reader trusts nothing. It walks the archive itself, block by block, because Python's ``tarfile`` follows whatever
 extension a header names and reads as much as it claims; here a member has to be a plain file with a known name, and its
@@ -16,7 +16,7 @@ import re
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -34,6 +34,8 @@ MAX_BYTES: dict[str, int] = {
     "model.onnx": GIB,
 }
 REQUIRED = ("hyperparams.json", "labels.json", "metrics.json", "model.safetensors")
+_MEND = "give an artifact that a training of this package has written"
+_MENDS = {"model.onnx": "write it with: sagemaker-semseg export MODEL -o NEW"}
 MAX_TOTAL_BYTES = 2 * GIB + 64 * MIB
 MAX_MEMBERS = 100
 MAX_EXTENSION_BYTES = 64 * KIB
@@ -93,12 +95,13 @@ def _tar(members: Mapping[str, bytes]) -> Iterator[bytes]:
 # ---- reading
 
 
-def read_members(path: Path) -> dict[str, bytes]:
-    """Name and bytes of every known member of the archive or folder ``path``, and none of the runtime graph yet.
+def read_members(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
+    """Name and bytes of the ``wanted`` members of the archive or folder ``path``.
 
+    All of it is walked and judged, and an archive's checksum with it; of the other members no bytes are kept.
     Raises ``ArtifactError`` with all faults; one that makes it unsafe or useless to read on is the last of them.
     """
-    reading = _Reading(path)
+    reading = _Reading(path, wanted)
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -110,9 +113,9 @@ def read_members(path: Path) -> dict[str, bytes]:
             reading.stop(str(path), "is neither a file nor a folder")
     except OSError as error:
         reading.stop(str(path), f"can't be read: {error.strerror or error}", "check the path and its permissions")
-    for name in REQUIRED:
-        if name not in reading.seen:
-            reading.fault(name, "is missing", "give an artifact that a training of this package has written")
+    for name in MAX_BYTES:
+        if name not in reading.seen and (name in REQUIRED or name in wanted):
+            reading.fault(name, "is missing", _MENDS.get(name, _MEND))
     reading.raise_faults()
     return reading.members
 
@@ -120,8 +123,8 @@ def read_members(path: Path) -> dict[str, bytes]:
 class _Reading:
     """What has been read so far, and the one place where counts, names and sizes are judged."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, wanted: Collection[str]):
+        self.path, self.wanted = path, wanted
         self.members: dict[str, bytes] = {}
         self.seen: set[str] = set()
         self.faults: list[Fault] = []
@@ -205,7 +208,7 @@ def _read_folder(path: Path, reading: _Reading) -> None:
             if not stat.S_ISREG(status.st_mode):
                 reading.stop(name, "changed while it was read")
             reading.claim(name, status.st_size)
-            if name in REQUIRED:
+            if name in reading.wanted:
                 reading.members[name] = file.read(status.st_size)
 
 
@@ -242,7 +245,7 @@ def _walk(stream: gzip.GzipFile, reading: _Reading) -> None:
         else:
             name = reading.admit(info.name)
             reading.claim(name, info.size)
-            wanted = name in REQUIRED
+            wanted = name in reading.wanted
             data = _copy(stream, info.size, io.BytesIO() if wanted else None)
             if wanted:
                 reading.members[name] = data
