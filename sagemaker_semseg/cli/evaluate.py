@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
 
 def measure(artifact: Artifact, split: Split, batch_size: int, strategy: Any) -> Scores:
     """The scores of a model over a split. strategy: from ``engine.start``."""
-    from sagemaker_semseg.training.evaluation import Evaluator, network_of
+    from sagemaker_semseg.models.network import network_of
+    from sagemaker_semseg.training.evaluation import Evaluator
 
     with strategy.scope():
         network, hp = network_of(artifact)

@@ -110,7 +110,8 @@ def plan(images: Sequence[Path], output: Path, *, overlays: bool) -> tuple[list[
 
 def predict(artifact: Artifact, tasks: Iterable[Task], strategy: Any) -> int:
     """Carry out ``tasks``; returns how many failed, each of which has been told."""
-    from sagemaker_semseg.training.evaluation import Evaluator, network_of
+    from sagemaker_semseg.models.network import network_of
+    from sagemaker_semseg.training.evaluation import Evaluator
 
     with strategy.scope():
         network, hp = network_of(artifact)

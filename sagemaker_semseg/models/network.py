@@ -13,9 +13,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..artifact import Artifact
+from ..hyperparameters import Hyperparameters, resolve
 from .backbones import Make, backbone
 from .fastpaths import ResizeLike
 from .heads import HEADS, fcn
+from .weights import set_weights
 
 MEAN = (0.485, 0.456, 0.406)
 STANDARD_DEVIATION = (0.229, 0.224, 0.225)
@@ -53,3 +56,11 @@ def normalize(images: Any, dtype: str = "float32") -> Any:
     scale = [1 / (255 * s) for s in STANDARD_DEVIATION]
     shift = [-m / s for m, s in zip(MEAN, STANDARD_DEVIATION, strict=True)]
     return ops.cast(images, dtype) * ops.convert_to_tensor(scale, dtype) + ops.convert_to_tensor(shift, dtype)
+
+
+def network_of(artifact: Artifact) -> tuple[keras.Model, Hyperparameters]:
+    """The network that an artifact describes, filled with its weights. Raises ArtifactError where they don't fit."""
+    hp = resolve(artifact.hyperparameters)
+    network = build_network(hp.algorithm, hp.backbone, hp.num_classes)
+    set_weights(network, artifact.weights)
+    return network, hp

@@ -12,12 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..artifact import Artifact
 from ..data.labels import IGNORE
 from ..data.samples import Split
-from ..hyperparameters import Hyperparameters, resolve
-from ..models.network import build_network, normalize
-from ..models.weights import set_weights
+from ..models.network import normalize
 from .pipeline import evaluation_batches
 
 # Logits of 21 classes at this many pixels take 88 MB; a batch of larger images is split.
@@ -83,11 +80,3 @@ class Evaluator:
     def predict(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8 labels."""
         return np.asarray(self.predict_batch(image[None]))[0]
-
-
-def network_of(artifact: Artifact) -> tuple[keras.Model, Hyperparameters]:
-    """The network that an artifact describes, filled with its weights. Raises ArtifactError where they don't fit."""
-    hp = resolve(artifact.hyperparameters)
-    network = build_network(hp.algorithm, hp.backbone, hp.num_classes)
-    set_weights(network, artifact.weights)
-    return network, hp

@@ -26,6 +26,7 @@ from ..artifact import Artifact, write_artifact
 from ..data.labels import IGNORE
 from ..data.samples import Channels
 from ..errors import DivergedError, Fault
+from ..export import with_graph
 from ..hyperparameters import Hyperparameters, to_strings
 from ..metrics import Scores
 from ..models.network import build_network
@@ -231,7 +232,11 @@ class Run:
             labels["class_names"] = self.class_names
         path = self.output / "model.tar.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_artifact(path, Artifact(to_strings(self.hp), weights or get_weights(self.network), labels, metrics))
+        artifact = Artifact(to_strings(self.hp), weights or get_weights(self.network), labels, metrics)
+        try:
+            artifact = with_graph(artifact)
+        finally:  # whatever is wrong with the graph, the weights are not lost
+            write_artifact(path, artifact)
         return Result(path, self.history, best_epoch, scores, stopped)
 
     # Where the run stands.

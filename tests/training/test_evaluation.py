@@ -7,7 +7,7 @@ from sagemaker_semseg.artifact import Artifact
 from sagemaker_semseg.errors import ArtifactError
 from sagemaker_semseg.hyperparameters import to_strings
 from sagemaker_semseg.metrics import confusion_matrix
-from sagemaker_semseg.models.network import build_network, normalize
+from sagemaker_semseg.models.network import build_network, network_of, normalize
 from sagemaker_semseg.models.weights import get_weights
 from sagemaker_semseg.training import evaluation
 from sagemaker_semseg.training.pipeline import evaluation_batches
@@ -43,5 +43,5 @@ def test_an_artifact_of_another_network_is_refused(network, make_hp):
     weights["head.block.4.extra"] = weights.pop("head.block.4.bias")
     artifact = Artifact(to_strings(make_hp()), weights, {"num_classes": 2}, {})
     with pytest.raises(ArtifactError) as caught:
-        evaluation.network_of(artifact)
+        network_of(artifact)
     assert {fault.where for fault in caught.value.faults} == {"head.block.4.extra", "head.block.4.bias"}

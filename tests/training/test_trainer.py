@@ -11,8 +11,9 @@ import pytest
 from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.errors import DataError, DivergedError, HyperparameterError
 from sagemaker_semseg.metrics import Scores, confusion_matrix
+from sagemaker_semseg.models.network import network_of
 from sagemaker_semseg.training import trainer
-from sagemaker_semseg.training.evaluation import Evaluator, network_of
+from sagemaker_semseg.training.evaluation import Evaluator
 from sagemaker_semseg.training.pipeline import evaluation_batches
 
 

@@ -1,0 +1,85 @@
+"""``sagemaker-semseg export``: a model comes in; the same model in another form goes out.
+
+Every form is made from the model's weights anew and compared with the network by numbers before it is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
+from sagemaker_semseg.cli import engine
+from sagemaker_semseg.cli.model import model_path
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.storage import replacing
+
+NAME = "export"
+SUMMARY = "write a model in another form"
+DESCRIPTION = """\
+Writes a model as an ONNX graph, or as an artifact that has one.
+
+  onnx       the graph alone, for any ONNX runtime: image (N, H, W, 3) uint8 RGB of any height and width comes in,
+             logits (N, classes, H, W) go out; the labels are their argmax
+  artifact   model.tar.gz with the graph in it, for models that were written without one: predict and serve need it"""
+EPILOG = """\
+examples:
+  sagemaker-semseg export out/model.tar.gz -o model.onnx
+  sagemaker-semseg export old/model.tar.gz -o new/model.tar.gz
+
+exit status: 0 done, 1 a fault of this program, 2 something you can mend
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL", help="model.tar.gz, or the output folder of a training")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="the file to be written")
+    text = "by default from FILE's ending: .onnx, or .tar.gz for artifact"
+    parser.add_argument("--format", choices=sorted(FORMATS), help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.faults:
+        raise UserError("The command can't be carried out:", options.faults)
+    kind = options.format or _format(options.output)
+    artifact = read_artifact(model_path(options.model))
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    engine.start(verbose=options.verbose)
+    FORMATS[kind](artifact, options.output)
+    print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _format(path: Path) -> str:
+    for ending, kind in ((".onnx", "onnx"), (".tar.gz", "artifact"), (".tgz", "artifact")):
+        if path.name.lower().endswith(ending):
+            return kind
+    fault = Fault("-o/--output", f"{path.name} tells no format", f"add --format, one of {', '.join(sorted(FORMATS))}")
+    raise UserError("The command can't be carried out:", [fault])
+
+
+def _onnx(artifact: Artifact, path: Path) -> None:
+    graph = _with_graph(artifact).graph
+    assert graph is not None
+    with replacing(path) as temporary:
+        temporary.write_bytes(graph)
+
+
+def _artifact(artifact: Artifact, path: Path) -> None:
+    write_artifact(path, _with_graph(artifact))
+
+
+def _with_graph(artifact: Artifact) -> Artifact:
+    from sagemaker_semseg.export import with_graph
+
+    done = with_graph(artifact)
+    figures = done.metrics["runtime_graph"]
+    print(
+        f"compared with the network: largest difference {figures['max_difference']:.1e} of the largest logit, "
+        f"{figures['argmax_agreement']:.2%} of the labels are the same"
+    )
+    return done
+
+
+FORMATS: dict[str, Callable[[Artifact, Path], None]] = {"onnx": _onnx, "artifact": _artifact}

@@ -1,0 +1,45 @@
+"""A graph held against the network that it was made from: both get the same images, the differences go out as numbers.
+
+Called by ``with_graph`` for every graph that is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import onnxruntime
+
+from ..models.network import normalize
+
+TOLERANCE = 1e-3
+"""Largest allowed difference of two logits, as a share of the largest: float32 rounding over 150 layers gives 1e-6."""
+
+# odd sizes, so that every rounding of a size has its say; small, because a check shouldn't take longer than the work
+SIZES = ((97, 129), (1, 40), (64, 64))
+
+
+def compare(graph: bytes, network: keras.Model) -> dict[str, Any]:
+    """Largest difference and agreement of labels over noise, a gradient and their mixture; see ``with_graph``."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    difference = agreeing = pixels = 0.0
+    for number, (height, width) in enumerate(SIZES):
+        image = _image(height, width, number)
+        expected = np.asarray(keras.ops.convert_to_numpy(network(normalize(image), training=False)[0]))
+        (logits,) = session.run(["logits"], {"image": image})
+        found = np.moveaxis(logits, 1, -1)
+        # NaN must not get lost: max() of Python would drop it
+        scale = max(float(np.abs(expected).max()), 1e-30)
+        difference = float(np.maximum(difference, np.abs(found - expected).max() / scale))
+        agreeing += float((found.argmax(-1) == expected.argmax(-1)).sum())
+        pixels += height * width
+    return {"max_difference": difference, "argmax_agreement": agreeing / pixels, "images": [list(s) for s in SIZES]}
+
+
+def _image(height: int, width: int, seed: int) -> np.ndarray:
+    """(1, height, width, 3) uint8: smooth on the left, noise on the right."""
+    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3))
+    smooth = np.add.outer(np.arange(height) * 2, np.arange(width))[:, :, None] + np.array([0, 60, 120])
+    share = np.linspace(0, 1, width)[None, :, None]
+    return np.asarray(noise * share + smooth % 256 * (1 - share), np.uint8)[None]

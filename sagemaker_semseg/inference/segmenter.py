@@ -1,0 +1,111 @@
+"""One model, loaded: an image of any size comes in, labels or probabilities of its every pixel go out.
+
+Images up to a limit of pixels go through the network whole, larger ones in tiles that overlap. Called by the endpoint's
+workers and the command ``predict``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sagemaker_semseg.artifact import Runtime
+from sagemaker_semseg.errors import ArtifactError, Fault, UserError
+from sagemaker_semseg.inference import finish
+from sagemaker_semseg.inference.engines import ENGINES, Logits, Pixels, Stop
+from sagemaker_semseg.inference.strips import Strip
+from sagemaker_semseg.inference.views import STRIDE, View
+
+MIN_TILE_PIXELS = 2**16
+MAX_SCALES, MIN_SCALE, MAX_SCALE = 16, 0.1, 4.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model is used.
+
+    scales: the image is looked at in each of these sizes, and the probabilities are averaged (test-time augmentation).
+    flip: and mirrored as well, at every scale. tile_pixels: height times width of what goes through the network at
+    once; memory grows by about 0.4 kB with each. engine: a key of ``ENGINES``. threads: 0 is one for each core.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    tile_pixels: int = 2**21
+    engine: str = "onnxruntime"
+    threads: int = 0
+
+    def faults(self) -> list[Fault]:
+        """What is wrong with them, if anything."""
+        faults = []
+        if not 1 <= len(self.scales) <= MAX_SCALES or not all(MIN_SCALE <= s <= MAX_SCALE for s in self.scales):
+            what = f"{', '.join(map(str, self.scales)) or 'nothing'}: 1 to {MAX_SCALES} numbers are expected"
+            faults.append(Fault("scales", f"{what}, each from {MIN_SCALE} to {MAX_SCALE}"))
+        if self.tile_pixels < MIN_TILE_PIXELS:
+            faults.append(Fault("tile_pixels", f"{self.tile_pixels}: at least {MIN_TILE_PIXELS} are expected"))
+        if self.engine not in ENGINES:
+            faults.append(Fault("engine", f"{self.engine!r}: there are {', '.join(ENGINES)}"))
+        if self.threads < 0:
+            faults.append(Fault("threads", f"{self.threads}: 0 (as many as there are cores) or more are expected"))
+        return faults
+
+
+class Segmenter:
+    """A model that is ready. Raises ``UserError`` for wrong options, ``ArtifactError`` for a graph that can't be run.
+
+    One image at a time: calls from several threads wait for no one, but share the cores.
+    """
+
+    def __init__(self, runtime: Runtime, options: Options | None = None):
+        self.options = options or Options()
+        if faults := self.options.faults():
+            raise UserError("The model can't be used like this:", faults)
+        self.num_classes: int = runtime.labels["num_classes"]
+        names = runtime.labels.get("class_names")
+        self.class_names: list[str] = list(names) if names else [str(label) for label in range(self.num_classes)]
+        self._engine = ENGINES[self.options.engine](runtime.graph, self.options.threads or _cores())
+
+    def labels(self, image: Pixels, stop: Stop | None = None) -> Pixels:
+        """(H, W, 3) uint8 RGB -> (H, W) uint8. Raises ``Stopped`` soon after ``stop`` was set, ``MemoryError``."""
+        stop = stop or Stop()
+        height, width = self._check(image)
+        result: Pixels = finish.labels(self._strips(image, stop), height, width, self.num_classes, stop.check)
+        return result
+
+    def probabilities(self, image: Pixels, dtype: Any = np.float32, stop: Stop | None = None) -> npt.NDArray[Any]:
+        """(H, W, 3) uint8 RGB -> (C, H, W) of ``dtype`` (float32 or float16), 0..1. Raises as ``labels`` does."""
+        stop = stop or Stop()
+        height, width = self._check(image)
+        return finish.probabilities(self._strips(image, stop), height, width, self.num_classes, dtype, stop.check)
+
+    def _strips(self, image: Pixels, stop: Stop) -> list[Strip]:
+        max_cells = self.options.tile_pixels // STRIDE**2
+
+        def run(pixels: Pixels) -> Logits:
+            stop.check()
+            logits = self._engine(pixels, stop)
+            cells = tuple(math.ceil(length / STRIDE) for length in pixels.shape[:2])
+            if logits.shape != (self.num_classes, *cells):
+                what = f"gives {logits.shape} for {pixels.shape[:2]} pixels; {(self.num_classes, *cells)} are expected"
+                fault = Fault("model.onnx", what, "export the model again")
+                raise ArtifactError("the runtime graph doesn't fit the model:", [fault])
+            return logits
+
+        flips = (False, True) if self.options.flip else (False,)
+        views = [View(image, scale, flip) for scale in self.options.scales for flip in flips]
+        return [Strip(view, run, max_cells) for view in views]
+
+    @staticmethod
+    def _check(image: Pixels) -> tuple[int, int]:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ValueError(f"image must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
+        return image.shape[0], image.shape[1]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

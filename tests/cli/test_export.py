@@ -1,0 +1,50 @@
+"""``export``: the forms of a model, and what can't be exported."""
+
+import dataclasses
+
+import numpy as np
+import onnxruntime
+import pytest
+from PIL import Image
+
+from sagemaker_semseg.artifact import read_artifact, read_runtime, write_artifact
+from sagemaker_semseg.cli import main
+
+
+def test_the_graph_alone_gives_the_masks_of_predict(trained, data, tmp_path, capsys):
+    picture = data / "test" / "0000.jpg"
+    assert main(["export", str(trained.output), "-o", str(tmp_path / "new" / "m.onnx")]) == 0
+    assert "100.00% of the labels are the same" in capsys.readouterr().out
+    assert main(["predict", str(trained.output), str(picture), "-o", str(tmp_path / "masks")]) == 0
+    session = onnxruntime.InferenceSession(str(tmp_path / "new" / "m.onnx"))
+    with Image.open(picture) as image, Image.open(tmp_path / "masks" / "0000.png") as mask:
+        (logits,) = session.run(["logits"], {"image": np.asarray(image.convert("RGB"))[None]})
+        assert (logits[0].argmax(0) == np.asarray(mask)).mean() > 0.999
+
+
+def test_an_artifact_without_a_graph_gets_one(trained, tmp_path):
+    artifact = read_artifact(trained.output / "model.tar.gz")
+    metrics = {name: value for name, value in artifact.metrics.items() if name != "runtime_graph"}
+    write_artifact(tmp_path / "old.tar.gz", dataclasses.replace(artifact, metrics=metrics))
+    assert main(["export", str(tmp_path / "old.tar.gz"), "-o", str(tmp_path / "new.tar.gz")]) == 0
+    graphs = [read_runtime(path).graph for path in (tmp_path / "new.tar.gz", trained.output / "model.tar.gz")]
+    assert bytes(graphs[0]) == bytes(graphs[1])
+    again = read_artifact(tmp_path / "new.tar.gz")
+    assert again.metrics["runtime_graph"]["argmax_agreement"] > 0.999
+    assert all((again.weights[name] == array).all() for name, array in artifact.weights.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["{model}", "-o", "{out}/model.pb"], "model.pb tells no format (add --format, one of"),
+        (["{model}", "-o", "{out}/m", "--format", "coreml"], "invalid choice: 'coreml'"),
+        (["{model}"], "-o/--output"),
+        (["/nowhere.tar.gz", "-o", "{out}/m.onnx"], "/nowhere.tar.gz"),
+    ],
+)
+def test_what_cannot_be_exported_is_told(trained, tmp_path, capsys, arguments, expected):
+    filled = [argument.format(model=trained.output, out=tmp_path) for argument in arguments]
+    assert main(["export", *filled]) == 2
+    assert expected in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
