@@ -33,7 +33,7 @@ def onnx_graph(network: keras.Model) -> bytes:
     writer = _Writer()
     for layer in main.layers:
         _WRITERS[type(layer)](writer, layer)
-    return writer.model(main).SerializeToString()
+    return writer.model(main, network.name).SerializeToString()
 
 
 class _Writer:
@@ -83,14 +83,14 @@ class _Writer:
         name = self.value(tensor)
         return self.borders.get(name, (name, 0))
 
-    def model(self, main: keras.Model) -> onnx.ModelProto:
+    def model(self, main: keras.Model, name: str) -> onnx.ModelProto:
         classes = main.outputs[0].shape[-1]
         image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", 3])
         outputs = [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", classes, "H", "W"]),
             helper.make_tensor_value_info("coarse_logits", TensorProto.FLOAT, ["N", classes, "h", "w"]),
         ]
-        graph = helper.make_graph(self.nodes, main.name, [image], outputs, list(self.constants.values()))
+        graph = helper.make_graph(self.nodes, name, [image], outputs, list(self.constants.values()))
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],
