@@ -63,6 +63,8 @@ EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
         ["", "auto", "1, 2.5, 0", [1, 2, 3], (0.5, "1", 2)],
         ["1,2", "1,2,3,4", "1,2,-3", "0,0,0", "1,2,x"],
     ),
+    "inference_scales": ((1.0,), ["1", "0.75, 1, 1.25", [0.1, 4]], ["", "0.05", "4.1", "nan", "1,x", ",".join("1" * 17)]),
+    "inference_flip": (False, ["True", "false"], ["maybe"]),
 }
 EXPECTED = {**ORIGINAL, **EXTENSIONS}
 TUNABLE = {
@@ -246,6 +248,7 @@ def test_strings_read_back_to_the_same() -> None:
         {},
         {"num_training_samples": 367, "class_weights": "1,0.1,3", "lr_scheduler": "step", "lr_scheduler_step": "3, 8"},
         {"class_weights": "auto", "syncbn": True, "learning_rate": 1 / 3, "warmup_epochs": 0.1},
+        {"inference_scales": "0.75, 1, 1.25", "inference_flip": True},
     ):
         hp = resolve({"num_classes": 3, **values})
         strings = to_strings(hp)

@@ -10,7 +10,14 @@ import argparse
 from sagemaker_semseg.hyperparameters.page import default_text
 from sagemaker_semseg.hyperparameters.table import TABLE, Hyperparameter
 
-_METAVARS = {"boolean": "{True,False}", "integer": "N", "number": "X", "integers": "N,N", "weights": "auto|X,X"}
+_METAVARS = {
+    "boolean": "{True,False}",
+    "integer": "N",
+    "number": "X",
+    "integers": "N,N",
+    "weights": "auto|X,X",
+    "scales": "X,X",
+}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -30,6 +30,7 @@ _TYPES = {
     "number": "float",
     "integers": "list of integers",
     "weights": "list of floats",
+    "scales": "list of floats",
 }
 
 
@@ -55,6 +56,8 @@ def default_text(row: Hyperparameter) -> str:
         return "counted"
     if row.default == ():
         return "empty"
+    if isinstance(row.default, tuple):
+        return ", ".join(f"{entry:g}" for entry in row.default)
     return f"{row.default:g}" if isinstance(row.default, float) else str(row.default)
 
 
@@ -73,7 +76,7 @@ def _valid(row: Hyperparameter) -> str:
     if row.kind == "boolean":
         return "`True`, `False`"
     valid = str(row.interval) or "any integer"
-    return {"integers": f"each {valid}", "weights": f"empty, `auto`, or each {valid}"}.get(row.kind, valid)
+    return {"integers": f"each {valid}", "weights": f"empty, `auto`, or each {valid}", "scales": f"each {valid}"}.get(row.kind, valid)
 
 
 def _required(row: Hyperparameter) -> str:

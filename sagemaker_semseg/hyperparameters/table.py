@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
-Kind = Literal["integer", "number", "boolean", "choice", "integers", "weights"]
+Kind = Literal["integer", "number", "boolean", "choice", "integers", "weights", "scales"]
 
 # The original sets no upper end for whole numbers. This one is where the 32-bit counters of the libraries below would
 # wrap around silently; no sensible value comes near it.
@@ -79,6 +79,7 @@ class Hyperparameter:
             "number": f"a number {self.interval}",
             "integers": f"integers {self.interval} with commas between them, such as '10, 20'",
             "weights": f"nothing, 'auto' or one number {self.interval} for every class with commas between them",
+            "scales": f"numbers {self.interval} with commas between them, such as '0.75, 1, 1.25'",
         }[self.kind].rstrip()
 
 
@@ -297,6 +298,24 @@ class Hyperparameters:
         0.0,
         "Relative improvement of the validation mIOU below which an epoch counts as not improved.",
         interval=_FRACTION,
+    )
+
+    inference_scales: tuple[float, ...] = _row(
+        "Inference",
+        "scales",
+        (1.0,),
+        "Sizes in which predict and serve look at an image; the probabilities are averaged. Each takes the square of "
+        "its size in time. A model's user may choose others.",
+        interval=Interval(0.1, 4),
+        extension=True,
+    )
+    inference_flip: bool = _row(
+        "Inference",
+        "boolean",
+        False,
+        "Whether predict and serve look at the mirror image as well, which doubles the time. A model's user may choose "
+        "otherwise.",
+        extension=True,
     )
 
     @property

@@ -183,6 +183,13 @@ def _weights(row: Hyperparameter, value: object) -> tuple[float, ...] | str:
     return entries
 
 
+def _scales(row: Hyperparameter, value: object) -> tuple[float, ...]:
+    entries = tuple(_number(row, entry) for entry in _entries(value))
+    if not 1 <= len(entries) <= 16:
+        raise _Refused("1 to 16 of them")
+    return entries
+
+
 _PARSERS: dict[Kind, Callable[[Hyperparameter, object], Any]] = {
     "choice": _choice,
     "boolean": _boolean,
@@ -190,6 +197,7 @@ _PARSERS: dict[Kind, Callable[[Hyperparameter, object], Any]] = {
     "number": _number,
     "integers": _integers,
     "weights": _weights,
+    "scales": _scales,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from sagemaker_semseg.artifact import Runtime
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
+from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.inference import finish
 from sagemaker_semseg.inference.engines import ENGINES, Logits, Pixels, Stop
 from sagemaker_semseg.inference.strips import Strip
@@ -39,6 +41,13 @@ class Options:
     tile_pixels: int = 2**21
     engine: str = "onnxruntime"
     threads: int = 0
+
+    @classmethod
+    def of(cls, hyperparameters: Mapping[str, str], **given: Any) -> Options:
+        """The options that a model was trained with, and those of ``given`` that are not None."""
+        hp = resolve(hyperparameters)
+        model: dict[str, Any] = {"scales": hp.inference_scales, "flip": hp.inference_flip}
+        return cls(**{**model, **{name: value for name, value in given.items() if value is not None}})
 
     def faults(self) -> list[Fault]:
         """What is wrong with them, if anything."""

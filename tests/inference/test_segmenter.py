@@ -215,6 +215,13 @@ def test_a_graph_of_other_classes_is_an_artifact_error(local):
         Segmenter(Runtime({}, {"num_classes": 5}, local.graph)).labels(photo(20, 20))
 
 
+def test_options_are_the_models_unless_others_are_given():
+    trained = {"num_classes": "4", "inference_scales": "0.5, 1", "inference_flip": "True"}
+    assert Options.of(trained) == Options(scales=(0.5, 1.0), flip=True)
+    assert Options.of(trained, flip=False, scales=None, threads=3) == Options(scales=(0.5, 1.0), threads=3)
+    assert Options.of({"num_classes": "4"}) == Options()
+
+
 def test_class_names(local):
     assert Segmenter(local).class_names == ["0", "1", "2", "3"]
     named = Runtime({}, {"num_classes": 4, "class_names": ["sky", "road", "car", "tree"]}, local.graph)
