@@ -63,7 +63,11 @@ EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
         ["", "auto", "1, 2.5, 0", [1, 2, 3], (0.5, "1", 2)],
         ["1,2", "1,2,3,4", "1,2,-3", "0,0,0", "1,2,x"],
     ),
-    "inference_scales": ((1.0,), ["1", "0.75, 1, 1.25", [0.1, 4]], ["", "0.05", "4.1", "nan", "1,x", ",".join("1" * 17)]),
+    "inference_scales": (
+        (1.0,),
+        ["1", "0.75, 1, 1.25", [0.1, 4]],
+        ["", "0.05", "4.1", "nan", "1,x", ",".join("1" * 17)],
+    ),
     "inference_flip": (False, ["True", "false"], ["maybe"]),
 }
 EXPECTED = {**ORIGINAL, **EXTENSIONS}

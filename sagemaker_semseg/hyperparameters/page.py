@@ -76,7 +76,9 @@ def _valid(row: Hyperparameter) -> str:
     if row.kind == "boolean":
         return "`True`, `False`"
     valid = str(row.interval) or "any integer"
-    return {"integers": f"each {valid}", "weights": f"empty, `auto`, or each {valid}", "scales": f"each {valid}"}.get(row.kind, valid)
+    if row.kind == "weights":
+        return f"empty, `auto`, or each {valid}"
+    return f"each {valid}" if row.kind in ("integers", "scales") else valid
 
 
 def _required(row: Hyperparameter) -> str:
