@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 
 import machine
+from contest import say
+from markdown import facts, table
 from peers.worker import Plan, Round, Worker, WorkerFailed
 from pipeline_images import write_pairs
 
@@ -86,15 +88,6 @@ def section(crop: int, rounds: list[Turns]) -> str:
     )
 
 
-def table(head: list[str], rows: list[list[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     peer = HERE.parent / ".envs" / "gluoncv" / "bin" / "python"
@@ -138,8 +131,8 @@ def main() -> int:
     date = datetime.date.today().isoformat()
     output = args.output or HERE / "results" / f"pipeline_speed-{date}.md"
     output.parent.mkdir(parents=True, exist_ok=True)
-    facts = [[*pair] for pair in (machine.describe() | settings).items()]
-    output.write_text("\n".join([f"# Input pipeline, {date}\n", METHOD, table(["", ""], facts), *sections]))
+    head = [f"# Input pipeline, {date}\n", METHOD, facts(machine.describe(), settings)]
+    output.write_text("\n".join([*head, *sections]))
     print("\n".join(sections))
     say(f"written: {output}")
     return 0

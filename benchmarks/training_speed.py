@@ -8,14 +8,14 @@ written all the same.
 
 import argparse
 import datetime
-import os
 import sys
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import machine
-from peers.worker import Plan, Worker, WorkerFailed
-from training_speed_report import Contest, page
+from contest import Contest, check_cores, compete, pinned, say
+from peers.worker import Plan, Worker
+from training_speed_report import page
 
 HERE = Path(__file__).resolve().parent
 NEEDED_GB_PER_WORKER = 4.0
@@ -46,49 +46,13 @@ def extra(args: argparse.Namespace) -> dict[str, str]:
 
 
 def contest(args: argparse.Namespace, algorithm: str, cores: list[int]) -> Contest:
-    """All workers of one algorithm on the same cores, a round at a time, one computing at a time."""
     threads = len(cores)
     flags = {"--algorithm": algorithm, "--crop": args.crop, "--batch": args.batch, "--classes": args.classes}
     flags |= {"--threads": threads, "--steps-per-round": args.steps_per_round}
     words = [str(word) for pair in flags.items() for word in pair]
-    result = Contest(algorithm, cores, args.batch, os.getloadavg()[0], list(plans(args)))
-    workers: dict[str, Worker] = {}
-    with ExitStack() as stack:
-        for name, plan in plans(args).items():
-            say(f"{algorithm}, {threads} thread(s): starting {name}")
-            try:
-                worker = Worker(plan, words, environment(args, threads), args.timeout)
-                stack.callback(worker.close)
-                result.versions[name] = worker.wait_until_ready()
-                workers[name] = worker
-            except WorkerFailed as error:
-                fail(result, name, error)
-        for number in range(args.rounds):
-            result.rounds.append(run_round(result, workers, number))
-    return result
-
-
-def run_round(result: Contest, workers: dict[str, Worker], number: int) -> dict:
-    names = list(workers)
-    shift = number % len(names) if names else 0
-    turns = {}
-    for name in names[shift:] + names[:shift]:
-        try:
-            turns[name] = workers[name].run_round()
-        except WorkerFailed as error:
-            fail(result, name, error)
-            workers.pop(name).close()
-    say(f"round {number + 1}: " + ", ".join(f"{name} {turn.wall:.2f} s/step" for name, turn in turns.items()))
-    return turns
-
-
-def fail(result: Contest, name: str, error: WorkerFailed) -> None:
-    result.failures[name] = str(error)
-    say(f"{name} FAILED: {error}")
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    variables = environment(args, threads)
+    starters = {name: partial(Worker, plan, words, variables, args.timeout) for name, plan in plans(args).items()}
+    return compete(algorithm, cores, starters, args.rounds)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -121,16 +85,11 @@ def check_memory(workers: int) -> None:
 def main() -> int:
     args = parse()
     check_memory(len(args.workers))
-    usable = machine.usable_cores()
-    if max(args.cores) > len(usable):
-        raise SystemExit(f"--cores {max(args.cores)}: this process may use {len(usable)} core(s) only")
+    check_cores(args.cores)
     contests = []
     for count in args.cores:
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, usable[:count])  # the workers inherit it
-        contests += [contest(args, algorithm, usable[:count]) for algorithm in args.algorithms]
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, usable)
+        with pinned(count) as cores:
+            contests += [contest(args, algorithm, cores) for algorithm in args.algorithms]
 
     date = datetime.date.today().isoformat()
     output = args.output or HERE / "results" / f"training_speed-{date}.md"
@@ -141,7 +100,7 @@ def main() -> int:
         "rounds, steps in each": f"{args.rounds}, {args.steps_per_round}, after 2 steps of warm-up",
         "variables set for every worker": ", ".join([*(f"{name} = cores" for name in THREAD_VARIABLES), *others]),
     }
-    text = page(f"Training speed, {date}", machine.describe(), settings, contests)
+    text = page(f"Training speed, {date}", machine.describe(), settings, contests, args.batch)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text)
     say(f"written: {output}")

@@ -1,0 +1,51 @@
+"""Makes a model with random weights, for what is measured by time and not by quality.
+
+In: flags. Out: a `model.tar.gz` as training writes it, runtime graph included; the same weights on every run. Called by
+the scripts about the endpoint where they are given no model, in a process of its own, for it needs TensorFlow and they
+do not; or by hand: `python benchmarks/make_model.py --algorithm psp -o model.tar.gz`.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from sagemaker_semseg.environment import prepare_tensorflow
+
+
+def make_model(path: Path, algorithm: str, backbone: str = "resnet-50", classes: int = 21) -> Path:
+    """Runs this file; raises `CalledProcessError`."""
+    words = ["--algorithm", algorithm, "--backbone", backbone, "--classes", str(classes), "-o", str(path)]
+    subprocess.run([sys.executable, __file__, *words], check=True, stdout=sys.stderr)
+    return path
+
+
+def write_model(path: Path, algorithm: str, backbone: str, classes: int) -> None:
+    prepare_tensorflow()
+    import keras
+
+    from sagemaker_semseg.artifact import Artifact, write_artifact
+    from sagemaker_semseg.export import with_graph
+    from sagemaker_semseg.hyperparameters import resolve, to_strings
+    from sagemaker_semseg.models.network import build_network
+    from sagemaker_semseg.models.weights import get_weights
+
+    keras.utils.set_random_seed(0)
+    choice = {"algorithm": algorithm, "backbone": backbone, "num_classes": classes, "num_training_samples": 1}
+    network = build_network(algorithm, backbone, classes)
+    artifact = Artifact(to_strings(resolve(choice)), get_weights(network), {"num_classes": classes}, {})
+    write_artifact(path, with_graph(artifact))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algorithm", choices=("fcn", "psp", "deeplab"), default="fcn")
+    parser.add_argument("--backbone", default="resnet-50")
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    flags = parse()
+    write_model(flags.output, flags.algorithm, flags.backbone, flags.classes)
