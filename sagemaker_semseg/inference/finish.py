@@ -19,7 +19,7 @@ from sagemaker_semseg.inference.strips import Strip
 Floats = npt.NDArray[np.float32]
 
 _BAND_BYTES = 16 * 2**20
-_BLOCK = 256  # columns of one product: wider ones multiply with more zeros, narrower ones start more often
+_BLOCK = 256  # rows or columns of one product: larger ones multiply with more zeros, smaller ones start more often
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _bands(
 ) -> Iterator[tuple[int, int, Floats]]:
     """(first row, last row, (C, rows, width)): the logits of the only view, or the sum of all views' probabilities."""
     blocks = [_blocks(strip.view.columns, width, strip.view.flip) for strip in strips]
-    rows = max(1, _BAND_BYTES // (4 * num_classes * width))
+    rows = min(_BLOCK, max(1, _BAND_BYTES // (4 * num_classes * width)))
     for first in range(0, height, rows):
         last = min(first + rows, height)
         total: Floats | None = None
