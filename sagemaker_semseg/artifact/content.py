@@ -20,6 +20,7 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from sagemaker_semseg.artifact.graph import check_graph
 from sagemaker_semseg.artifact.members import MAX_BYTES, MIB
 from sagemaker_semseg.errors import AlgorithmError, ArtifactError, Fault, HyperparameterError
 from sagemaker_semseg.hyperparameters import resolve
@@ -78,6 +79,8 @@ def pack(artifact: Artifact) -> dict[str, bytes]:
         except (TypeError, ValueError, RecursionError) as error:
             faults.append(Fault(name, f"is not strict JSON: {error}", "write None for a number that isn't defined"))
     faults += _faults_of_values(artifact.hyperparameters, artifact.labels) + _faults_of_weights(artifact.weights)
+    if artifact.graph is not None:
+        faults += _faults_of_graph(artifact.graph, None if faults else artifact.labels)
     if not faults:
         contiguous = {name: np.ascontiguousarray(array) for name, array in artifact.weights.items()}
         members["model.safetensors"] = safetensors.numpy.save(contiguous)
@@ -116,10 +119,12 @@ def unpack_runtime(path: Path, members: dict[str, bytes]) -> Runtime:
     reading = _Unpacking(members)
     hyperparameters = reading.read("hyperparams.json", _hyperparameters)
     labels = reading.read("labels.json", _json)
+    graph = members.pop("model.onnx")
     reading.faults += _faults_of_values(hyperparameters, labels)
+    reading.faults += _faults_of_graph(graph, None if reading.faults else labels)
     if reading.faults or hyperparameters is None or labels is None:
         raise ArtifactError(f"{path} can't be used as a model:", reading.faults)
-    return Runtime(hyperparameters, labels, members.pop("model.onnx"))
+    return Runtime(hyperparameters, labels, graph)
 
 
 class _Unpacking:
@@ -177,6 +182,18 @@ def _faults_of_weights(weights: Mapping[str, Any]) -> list[Fault]:
             what = "holds NaN or infinite numbers, which would make every prediction meaningless"
             faults.append(Fault(where, what, "train again with a lower learning rate"))
     return faults
+
+
+def _faults_of_graph(graph: bytes, labels: Mapping[str, Any] | None) -> list[Fault]:
+    """Faults of the graph, and beside ``labels`` where those are right."""
+    remedy = "write it anew with: sagemaker-semseg export MODEL -o NEW"
+    try:
+        classes = check_graph(graph)
+    except ValueError as error:
+        return [Fault("model.onnx", str(error), remedy)]
+    if labels is not None and labels["num_classes"] != classes:
+        return [Fault("model.onnx", f"has {classes} classes, but labels.json has {labels['num_classes']}", remedy)]
+    return []
 
 
 # ---- bytes to values; each raises ValueError with what a fault says

@@ -72,10 +72,10 @@ _CHUNK = MIB
 def write_members(file: BinaryIO, members: Mapping[str, bytes]) -> None:
     """Write ``members`` as tar.gz; the same members give the same bytes (no times, owners or file names in it).
 
-    Weights are noise but for the exponents of their floats: searching them for repetitions finds none. Huffman coding
-    alone takes off the same 7 % as gzip's level 6 and is more than three times as fast as level 1.
+    In gzip's format, as SageMaker has it, but not compressed: weights are noise but for the exponents of their floats.
+    Compression takes off 8 %; writing, and reading, with which an endpoint starts, would take four times as long.
     """
-    gzipped = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
+    gzipped = zlib.compressobj(0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     for piece in _tar(members):
         for start in range(0, len(piece), _CHUNK):
             file.write(gzipped.compress(memoryview(piece)[start : start + _CHUNK]))

@@ -1,7 +1,11 @@
-"""Artifacts: what is written is read back; what is damaged, foreign or hostile is refused with an ``ArtifactError``."""
+"""Artifacts: what is written is read back; what is damaged, foreign or hostile is refused with an ``ArtifactError``.
+
+Both entries are held to it: ``read_artifact`` (weights) and ``read_runtime`` (the graph).
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import json
@@ -17,17 +21,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import safetensors.numpy
 
-from sagemaker_semseg.artifact import Artifact, members, read_artifact, write_artifact
+from sagemaker_semseg.artifact import Artifact, Runtime, members, read_artifact, read_runtime, write_artifact
+from sagemaker_semseg.artifact.content import pack
 from sagemaker_semseg.errors import AlgorithmError, ArtifactError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 
-NAMES = ["hyperparams.json", "labels.json", "metrics.json", "model.safetensors"]
+NAMES = ["hyperparams.json", "labels.json", "metrics.json", "model.safetensors", "model.onnx"]
+READERS = (read_artifact, read_runtime)
 
 
-def tiny() -> Artifact:
+def tiny(graph: bytes | None = None) -> Artifact:
     draw = np.random.default_rng(7)
     return Artifact(
         hyperparameters=to_strings(resolve({"num_classes": 3, "backbone": "resnet-18", "crop_size": 64})),
@@ -38,6 +45,7 @@ def tiny() -> Artifact:
         },
         labels={"num_classes": 3, "class_names": ["sky", "Straße", "道"], "ignore": 255, "label_map": {"scale": "1"}},
         metrics={"mIOU": 0.25, "per_class": [0.5, 0.25, None], "confusion": [[1, 2, 3], [0, 9, 2**40], [0, 0, 0]]},
+        graph=graph,
     )
 
 
@@ -49,9 +57,19 @@ def assert_equal(one: Artifact, other: Artifact) -> None:
         np.testing.assert_array_equal(other.weights[name], array)
 
 
+def assert_good(path: Path, graph: bytes) -> None:
+    """Both entries read from ``path`` what ``tiny`` has."""
+    assert_equal(read_artifact(path), tiny())
+    runtime = read_runtime(path)
+    assert isinstance(runtime, Runtime)
+    assert (runtime.hyperparameters, runtime.labels) == (tiny().hyperparameters, tiny().labels)
+    assert type(runtime.graph) is bytes
+    assert runtime.graph == graph
+
+
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    write_artifact(tmp_path / "model.tar.gz", tiny())
+def model(tmp_path: Path, graph: bytes) -> Path:
+    write_artifact(tmp_path / "model.tar.gz", tiny(graph))
     return tmp_path / "model.tar.gz"
 
 
@@ -79,18 +97,32 @@ def packed(path: Path, entries: Iterable[Entry], tar_format: int = tarfile.PAX_F
     return path
 
 
-def complaint(path: Path) -> str:
-    with pytest.raises(ArtifactError) as caught:
-        read_artifact(path)
-    assert caught.value.faults
-    return str(caught.value)
+def complaint(path: Path, *readers: Callable[[Path], object]) -> str:
+    """What the readers, by default both, say of ``path``: the same."""
+    texts = set()
+    for read in readers or READERS:
+        with pytest.raises(ArtifactError) as caught:
+            read(path)
+        assert caught.value.faults
+        texts.add(str(caught.value))
+    (text,) = texts
+    return text
 
 
 # ---- the good ones
 
 
-def test_round_trip(model: Path) -> None:
-    assert_equal(read_artifact(model), tiny())
+def test_round_trip(model: Path, graph: bytes) -> None:
+    assert_good(model, graph)
+    assert read_artifact(model).graph is None
+
+
+def test_without_a_graph(tmp_path: Path) -> None:
+    write_artifact(tmp_path / "model.tar.gz", tiny())
+    assert_equal(read_artifact(tmp_path / "model.tar.gz"), tiny())
+    text = complaint(tmp_path / "model.tar.gz", read_runtime)
+    assert "model.onnx: is missing (write it with: sagemaker-semseg export MODEL -o NEW)" in text
+    assert len(text.splitlines()) == 2
 
 
 def test_it_is_a_plain_archive_with_the_promised_members(model: Path, contents: dict[str, bytes]) -> None:
@@ -108,49 +140,50 @@ def test_it_is_a_plain_archive_with_the_promised_members(model: Path, contents: 
     assert model.read_bytes()[4:8] == bytes(4)  # gzip's time
 
 
-def test_equal_artifacts_give_equal_bytes(model: Path, tmp_path: Path) -> None:
+def test_equal_artifacts_give_equal_bytes(model: Path, tmp_path: Path, graph: bytes) -> None:
     same = tiny()
     turned = Artifact(
         dict(reversed(same.hyperparameters.items())),
         {name: np.asfortranarray(array) for name, array in reversed(same.weights.items())},
         dict(reversed(same.labels.items())),
         same.metrics,
+        graph,
     )
     write_artifact(tmp_path / "another name.tar.gz", turned)
     assert (tmp_path / "another name.tar.gz").read_bytes() == model.read_bytes()
 
 
-def test_a_folder_with_the_files_is_read_too(tmp_path: Path, contents: dict[str, bytes]) -> None:
+def test_a_folder_with_the_files_is_read_too(tmp_path: Path, contents: dict[str, bytes], graph: bytes) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     for name, data in contents.items():
         (folder / name).write_bytes(data)
-    (folder / "model.onnx").write_bytes(b"a graph")
-    assert_equal(read_artifact(folder), tiny())
+    assert_good(folder, graph)
 
 
 @pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 @pytest.mark.parametrize("prefix", ["", "./"])
-def test_repacked_by_others(tmp_path: Path, contents: dict[str, bytes], tar_format: int, prefix: str) -> None:
+def test_repacked_by_others(
+    tmp_path: Path, contents: dict[str, bytes], graph: bytes, tar_format: int, prefix: str
+) -> None:
     entries = [entry("./", type=tarfile.DIRTYPE, mode=0o755)] if prefix else []
     times = {"mtime": 1700000000.25, "uname": "sagemaker-ü"}  # both make pax extensions
     entries += [entry(prefix + name, data, **times) for name, data in contents.items()]
-    entries.append(entry(prefix + "model.onnx", b"a graph"))
-    assert_equal(read_artifact(packed(tmp_path / "again.tar.gz", entries, tar_format)), tiny())
+    assert_good(packed(tmp_path / "again.tar.gz", entries, tar_format), graph)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs tar")
-def test_repacked_by_the_systems_tar(tmp_path: Path, contents: dict[str, bytes]) -> None:
+def test_repacked_by_the_systems_tar(tmp_path: Path, contents: dict[str, bytes], graph: bytes) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     for name, data in contents.items():
         (folder / name).write_bytes(data)
     for flag in ("--format=gnu", "--format=pax"):
         subprocess.run(["tar", "-czf", tmp_path / "again.tar.gz", flag, "-C", folder, "."], check=True)
-        assert_equal(read_artifact(tmp_path / "again.tar.gz"), tiny())
+        assert_good(tmp_path / "again.tar.gz", graph)
 
 
-def test_a_failed_write_leaves_the_old_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_model(model: Path, graph: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(file: io.BufferedWriter, _: object) -> None:
         file.write(b"half")
         raise OSError("disk full")
@@ -158,7 +191,7 @@ def test_a_failed_write_leaves_the_old_model(model: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sagemaker_semseg.artifact.write_members", fail)
     with pytest.raises(OSError, match="disk full"):
         write_artifact(model, tiny())
-    assert_equal(read_artifact(model), tiny())
+    assert_good(model, graph)
     assert os.listdir(model.parent) == ["model.tar.gz"]
 
 
@@ -179,6 +212,8 @@ def test_a_failed_write_leaves_the_old_model(model: Path, monkeypatch: pytest.Mo
         ("labels", {}, "labels.json: num_classes"),
         ("labels", {"num_classes": 4}, "labels.json: num_classes"),
         ("labels", {"num_classes": 3, "class_names": ["a", "b"]}, "labels.json: class_names"),
+        ("graph", b"", "model.onnx"),
+        ("graph", b"a graph", "model.onnx"),
         ("hyperparameters", {}, "hyperparams.json: num_classes"),
         ("hyperparameters", {"num_classes": 3}, "hyperparams.json"),
         ("hyperparameters", {"num_classes": "3", "algorithm": "unet"}, "hyperparams.json: algorithm"),
@@ -230,12 +265,17 @@ HOSTILE: dict[str, tuple[Entry, str]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_members_that_must_not_be_there(tmp_path: Path, contents: dict[str, bytes], case: str) -> None:
+def test_members_that_must_not_be_there(
+    tmp_path: Path, contents: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
     good = [entry(name, data) for name, data in contents.items()]
     bad, said = HOSTILE[case]
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
     assert said in complaint(packed(tmp_path / "bad.tar.gz", [*good, bad]))
     # in front: a link or device is not read as the file of its name, and nothing is missing beside the one fault
     assert len(complaint(packed(tmp_path / "bad.tar.gz", [bad, *good])).splitlines()) == 2
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "bad.tar.gz", tmp_path / "in", tmp_path / "model.tar.gz"]
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
@@ -249,17 +289,24 @@ def test_a_known_name_that_is_no_file(tmp_path: Path, contents: dict[str, bytes]
 def test_all_faults_are_listed(tmp_path: Path, contents: dict[str, bytes]) -> None:
     contents["labels.json"] = b'{"num_classes": 4}'
     entries = [entry(name, contents[name]) for name in ("hyperparams.json", "labels.json")]
-    text = complaint(packed(tmp_path / "bad.tar.gz", [entry("a.pkl", b"x"), entry("../b", b"x"), *entries]))
+    path = packed(tmp_path / "bad.tar.gz", [entry("a.pkl", b"x"), entry("../b", b"x"), *entries])
+    text = complaint(path, read_artifact)
     for said in ("a.pkl", "../b", "metrics.json: is missing", "model.safetensors: is missing"):
         assert said in text
-    contents.update({"metrics.json": b"[]", "model.safetensors": b""})
-    text = complaint(packed(tmp_path / "bad.tar.gz", [entry(name, data) for name, data in contents.items()]))
+    assert "model.onnx" not in text
+    assert complaint(path, read_runtime).startswith(text + "\n  - model.onnx: is missing")
+    contents.update({"metrics.json": b"[]", "model.safetensors": b"", "model.onnx": b""})
+    path = packed(tmp_path / "bad.tar.gz", [entry(name, data) for name, data in contents.items()])
+    text = complaint(path, read_artifact)
     for said in (
         "labels.json: num_classes: is 4",
         "metrics.json: is not a JSON object",
         "model.safetensors: is cut off",
     ):
         assert said in text
+    text = complaint(path, read_runtime)
+    assert "labels.json: num_classes: is 4" in text
+    assert "model.onnx: has version None" in text
 
 
 @pytest.mark.parametrize("as_folder", [False, True])
@@ -290,11 +337,13 @@ def test_a_folder_with_links_pipes_and_strangers(tmp_path: Path, contents: dict[
     (folder / "metrics.json").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(folder / "model.safetensors")
     (folder / "model.keras").write_bytes(b"x")
+    (folder / "model.onnx").symlink_to(tmp_path / "elsewhere")
     text = complaint(folder)
     for said in (
         "code: is a folder",
         "metrics.json: is a symbolic link",
         "model.safetensors: is a pipe",
+        "model.onnx: is a symbolic link",
         "model.keras: is of a kind that can hold code",
     ):
         assert said in text
@@ -302,7 +351,8 @@ def test_a_folder_with_links_pipes_and_strangers(tmp_path: Path, contents: dict[
 
 
 def test_the_folder_of_an_archive(model: Path) -> None:
-    assert "give the path of model.tar.gz" in complaint(model.parent)
+    for read in READERS:
+        assert "give the path of model.tar.gz" in complaint(model.parent, read)
 
 
 @pytest.mark.parametrize("case", ["missing", "device", "pipe"])
@@ -340,10 +390,32 @@ def test_a_claim_within_the_limit_takes_no_memory(tmp_path: Path) -> None:
     assert peak < 20 * 2**20
 
 
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_memory_for_one_copy_of_the_graph_and_none_of_the_weights(
+    tmp_path: Path, graph_proto: onnx.ModelProto, as_folder: bool
+) -> None:
+    weights = np.random.default_rng(0).standard_normal(2**23).astype(np.float32)
+    graph_proto.graph.initializer.append(onnx.numpy_helper.from_array(weights, "more"))
+    artifact = dataclasses.replace(tiny(graph_proto.SerializeToString()), weights={"more": weights})
+    path = tmp_path / "model.tar.gz"
+    write_artifact(path, artifact)
+    if as_folder:
+        with tarfile.open(path) as archive:
+            path = tmp_path / "model"
+            archive.extractall(path, filter="data")
+    tracemalloc.start()
+    runtime = read_runtime(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert runtime.graph == artifact.graph
+    assert peak < 1.2 * weights.nbytes
+
+
 def test_bombs_stop_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contents: dict[str, bytes]) -> None:
-    good = [entry(name, data) for name, data in contents.items()]
     monkeypatch.setattr(members, "MAX_TOTAL_BYTES", 50_000)
-    bomb = packed(tmp_path / "bomb.tar.gz", [*good, entry("model.onnx", bytes(60_000))])
+    contents["model.onnx"] = bytes(60_000)
+    good = [entry(name, data) for name, data in contents.items()]
+    bomb = packed(tmp_path / "bomb.tar.gz", good)
     assert "unpacks to more than 50000 bytes" in complaint(bomb)
 
     monkeypatch.undo()
@@ -358,9 +430,10 @@ def test_bombs_stop_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.mkdir()
     for index in range(101):
         (path / f"{index}.txt").touch()
-    with pytest.raises(ArtifactError) as caught:
-        read_artifact(path)
-    assert "more than 100 members" in caught.value.faults[-1].what
+    for read in READERS:
+        with pytest.raises(ArtifactError) as caught:
+            read(path)
+        assert "more than 100 members" in caught.value.faults[-1].what
 
 
 def test_a_large_file_in_a_folder(tmp_path: Path) -> None:
@@ -435,10 +508,13 @@ DEEP = b'{"a":' * 30 + b"1" + b"}" * 30
         ("model.safetensors", safetensors_bytes(GOOD_HEADER.replace("a", "a/../b", 1)), "is not a name for an array"),
         ("model.safetensors", safetensors_bytes(GOOD_HEADER, struct.pack("<ff", 1, float("nan"))), "NaN or infinite"),
         ("model.safetensors", safetensors_bytes(GOOD_HEADER, struct.pack("<ff", 1, float("-inf"))), "NaN or infinite"),
+        ("model.onnx", b"", "has version None of ONNX's format"),
+        ("model.onnx", b"a graph", "model.onnx: "),
     ],
 )
 def test_contents_that_are_wrong(tmp_path: Path, contents: dict[str, bytes], name: str, data: bytes, said: str) -> None:
-    text = complaint(changed(tmp_path / "bad.tar.gz", contents, name, data))
+    readers = {"metrics.json": [read_artifact], "model.safetensors": [read_artifact], "model.onnx": [read_runtime]}
+    text = complaint(changed(tmp_path / "bad.tar.gz", contents, name, data), *readers.get(name, READERS))
     assert said in text
     assert len(text) < 1000
 
@@ -473,14 +549,18 @@ def test_damaged_archives(model: Path, damage: Callable[[bytes], bytes], said: s
 
 
 def survives(path: Path, data: bytes) -> bool:
-    """Whether ``data`` is read as a valid artifact; anything but that or an ArtifactError fails the test."""
+    """Whether both entries take ``data``; anything but that or an ArtifactError fails the test."""
     path.write_bytes(data)
-    try:
-        artifact = read_artifact(path)
-    except ArtifactError as error:
-        str(error).encode("utf-8")
+    read = []
+    for reader in READERS:
+        try:
+            read.append(reader(path))
+        except ArtifactError as error:
+            str(error).encode("utf-8")
+    if len(read) < 2:
         return False
-    write_artifact(path.with_name("again.tar.gz"), artifact)  # only what is valid can be written
+    artifact, runtime = read
+    pack(dataclasses.replace(artifact, graph=runtime.graph))  # only what is valid can be written
     return True
 
 
@@ -513,5 +593,5 @@ def test_flipped_bits(model: Path, contents: dict[str, bytes], layer: str) -> No
             data = changed(model, contents, layer, flipped(contents[layer], draw)).read_bytes()
         valid += survives(model, data)
     assert valid < 500
-    assert valid > 0, "a flipped bit of a weight, a name or gzip's time is still an artifact"
-    assert set(os.listdir(model.parent)) == {"model.tar.gz", "again.tar.gz"}
+    assert valid > 0 or layer == "gzip", "a flipped bit of a weight or a name is still an artifact"
+    assert os.listdir(model.parent) == ["model.tar.gz"]

@@ -1,0 +1,212 @@
+"""Whether a runtime graph is what it should be: the bytes of an ONNX model that may be hostile come in, the number of
+its classes goes out. ``content`` calls it for every graph that is written or read, before any runtime sees it.
+
+An ONNX model can name files that are to be read, bring operators and functions of its own, branch and loop. These
+networks need none of that: they are plain operators, one after the other, and weights. The onnx library isn't needed,
+and weights aren't copied.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sagemaker_semseg.artifact.protobuf import Field, Table, read
+
+OPSETS = range(13, 24)
+IR_VERSIONS = range(7, 12)  # what came with these opsets
+MAX_NODES = 2000
+MAX_VALUES = 50_000  # numbers, texts and messages; the largest network here has 9 000
+MAX_RANK = 8
+MAX_NUMBER = 2**16  # in an attribute: strides, pads, axes
+
+# fmt: off
+OPERATORS = frozenset({
+    "Add", "And", "ArgMax", "Cast", "Concat", "Constant", "Conv", "Div", "Gather", "GlobalAveragePool",
+    "GreaterOrEqual", "Identity", "Less", "MatMul", "MaxPool", "Mul", "Range", "ReduceSum", "Relu", "Reshape",
+    "Resize", "Shape", "Slice", "Softmax", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+})
+# fmt: on
+
+# ---- onnx.proto: the parts of it that may occur
+
+FLOAT, UINT8, INT32, INT64, BOOL = 1, 2, 6, 7, 9  # types of elements
+ITEM_BYTES = {FLOAT: 4, UINT8: 1, INT32: 4, INT64: 8}
+"""Those that weights may have, and the bytes of one."""
+
+_METADATA = Field("metadata", {1: Field("key", "text"), 2: Field("value", "text")}, repeated=True)
+_DOC = Field("doc_string", "text")
+_TENSOR: Table = {
+    1: Field("dims", "int", repeated=True),
+    2: Field("data_type", "int"),
+    8: Field("name", "text"),
+    9: Field("raw_data", "bytes"),
+    12: _DOC,
+    13: Field("external_data", "refused"),
+    14: Field("data_location", "refused"),
+    16: _METADATA,
+}
+_ATTRIBUTE: Table = {
+    1: Field("name", "text"),
+    2: Field("f", "float"),
+    3: Field("i", "int"),
+    4: Field("s", "text"),
+    5: Field("t", _TENSOR),
+    6: Field("graph", "refused"),
+    7: Field("floats", "float", repeated=True),
+    8: Field("ints", "int", repeated=True),
+    11: Field("graphs", "refused"),
+    13: _DOC,
+    20: Field("type", "int"),
+}
+_ATTRIBUTE_TYPES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}
+_NODE: Table = {
+    1: Field("input", "text", repeated=True),
+    2: Field("output", "text", repeated=True),
+    3: Field("name", "text"),
+    4: Field("op_type", "text"),
+    5: Field("attribute", _ATTRIBUTE, repeated=True),
+    6: _DOC,
+    7: Field("domain", "text"),
+    9: _METADATA,
+}
+_DIMENSION: Table = {1: Field("value", "int"), 2: Field("name", "text"), 3: Field("denotation", "text")}
+_TENSOR_TYPE: Table = {
+    1: Field("elem_type", "int"),
+    2: Field("shape", {1: Field("dim", _DIMENSION, repeated=True)}),
+}
+_VALUE: Table = {
+    1: Field("name", "text"),
+    2: Field("type", {1: Field("tensor_type", _TENSOR_TYPE), 6: Field("denotation", "text")}),
+    3: _DOC,
+    4: _METADATA,
+}
+_GRAPH: Table = {
+    1: Field("node", _NODE, repeated=True),
+    2: Field("name", "text"),
+    5: Field("initializer", _TENSOR, repeated=True),
+    10: _DOC,
+    11: Field("input", _VALUE, repeated=True),
+    12: Field("output", _VALUE, repeated=True),
+    13: Field("value_info", _VALUE, repeated=True),
+    15: Field("sparse_initializer", "refused"),
+    16: _METADATA,
+}
+_MODEL: Table = {
+    1: Field("ir_version", "int"),
+    2: Field("producer_name", "text"),
+    3: Field("producer_version", "text"),
+    4: Field("domain", "text"),
+    5: Field("model_version", "int"),
+    6: _DOC,
+    7: Field("graph", _GRAPH),
+    8: Field("opset_import", {1: Field("domain", "text"), 2: Field("version", "int")}, repeated=True),
+    14: _METADATA,
+    20: Field("training_info", "refused"),
+    25: Field("functions", "refused"),
+}
+
+
+# ---- checks
+
+
+def check_graph(data: bytes) -> int:
+    """The number of classes of a graph that may be run; ``ValueError`` with what is wrong for any other ``data``.
+
+    It takes ``image`` (N, H, W, 3) uint8, N, H and W of any size, and gives ``logits`` and ``coarse_logits``
+    (N, classes, any, any) float32.
+    """
+    model = read(data, _MODEL, "model", MAX_VALUES)
+    version, imports = model.get("ir_version"), model["opset_import"]
+    text = "has version {} of ONNX's {}, {} to {} are expected"
+    _expect(version in IR_VERSIONS, text, version, "format", IR_VERSIONS[0], IR_VERSIONS[-1])
+    _expect(len(imports) == 1 and not imports[0].get("domain"), "has operators from elsewhere than ONNX's own set")
+    opset = imports[0].get("version")
+    _expect(opset in OPSETS, text, opset, "operators", OPSETS[0], OPSETS[-1])
+    _expect("graph" in model, "holds no graph")
+    graph = model["graph"]
+    _expect(len(graph["node"]) <= MAX_NODES, "has {} nodes, {} are the limit", len(graph["node"]), MAX_NODES)
+    _check_names(graph)
+    for node in graph["node"]:
+        _check_node(node)
+    for tensor in graph["initializer"]:
+        _check_tensor(tensor)
+    return _check_interface(graph)
+
+
+def _check_names(graph: dict[str, Any]) -> None:
+    """Every value has one origin and comes before it is used, so there are no circles."""
+    known = set()
+    for value in (*graph["input"], *graph["initializer"]):
+        name = value.get("name", "")
+        _expect(name and name not in known, "has two weights or inputs named {!a}", name)
+        known.add(name)
+    for node in graph["node"]:
+        for name in filter(None, node["input"]):  # an empty one is left out
+            _expect(name in known, "uses {!a}, which isn't there yet", name)
+        for name in filter(None, node["output"]):
+            _expect(name not in known, "makes {!a} twice", name)
+            known.add(name)
+    for value in graph["output"]:
+        _expect(value.get("name") in known, "doesn't make its output {!a}", value.get("name"))
+
+
+def _check_node(node: dict[str, Any]) -> None:
+    operator, domain = node.get("op_type"), node.get("domain", "")
+    known = operator in OPERATORS and not domain
+    _expect(known, "holds the operator {!a} of {!a}, which no network here has", operator, domain or "ONNX")
+    seen = set()
+    for attribute in node["attribute"]:
+        name = attribute.get("name")
+        _expect(name not in seen, "has the attribute {!a} of {} twice", name, operator)
+        seen.add(name)
+        _check_attribute(attribute, name, operator)
+
+
+def _check_attribute(attribute: dict[str, Any], name: Any, operator: Any) -> None:
+    """One value, of the type it says, and no number beyond a network's needs."""
+    wanted = _ATTRIBUTE_TYPES.get(attribute.get("type", 0))
+    given = [key for key in _ATTRIBUTE_TYPES.values() if attribute.get(key, []) != []]
+    # an empty list is not seen in the file
+    right = given == [wanted] or (not given and wanted in ("floats", "ints"))
+    _expect(right, "has the attribute {!a} of {} in a type that isn't its own", name, operator)
+    for number in (*attribute["ints"], attribute.get("i", 0)):
+        _expect(abs(number) <= MAX_NUMBER, "has {} in the attribute {!a} of {}", number, name, operator)
+    if operator == "Cast":
+        _expect(attribute.get("i") in (*ITEM_BYTES, BOOL), "casts to the type {}", attribute.get("i"))
+    if "t" in attribute:
+        _check_tensor(attribute["t"])
+
+
+def _check_tensor(tensor: dict[str, Any]) -> None:
+    """The bytes are here, and as many as the shape says."""
+    name, dims, kind = tensor.get("name", ""), tensor["dims"], tensor.get("data_type", 0)
+    _expect(kind in ITEM_BYTES, "has the tensor {!a} of type {}, float32, uint8, int32, int64 are expected", name, kind)
+    right = len(dims) <= MAX_RANK and all(0 <= dim < 2**31 for dim in dims)
+    _expect(right, "has the tensor {!a} of an impossible shape", name)
+    size, expected = len(tensor.get("raw_data", b"")), ITEM_BYTES[kind] * math.prod(dims)
+    _expect(size == expected, "has the tensor {!a} of {} bytes, its shape says {}", name, size, expected)
+
+
+def _check_interface(graph: dict[str, Any]) -> int:
+    inputs = [(value.get("name"), *_type(value)) for value in graph["input"]]
+    _expect(inputs == [("image", UINT8, [None, None, None, 3])], "doesn't take image, (N, H, W, 3) of uint8, alone")
+    outputs: list[tuple[Any, ...]] = [(value.get("name"), *_type(value)) for value in graph["output"]]
+    right = len(outputs) == 2 and {name for name, *_ in outputs} == {"logits", "coarse_logits"}
+    _expect(right, "doesn't give logits and coarse_logits alone")
+    for name, kind, shape in outputs:
+        right = kind == FLOAT and len(shape) == 4 and shape[1] is not None and shape[1] == outputs[0][2][1]
+        _expect(right, "doesn't give {} as (N, classes, H, W) of float32", name)
+    return int(outputs[0][2][1])
+
+
+def _type(value: dict[str, Any]) -> tuple[int, list[int | None]]:
+    """Type of the elements, and shape; None is a dimension of any size."""
+    tensor = value.get("type", {}).get("tensor_type", {})
+    dims = tensor.get("shape", {"dim": []})["dim"]
+    return tensor.get("elem_type", 0), [dim.get("value") for dim in dims]
+
+
+def _expect(condition: Any, otherwise: str, *values: Any) -> None:
+    if not condition:
+        raise ValueError(otherwise.format(*(value[:60] if isinstance(value, str) else value for value in values)))

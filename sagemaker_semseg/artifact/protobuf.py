@@ -1,0 +1,141 @@
+"""Protocol buffers, read strictly: bytes that may be hostile and a table of what is expected come in, plain values go
+out. ``graph`` reads the runtime graph with it.
+
+Nothing passes that another reader could take differently: no field outside of the table, none twice that is there
+once (readers merge those), no other wire type (readers skip those), no groups. Tables don't contain themselves, so
+nesting is no deeper than they are.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+MAX_TEXT_BYTES = 1024
+
+_VARINT, _LENGTH, _FIXED32 = 0, 2, 5  # wire types
+
+
+class Field(NamedTuple):
+    """What stands under a number in a message.
+
+    kind: "int" (of 64 bits), "float" (of 32), "text" (UTF-8, up to ``MAX_TEXT_BYTES``), "bytes" (a memoryview, nothing
+    is copied), the table of a message, or "refused". A repeated field is a list, empty where there is none.
+    """
+
+    name: str
+    kind: str | Table
+    repeated: bool = False
+
+
+Table = Mapping[int, Field]
+
+
+def read(data: bytes, table: Table, name: str, max_values: int) -> dict[str, Any]:
+    """The message in ``data`` under the names of ``table``; what is missing in it is missing here.
+
+    name: of the message, for errors. max_values: messages, texts and numbers in it at most; bounds time and memory.
+    Raises ``ValueError`` with what is wrong.
+    """
+    return _Reader(max_values).message(memoryview(data), table, name)
+
+
+class _Reader:
+    def __init__(self, max_values: int):
+        self.max_values = self.left = max_values
+
+    def message(self, data: memoryview, table: Table, where: str) -> dict[str, Any]:
+        values: dict[str, Any] = {field.name: [] for field in table.values() if field.repeated}
+        for number, wire, raw in _fields(data, where):
+            field = table.get(number, Field(f"field {number}", "refused"))
+            name = f"{where}.{field.name}"
+            if field.kind == "refused":
+                raise ValueError(f"holds {name}, which is not allowed")
+            if field.repeated:
+                for one_wire, one in _unpacked(wire, raw, field, name):
+                    values[field.name].append(self.value(one_wire, one, field, name))
+            elif field.name in values:
+                raise ValueError(f"has {name} twice")
+            else:
+                values[field.name] = self.value(wire, raw, field, name)
+        return values
+
+    def value(self, wire: int, raw: Any, field: Field, name: str) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"holds more than {self.max_values} values")
+        if wire != _wire(field):
+            raise ValueError(f"is damaged: {name} has wire type {wire}")
+        if field.kind == "int":
+            return raw - 2**64 if raw >= 2**63 else raw
+        if field.kind == "float":
+            return struct.unpack("<f", raw)[0]
+        if field.kind == "text":
+            return _text(raw, name)
+        return raw if isinstance(field.kind, str) else self.message(raw, field.kind, name)
+
+
+def _wire(field: Field) -> int:
+    return {"int": _VARINT, "float": _FIXED32}.get(field.kind, _LENGTH) if isinstance(field.kind, str) else _LENGTH
+
+
+def _fields(data: memoryview, where: str) -> Iterator[tuple[int, int, Any]]:
+    """Number, wire type and content of each field: an int where it is a varint, else its bytes."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at, where)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            raw, at = _varint(data, at, where)
+            yield number, wire, raw
+            continue
+        if wire == _LENGTH:
+            size, at = _varint(data, at, where)
+        elif wire == _FIXED32:
+            size = 4
+        else:
+            raise ValueError(f"is damaged: field {number} of {where} has wire type {wire}")
+        if size > len(data) - at:
+            raise ValueError(f"is cut off in field {number} of {where}")
+        yield number, wire, data[at : at + size]
+        at += size
+
+
+def _unpacked(wire: int, raw: Any, field: Field, name: str) -> Iterator[tuple[int, Any]]:
+    """Wire type and content of each value; repeated numbers come one by one or many in one field."""
+    if wire != _LENGTH or field.kind not in ("int", "float"):
+        yield wire, raw
+    elif field.kind == "float":
+        if len(raw) % 4:
+            raise ValueError(f"is cut off in {name}")
+        for at in range(0, len(raw), 4):
+            yield _FIXED32, raw[at : at + 4]
+    else:
+        at = 0
+        while at < len(raw):
+            number, at = _varint(raw, at, name)
+            yield _VARINT, number
+
+
+def _varint(data: memoryview, at: int, where: str) -> tuple[int, int]:
+    """The number that begins at ``at``, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at == len(data):
+            raise ValueError(f"is cut off in {where}")
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128 and value < 2**64:
+            return value, at
+    raise ValueError(f"is damaged: a number in {where} has more than 64 bits")
+
+
+def _text(raw: memoryview, name: str) -> str:
+    if len(raw) > MAX_TEXT_BYTES:
+        raise ValueError(f"has {len(raw)} bytes in {name}, {MAX_TEXT_BYTES} are the limit")
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"is damaged: {name} is not UTF-8") from None
