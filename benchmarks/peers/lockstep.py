@@ -1,10 +1,11 @@
-"""The worker's half of the training-speed benchmark: a process that trains some steps only when it is told to.
+"""The worker's half of a contest: a process that runs some steps, of training mostly, only when it is told to.
 
 In: the command line that every worker shares, then lines on stdin ("go": run a round of steps; "stop", or the end of
-stdin: exit). Out on stdout, one JSON object per line: `{"ready": true, "versions": ...}` after two steps of warm-up,
+stdin: exit). Out on stdout, one JSON object per line: `{"ready": true, "versions": ...}` after the warm-up,
 then per round `{"wall": s, "cpu": s, "rss_peak_mb": MB, "loss": x}`, wall and CPU seconds (user + system, all
-threads) for the whole round. All else that a framework prints goes to stderr. Called by each `*_train.py`;
-`worker.py` is the other half. Needs numpy only, since every worker lives in an environment of its own.
+threads) for the whole round. All else that a framework prints goes to stderr. Called by each `*_train.py`,
+`*_loader.py` and `*_infer.py`; `worker.py` is the other half. Needs numpy only, since every worker lives in an
+environment of its own.
 """
 
 import argparse
@@ -23,7 +24,7 @@ WARM_UP_STEPS = 2
 IGNORED_SHARE = 0.05
 
 Step = Callable[[], float]
-"""One whole training step, optimizer included, finished when it returns; returns the loss."""
+"""One whole training step, optimizer included, finished when it returns; returns the loss. Others: some finite number."""
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -58,7 +59,11 @@ def peak_rss_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def serve(args: argparse.Namespace, build: Callable[[argparse.Namespace], tuple[Step, dict[str, str]]]) -> None:
+def serve(
+    args: argparse.Namespace,
+    build: Callable[[argparse.Namespace], tuple[Step, dict[str, str]]],
+    warm_up: int = WARM_UP_STEPS,
+) -> None:
     """Warm up, then run rounds as told. `build` imports its framework, makes the net and returns (step, versions)."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -67,7 +72,7 @@ def serve(args: argparse.Namespace, build: Callable[[argparse.Namespace], tuple[
         answers.write(json.dumps(values) + "\n")
 
     step, versions = build(args)
-    for _ in range(WARM_UP_STEPS):
+    for _ in range(warm_up):
         step()
     answer(ready=True, versions=versions)
     while sys.stdin.readline().strip() == "go":
@@ -76,5 +81,5 @@ def serve(args: argparse.Namespace, build: Callable[[argparse.Namespace], tuple[
             loss = step()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss}: what was timed is not training")
+            raise FloatingPointError(f"the loss is {loss}: what was timed is worth nothing")
         answer(wall=wall, cpu=cpu, rss_peak_mb=peak_rss_mb(), loss=loss)

@@ -119,9 +119,9 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="folder of reference data")
     folder = parser.parse_args().folder
     report = Report()
-    for algorithm, depth in (("fcn", 50), ("deeplab", 50), ("fcn", 101)):
+    for algorithm, depth in (("fcn", 50), ("psp", 50), ("deeplab", 50), ("fcn", 101)):
         check_inference(folder, algorithm, depth, report)
-    for algorithm in ("fcn", "deeplab"):
+    for algorithm in ("fcn", "psp", "deeplab"):
         check_training(folder, algorithm, report)
     print("all within tolerance" if report.ok else "some exceed their tolerance")
     return 0 if report.ok else 1

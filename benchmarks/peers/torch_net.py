@@ -1,10 +1,10 @@
-"""FCN and DeepLabV3 on dilated ResNets in plain PyTorch: the peer that our training speed is measured beside.
+"""FCN, PSPNet and DeepLabV3 on dilated ResNets in plain PyTorch: the peer that our speed is measured beside.
 
 In: images (N, 3, H, W) float32, normalised. Out: (logits, auxiliary logits), each (N, classes, H, W) float32.
-`torch_train.py` trains it, `torch_check.py` compares it with the reference numbers. The architecture is GluonCV's
-(bottleneck "v1s" ResNet with a deep stem, output stride 8, symmetric padding, align_corners up-sampling), so that every
-framework does the same sums, and modules carry the reference's structural names (`layer3.2.bn2`,
-`head.aspp.concurent.0.0`: spelt so there).
+`torch_train.py` trains it, `torch_infer.py` uses it, `torch_check.py` compares it with the reference numbers. The
+architecture is GluonCV's (bottleneck "v1s" ResNet with a deep stem, output stride 8, symmetric padding, align_corners
+up-sampling), so that every framework does the same sums, and modules carry the reference's structural names
+(`layer3.2.bn2`, `head.aspp.concurent.0.0`: spelt so there).
 """
 
 import torch
@@ -66,6 +66,35 @@ class FCNHead(nn.Module):
         return self.block(x)
 
 
+class PyramidPooling(nn.Module):
+    """Means over 1, 2, 3 and 6 bins a side, each spread over the feature map again and joined with it."""
+
+    BINS = (1, 2, 3, 6)
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        for i in range(1, 5):
+            self.add_module(f"conv{i}", nn.Sequential(*conv_bn_relu(inputs, inputs // 4, 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        convs = (self.conv1, self.conv2, self.conv3, self.conv4)
+        pooled = (functional.adaptive_avg_pool2d(x, bins) for bins in self.BINS)
+        return torch.cat([x, *(resize(conv(y), x) for conv, y in zip(convs, pooled, strict=True))], dim=1)
+
+
+class PSPHead(nn.Module):
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.psp = PyramidPooling(inputs)
+        middle = inputs // 4
+        self.block = nn.Sequential(
+            *conv_bn_relu(2 * inputs, middle, 3, padding=1), nn.Dropout(0.1), nn.Conv2d(middle, classes, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(self.psp(x))
+
+
 class ASPPPooling(nn.Module):
     """The image-level branch: global mean, 1x1 convolution, spread over the feature map again."""
 
@@ -102,7 +131,7 @@ class DeepLabHead(nn.Module):
         return self.block(self.aspp(x))
 
 
-HEADS = {"fcn": FCNHead, "deeplab": DeepLabHead}
+HEADS = {"fcn": FCNHead, "psp": PSPHead, "deeplab": DeepLabHead}
 
 
 class SegmentationNet(nn.Module):
@@ -126,11 +155,20 @@ class SegmentationNet(nn.Module):
         self.head = HEADS[algorithm](2048, classes)
         self.auxlayer = FCNHead(1024, classes)
 
-    def low_resolution(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(logits, auxiliary logits) before the last up-sampling, each (N, classes, ceil(H/8), ceil(W/8))."""
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(c3, c4): what the auxiliary head and the head look at."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         c3 = self.layer3(self.layer2(self.layer1(x)))
-        return self.head(self.layer4(c3)), self.auxlayer(c3)
+        return c3, self.layer4(c3)
+
+    def low_resolution(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(logits, auxiliary logits) before the last up-sampling, each (N, classes, ceil(H/8), ceil(W/8))."""
+        c3, c4 = self.features(x)
+        return self.head(c4), self.auxlayer(c3)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Without the auxiliary head, which is for training."""
+        return resize(self.head(self.features(x)[1]), x)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         logits, auxiliary = self.low_resolution(x)
