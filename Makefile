@@ -61,6 +61,11 @@ test-torch: .envs/torch/ready  ## the networks' numbers on PyTorch
 	@$(call say,'pytest on PyTorch')
 	@KERAS_BACKEND=torch .envs/torch/bin/python -m pytest -q -m parity tests/models $(ARGS)
 
+.PHONY: test-recordio
+test-recordio: $(READY) .envs/recordio/ready  ## replies of the endpoint read by MXNet and by SageMaker's own package
+	@$(PY) tests/peers/write_replies.py .envs/recordio/replies
+	@.envs/recordio/bin/python tests/peers/read_replies.py .envs/recordio/replies
+
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy, import-linter
 	@$(call say,'ruff · mypy · import-linter')
@@ -120,4 +125,11 @@ $(READY): setup.cfg pyproject.toml | python
 	@$(call say,'.envs/gluoncv: installing (minutes)')
 	@rm -rf .envs/gluoncv && $(PYTHON_GLUONCV) -m venv .envs/gluoncv
 	@.envs/gluoncv/bin/python -m pip install -qq mxnet==1.9.1 gluoncv==0.10.5.post0 numpy==1.23.5
+	@touch $@
+
+# the last sagemaker that leaves numpy to MXNet; its record.proto is that of all later ones
+.envs/recordio/ready:
+	@$(call say,'.envs/recordio: installing (half a minute)')
+	@rm -rf .envs/recordio && $(PYTHON_GLUONCV) -m venv .envs/recordio
+	@.envs/recordio/bin/python -m pip install -qq mxnet==1.9.1 numpy==1.23.5 sagemaker==2.243.2
 	@touch $@

@@ -1,7 +1,7 @@
 """The body of an invocation: bytes come in, the size of the one image in them goes out, or why there is none.
 
-Called by the workers before any pixel is decoded. ``data`` knows whether one image can be read; what is found out here is
-what only a server meets: bodies that are something else altogether, and several images in one.
+Called by the workers before any pixel is decoded. ``data`` knows whether one image can be read; what is found out here
+is what only a server meets: bodies that are something else altogether, and several images in one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sagemaker_semseg.errors import DataError
 MAX_PARTS: Final = 100_000
 """Segments of a JPEG or chunks of a PNG: each costs time, however few its bytes. A PNG of 100 MB has about 12 000."""
 
-_WHERE: Final = "body"
+_WHERE: Final = "image"
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 # Any marker but those that occur among compressed pixels: 0 stands for a byte of 0xFF there, 0xD0 to 0xD7 are restarts.
@@ -86,8 +86,8 @@ def _jpeg_end(data: bytes) -> int | None:
     at = len(_JPEG) - 1
     for _ in range(MAX_PARTS):
         found = _MARKER.search(data, at)
-        if found is None or found.end() + 2 > len(data):
-            return found.end() if found and data[found.start() + 1] == _EOI else None
+        if found is None:
+            return None
         marker, at = data[found.end() - 1], found.end()
         if marker == _EOI:
             return at
@@ -95,7 +95,7 @@ def _jpeg_end(data: bytes) -> int | None:
             return found.start()
         if marker == _APP2 and data.startswith(b"MPF\0", at + 2):
             return None
-        at += struct.unpack_from(">H", data, at)[0]
+        at += int.from_bytes(data[at : at + 2], "big")
     raise _too_many("JPEG", "segments")
 
 
