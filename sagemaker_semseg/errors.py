@@ -4,7 +4,8 @@
     ├── UserError                 what the user gave can't be used            exit 2, HTTP 400
     │   ├── HyperparameterError   names, types, ranges of hyperparameters
     │   ├── DataError             channels, images, masks, label maps
-    │   ├── ArtifactError         a model.tar.gz that is damaged, foreign or unsafe
+    │   ├── ArtifactError         a model.tar.gz or a file of weights that is damaged, foreign or unsafe
+    │   │   └── OriginalArtifactError   one of AWS's built-in algorithm, which can be imported
     │   └── DivergedError         the loss became NaN or infinite
     └── AlgorithmError            our own fault                               exit 1, HTTP 500
 
@@ -75,7 +76,11 @@ class DataError(UserError):
 
 
 class ArtifactError(UserError):
-    """A model artifact is damaged, comes from elsewhere or is unsafe to open."""
+    """A model artifact or a file of weights is damaged, comes from elsewhere or is unsafe to open."""
+
+
+class OriginalArtifactError(ArtifactError):
+    """A model artifact is one of AWS's built-in algorithm, where one of this package is expected."""
 
 
 class DivergedError(UserError):

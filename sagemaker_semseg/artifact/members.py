@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from sagemaker_semseg.errors import ArtifactError, Fault
+from sagemaker_semseg.errors import ArtifactError, Fault, OriginalArtifactError
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
@@ -36,6 +36,9 @@ MAX_BYTES: dict[str, int] = {
 REQUIRED = ("hyperparams.json", "labels.json", "metrics.json", "model.safetensors")
 _MEND = "give an artifact that a training of this package has written"
 _MENDS = {"model.onnx": "write it with: sagemaker-semseg export MODEL -o NEW"}
+
+# What AWS's built-in algorithm leaves, whose weights ``weights.original`` reads.
+ORIGINAL_MAX_BYTES: dict[str, int] = {"hyperparams.json": MIB, "model_best.params": GIB, "model_algo-1": GIB}
 MAX_TOTAL_BYTES = 2 * GIB + 64 * MIB
 MAX_MEMBERS = 100
 MAX_EXTENSION_BYTES = 64 * KIB
@@ -95,13 +98,17 @@ def _tar(members: Mapping[str, bytes]) -> Iterator[bytes]:
 # ---- reading
 
 
-def read_members(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
+def read_members(
+    path: Path, wanted: Collection[str], max_bytes: Mapping[str, int] = MAX_BYTES, required: Collection[str] = REQUIRED
+) -> dict[str, bytes]:
     """Name and bytes of the ``wanted`` members of the archive or folder ``path``.
 
     All of it is walked and judged, and an archive's checksum with it; of the other members no bytes are kept.
+    max_bytes: the members it may have, and how large they may be. required: those it must have beside ``wanted``.
     Raises ``ArtifactError`` with all faults; one that makes it unsafe or useless to read on is the last of them.
+    ``OriginalArtifactError`` is one that AWS's built-in algorithm has written, where another was expected.
     """
-    reading = _Reading(path, wanted)
+    reading = _Reading(path, wanted, max_bytes)
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -113,8 +120,8 @@ def read_members(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
             reading.stop(str(path), "is neither a file nor a folder")
     except OSError as error:
         reading.stop(str(path), f"can't be read: {error.strerror or error}", "check the path and its permissions")
-    for name in MAX_BYTES:
-        if name not in reading.seen and (name in REQUIRED or name in wanted):
+    for name in max_bytes:
+        if name not in reading.seen and (name in required or name in wanted):
             reading.fault(name, "is missing", _MENDS.get(name, _MEND))
     reading.raise_faults()
     return reading.members
@@ -123,8 +130,8 @@ def read_members(path: Path, wanted: Collection[str]) -> dict[str, bytes]:
 class _Reading:
     """What has been read so far, and the one place where counts, names and sizes are judged."""
 
-    def __init__(self, path: Path, wanted: Collection[str]):
-        self.path, self.wanted = path, wanted
+    def __init__(self, path: Path, wanted: Collection[str], max_bytes: Mapping[str, int]):
+        self.path, self.wanted, self.max_bytes = path, wanted, max_bytes
         self.members: dict[str, bytes] = {}
         self.seen: set[str] = set()
         self.faults: list[Fault] = []
@@ -146,7 +153,8 @@ class _Reading:
         """Count a member or an extension of one."""
         self.count += 1
         if self.count > MAX_MEMBERS:
-            self.stop(str(self.path), f"has more than {MAX_MEMBERS} members, an artifact has {len(MAX_BYTES)} at most")
+            most = len(self.max_bytes)
+            self.stop(str(self.path), f"has more than {MAX_MEMBERS} members, an artifact has {most} at most")
 
     def admit(self, raw_name: str, kind: str = "") -> str:
         """The plain name of a member if it may be read; else an empty string, and a fault.
@@ -157,10 +165,11 @@ class _Reading:
         parts = [part for part in path.split("/") if part not in ("", ".")]
         name = "/".join(parts)
         shown = name if re.fullmatch(r"[ -~]{1,100}", name) else ascii(raw_name)
-        if _ORIGINAL.fullmatch(name):
-            self.faults.clear()  # next to this one they are noise
+        if _ORIGINAL.fullmatch(name) and name not in self.max_bytes:
             what = "belongs to an original artifact of AWS's built-in algorithm (weights in MXNet's format)"
-            self.stop(shown, what, "import it first, which makes an artifact of this package's format")
+            remedy = "make one of this package's format of it: sagemaker-semseg import MODEL -o NEW"
+            # what else is wrong with it would be noise beside that
+            raise OriginalArtifactError(f"{self.path} can't be used as a model:", [Fault(shown, what, remedy)])
         if kind == "a folder" and not parts:
             return ""  # the entry "./" that `tar -C folder .` writes
         if path.startswith("/") or re.match(r"[A-Za-z]:", path):
@@ -176,8 +185,8 @@ class _Reading:
             self.fault(shown, "is an archive of its own", "give the path of model.tar.gz, not of its folder")
         elif os.path.splitext(name)[1].lower() in _RUNS_CODE:
             self.fault(shown, "is of a kind that can hold code, an artifact holds none", "don't trust this file")
-        elif name not in MAX_BYTES:
-            self.fault(shown, f"is not part of an artifact, which holds {', '.join(MAX_BYTES)}")
+        elif name not in self.max_bytes:
+            self.fault(shown, f"is not part of an artifact, which holds {', '.join(self.max_bytes)}")
         else:
             self.seen.add(name)
             return name
@@ -185,7 +194,7 @@ class _Reading:
 
     def claim(self, name: str, size: int) -> None:
         """Stop if a member of ``size`` bytes is more than ``name`` may have, or too much in total."""
-        limit = MAX_BYTES.get(name, MAX_TOTAL_BYTES)
+        limit = self.max_bytes.get(name, MAX_TOTAL_BYTES)
         if size < 0 or size > limit:
             self.stop(name or str(self.path), f"claims {size} bytes, {limit} are the limit", "don't trust this file")
         self.bytes_left -= size

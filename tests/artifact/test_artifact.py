@@ -321,7 +321,7 @@ def test_an_original_artifact_of_aws_is_named_as_one(tmp_path: Path, as_folder: 
         path = packed(tmp_path / "model.tar.gz", [entry(name, content) for name, content in data.items()])
     text = complaint(path)
     assert "original artifact of AWS" in text
-    assert "import it first" in text
+    assert "sagemaker-semseg import MODEL -o NEW" in text
     assert len(text.splitlines()) == 2
 
 

@@ -1,0 +1,71 @@
+"""A model that another library has trained, as an ``Artifact``: a path comes in; an artifact without a graph goes out.
+Called by the command ``import``, and by ``train`` for the channel ``model``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..artifact import Artifact, read_artifact
+from ..data.channels import shown
+from ..data.labels import IGNORE
+from ..errors import ArtifactError, Fault, OriginalArtifactError
+from ..hyperparameters import resolve, to_strings
+from .files import read_arrays
+from .infer import Architecture, network_weights, with_auxiliary
+from .original import BEST, known_hyperparameters, read_original
+
+# what weights can't be used without: a hyperparameter of another value is a fault
+DECISIVE = ("algorithm", "backbone", "num_classes")
+
+
+def read_any(path: Path) -> Artifact:
+    """This package's artifact, or else one of AWS's built-in algorithm. Raises ArtifactError."""
+    try:
+        return read_artifact(path)
+    except OriginalArtifactError:
+        return read_foreign(path)[0]
+
+
+def read_foreign(path: Path, member: str = BEST, class_names: Sequence[str] = ()) -> tuple[Artifact, list[str]]:
+    """The model in an artifact of AWS's (or its folder), or in a file of weights; and what is worth telling about it.
+
+    The weights decide what network it is; hyperparameters that say otherwise are faults. member: of AWS's artifact.
+    Raises ArtifactError with all faults.
+    """
+    original = path.is_dir() or _gzipped(path)
+    arrays, values = read_original(path, member) if original else (read_arrays(path), {})
+    where = f"{path}: {member}" if original else str(path)
+    architecture, weights = network_weights(arrays, where)
+    known, notes = known_hyperparameters(values)
+    _check(architecture, known, where)
+    hp = resolve({**known, **{name: getattr(architecture, name) for name in DECISIVE}})
+    if not architecture.auxiliary:
+        notes.append("there is no auxiliary head: predictions don't need one, training begins with a new one")
+    labels: dict[str, Any] = {"num_classes": hp.num_classes, "ignore": IGNORE}
+    if class_names:
+        labels["class_names"] = list(class_names)
+    source = {"file": shown(path.name), "member": member if original else None}
+    metrics: dict[str, Any] = {"best_epoch": None, "validation": None, "history": [], "imported": source}
+    return Artifact(to_strings(hp), with_auxiliary(architecture, weights), labels, metrics), notes
+
+
+def _gzipped(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+    except OSError:
+        return False  # whoever reads it says so
+
+
+def _check(architecture: Architecture, known: dict[str, Any], where: str) -> None:
+    given = resolve({"num_classes": 2, **known})
+    faults = [
+        Fault(name, f"is {getattr(given, name)} in hyperparams.json, the weights are of {getattr(architecture, name)}")
+        for name in DECISIVE
+        if name in known and getattr(given, name) != getattr(architecture, name)
+    ]
+    if faults:
+        raise ArtifactError(f"{where} and its hyperparameters don't belong together:", faults)
