@@ -16,13 +16,13 @@ def write_pairs(folder: Path, number: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(number):
         random = np.random.RandomState(index)
-        Image.fromarray(_texture(random)).save(folder / f"{index}.jpg", quality=90)
+        Image.fromarray(texture(random)).save(folder / f"{index}.jpg", quality=90)
         mask = Image.fromarray(_regions(random))
         mask.putpalette(random.randint(0, 256, 768).astype(np.uint8).tobytes())
         mask.save(folder / f"{index}.png")
 
 
-def _texture(random: np.random.RandomState) -> np.ndarray:
+def texture(random: np.random.RandomState) -> np.ndarray:
     """Noise of all sizes, the weaker the finer, as in photographs: (480, 640, 3) uint8."""
     picture = np.full((HEIGHT, WIDTH, 3), 120.0)
     for cells, strength in ((4, 90), (12, 50), (40, 30), (120, 20)):

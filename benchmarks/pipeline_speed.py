@@ -16,7 +16,7 @@ from statistics import median
 
 import machine
 from contest import say
-from markdown import facts, table
+from pages import facts, table
 from peers.worker import Plan, Round, Worker, WorkerFailed
 from pipeline_images import write_pairs
 

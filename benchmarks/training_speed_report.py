@@ -6,7 +6,7 @@ In: one `Contest` per algorithm and number of cores. Out: text. Called by `train
 from statistics import median
 
 from contest import Contest, versions
-from markdown import facts, spread, table
+from pages import facts, spread, table
 from peers.worker import Round
 
 OURS, BASELINE = "ours", "keras-fit"

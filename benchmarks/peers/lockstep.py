@@ -24,7 +24,7 @@ WARM_UP_STEPS = 2
 IGNORED_SHARE = 0.05
 
 Step = Callable[[], float]
-"""One whole training step, optimizer included, finished when it returns; returns the loss. Others: some finite number."""
+"""One whole training step, optimizer included, finished when it returns; returns the loss (or another number)."""
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -1,0 +1,47 @@
+"""What every good reply of the soak test has to be: computed without a server, before it is started.
+
+In: a model and samples. Out: for a sample, a kind of reply and its bytes, what is wrong with them. Called by `soak.py`
+and `soak_clients.py`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from client import Reply
+from soak_images import Sample
+
+from sagemaker_semseg.artifact import read_runtime
+from sagemaker_semseg.data.images import decode_image, encode_mask
+from sagemaker_semseg.inference import Options, Segmenter
+
+ACCEPTS = (
+    "image/png",
+    "application/x-recordio-protobuf",
+    "application/x-recordio-protobuf; dtype=float16",
+    "application/x-protobuf",
+    "application/x-npy",
+)
+FRAME_BYTES = 256
+"""At most around an array: the header of a .npy, or of a record."""
+
+
+class Offline:
+    def __init__(self, model: Path, samples: list[Sample], threads: int) -> None:
+        self.samples = samples
+        segmenter = Segmenter(read_runtime(model), Options(threads=threads))
+        self._wanted = {sample.name: _wanted(segmenter, decode_image(sample.data)) for sample in samples}
+
+    def fault(self, sample: Sample, accept: str, reply: Reply) -> str:
+        """What is wrong with a reply of status 200; "" if it is right to the last bit."""
+        kind = "image/png" if accept == "image/png" else "float16" if "float16" in accept else "float32"
+        wanted, frame = self._wanted[sample.name][kind], FRAME_BYTES if kind != "image/png" else 0
+        if reply.headers.get("content-type") != accept:
+            return f"{sample.name}: {reply.headers.get('content-type')} came, {accept} was asked for"
+        if wanted not in reply.body or len(reply.body) > len(wanted) + frame:
+            return f"{sample.name}: {accept} is not what offline prediction gives"
+        return ""
+
+
+def _wanted(segmenter: Segmenter, pixels: np.ndarray) -> dict[str, bytes]:
+    arrays = {dtype: segmenter.probabilities(pixels, np.dtype(dtype)).tobytes() for dtype in ("float32", "float16")}
+    return {"image/png": encode_mask(segmenter.labels(pixels)), **arrays}
