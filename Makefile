@@ -45,12 +45,12 @@ demo: $(READY)  ## train on generated shapes, predict unseen ones, write overlay
 .PHONY: test
 test: lint  ## ruff, mypy, import-linter, then every test that isn't slow
 	@$(call say,'pytest')
-	@$(PY) -m pytest -q -m "not slow" $(PYTEST_FLAGS) $(ARGS)
+	@$(PY) -m pytest -q -m "not slow and not browser" $(PYTEST_FLAGS) $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(READY)  ## all tests, the slow ones too
 	@$(call say,'pytest with the slow tests')
-	@$(PY) -m pytest -q $(PYTEST_FLAGS) $(ARGS)
+	@$(PY) -m pytest -q -m "not browser" $(PYTEST_FLAGS) $(ARGS)
 
 .PHONY: test-jax test-torch
 test-jax: .envs/jax/ready  ## the networks' numbers on JAX
@@ -65,6 +65,11 @@ test-torch: .envs/torch/ready  ## the networks' numbers on PyTorch
 test-recordio: $(READY) .envs/recordio/ready  ## replies of the endpoint read by MXNet and by SageMaker's own package
 	@$(PY) tests/peers/write_replies.py .envs/recordio/replies
 	@.envs/recordio/bin/python tests/peers/read_replies.py .envs/recordio/replies
+
+.PHONY: test-page
+test-page: chromium .envs/page/ready  ## the endpoint's page in a real Chromium (on PATH, or CHROMIUM=/path/to/it)
+	@$(call say,'pytest in Chromium')
+	@.envs/page/bin/python -m pytest -q -m browser tests/browser $(ARGS)
 
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy, import-linter
@@ -103,6 +108,10 @@ clean:  ## remove the environments, caches and the demo's output
 python:
 	@test -n "$(PYTHON)" || { echo 'No Python 3.10 to 3.13 with venv and ensurepip found. Install one (Debian: python3-venv) or say which: make PYTHON=/path/to/python3' >&2; exit 2; }
 
+.PHONY: chromium
+chromium:
+	@command -v $${CHROMIUM:-chromium chromium-browser google-chrome} > /dev/null || { echo 'No Chromium found. Install it (Debian: chromium) or say where it is: make test-page CHROMIUM=/path/to/it' >&2; exit 2; }
+
 $(READY): setup.cfg pyproject.toml | python
 	@$(call say,'.venv: installing (minutes the first time)')
 	@$(call environment,$(VENV))
@@ -119,6 +128,12 @@ $(READY): setup.cfg pyproject.toml | python
 	@$(call say,'.envs/torch: installing (minutes)')
 	@$(call environment,.envs/torch)
 	@.envs/torch/bin/python -m pip install -qq -e '.[test]' '$(TORCH)'
+	@touch $@
+
+.envs/page/ready: setup.cfg pyproject.toml | python
+	@$(call say,'.envs/page: installing (minutes)')
+	@$(call environment,.envs/page)
+	@.envs/page/bin/python -m pip install -qq -e '.[test,serve]' 'playwright>=1.49'
 	@touch $@
 
 .envs/gluoncv/ready:
