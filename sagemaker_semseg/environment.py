@@ -47,6 +47,36 @@ def environment() -> Environment:
     return Environment.read(os.environ)
 
 
+@dataclass(frozen=True)
+class WeightPlaces:
+    """Where ImageNet weights may be.
+
+    cache: what was fetched; ``SAGEMAKER_SEMSEG_CACHE``, else a folder in ``XDG_CACHE_HOME`` or ``~/.cache``.
+    image: what a container brings; ``SAGEMAKER_SEMSEG_WEIGHTS``, else a folder in ``/usr/local/share``.
+    hub: ``HF_ENDPOINT``, else Hugging Face's. offline: whether ``HF_HUB_OFFLINE`` forbids to ask it.
+    """
+
+    cache: Path
+    image: Path
+    hub: str
+    offline: bool
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> WeightPlaces:
+        home = Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cls(
+            cache=Path(variables.get("SAGEMAKER_SEMSEG_CACHE") or home / "sagemaker-semseg"),
+            image=Path(variables.get("SAGEMAKER_SEMSEG_WEIGHTS") or "/usr/local/share/sagemaker-semseg/weights"),
+            hub=(variables.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
+            offline=variables.get("HF_HUB_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on"),
+        )
+
+
+def weight_places() -> WeightPlaces:
+    """This process's ``WeightPlaces``."""
+    return WeightPlaces.read(os.environ)
+
+
 def prepare_tensorflow() -> bool:
     """Set the variables that TensorFlow reads when it is imported, where the user hasn't; call it before that import.
 
