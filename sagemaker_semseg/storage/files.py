@@ -25,7 +25,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.write_bytes(data)
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".writing-{secrets.token_hex(8)}-{target.name[-60:]}")
+    temporary = target.with_name(f".writing-{secrets.token_hex(8)}-{target.name[-48:]}")  # within 255 bytes
     # not tempfile: its files are for the owner alone, and the mode would stay on the finished file
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
