@@ -1,0 +1,169 @@
+"""A worker: a process of its own with one model; images come in over a socket, replies go out. ``pool`` starts it.
+
+    receives  {model, options}                       once, first
+    sends     {model: {...}}                         when it is ready, after a warm-up
+              {error, faults}                        or when the model can't be used; then it ends
+    receives  {id, reply} and the request's body
+    sends     {id, status, content_type, seconds} and the reply's body, or {id} if it was stopped
+    receives  {stop: id}                             at any time: nobody wants that reply any more
+
+One image at a time. A thread reads the socket, so that a stop is heard while the model is at work. A worker ends when
+its socket does, whatever it is doing: when the server has gone, however that came about, no worker stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sagemaker_semseg.artifact import read_runtime
+from sagemaker_semseg.data.images import Pixels, decode_image, encode_mask, palette
+from sagemaker_semseg.errors import SemSegError, UserError
+from sagemaker_semseg.inference import Options, Segmenter, Stop, Stopped
+from sagemaker_semseg.serving import errors, messages
+from sagemaker_semseg.serving.negotiate import Reply
+from sagemaker_semseg.serving.replies import check_size, encode
+from sagemaker_semseg.serving.requests import check_body
+
+
+class Model(Protocol):
+    """What a worker needs of ``inference.Segmenter``."""
+
+    num_classes: int
+
+    def labels(self, image: Pixels, stop: Stop | None = None) -> Pixels: ...
+
+    def probabilities(self, image: Pixels, dtype: Any = ..., stop: Stop | None = None) -> Any: ...
+
+
+Load = Callable[[messages.Header], tuple[Model, messages.Header]]
+"""From the first message to a model and what the server is told about it."""
+
+
+def main(load: Load | None = None) -> None:
+    """The process: its argument is the number of the socket's descriptor."""
+    # Ctrl-C and a stopping container reach every process; the server decides when a worker ends
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError):  # where memory runs out, the system shall end a worker and not the server
+        Path("/proc/self/oom_score_adj").write_text("500")
+    Worker(socket.socket(fileno=int(sys.argv[1])), load or load_segmenter).run()
+
+
+def load_segmenter(first: messages.Header) -> tuple[Model, messages.Header]:
+    """The model at the path ``model``, used with ``options``; what a page for people and the log say about it."""
+    runtime = read_runtime(first["model"])
+    segmenter = Segmenter(runtime, Options.of(runtime.hyperparameters, **first["options"]))
+    about = {
+        "name": Path(first["model"]).name,
+        "num_classes": segmenter.num_classes,
+        "class_names": segmenter.class_names,
+        "palette": palette(segmenter.num_classes).tolist(),
+        "algorithm": runtime.hyperparameters["algorithm"],
+        "backbone": runtime.hyperparameters["backbone"],
+        # by it the server notices that a worker, started later, has found another model at the same path
+        "checksum": zlib.crc32(runtime.graph),
+    }
+    return segmenter, about
+
+
+class Worker:
+    def __init__(self, sock: socket.socket, load: Load):
+        self._sock, self._load = sock, load
+        self._inbox: queue.SimpleQueue[tuple[messages.Header, bytes, Stop]] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Answers until the socket ends, and the process with it."""
+        threading.Thread(target=self._read, daemon=True).start()
+        first, _, _ = self._inbox.get()
+        try:
+            model, about = self._load(first)
+            warm_up = encode_mask(np.zeros((64, 64), np.uint8))
+            answer(model, Reply("image/png"), warm_up, Stop())
+        except Exception as error:
+            messages.write(self._sock, _failure(error))
+            return
+        messages.write(self._sock, {"model": about})
+        while True:
+            self._work(model, *self._inbox.get())
+
+    def _work(self, model: Model, job: messages.Header, body: bytes, stop: Stop) -> None:
+        head: messages.Header = {"id": job["id"]}
+        parts: list[Any] = []
+        try:
+            parts, seconds = answer(model, reply := Reply(**job["reply"]), body, stop)
+            head.update(status=200, content_type=reply.content_type, seconds=seconds)
+        except Stopped:
+            pass
+        except Exception as error:
+            if not isinstance(error, SemSegError):
+                traceback.print_exc()
+            status = error.http_status if isinstance(error, SemSegError) else 500
+            parts = [errors.body(error)]
+            head.update(status=status, content_type="application/json", seconds={})
+        messages.write(self._sock, head, parts)
+
+    def _read(self) -> None:
+        """Takes what comes; a stop has its effect at once. Ends the process when the socket ends."""
+        last: tuple[int, Stop] | None = None
+        try:
+            stream = self._sock.makefile("rb")
+            while True:
+                header, body = messages.read(stream)
+                if "stop" not in header:
+                    last = header.get("id", 0), Stop()
+                    self._inbox.put((header, body, last[1]))
+                elif last and last[0] == header["stop"]:
+                    last[1].set()
+        except (EOFError, OSError):
+            pass
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+
+
+def answer(model: Model, reply: Reply, body: bytes, stop: Stop) -> tuple[list[Any], dict[str, float]]:
+    """The reply's body in parts, and the seconds that decoding, inference and encoding took.
+
+    Raises ``DataError``, ``PayloadTooLarge`` before any pixel is decoded where that can be known, and ``Stopped``.
+    """
+    seconds, since = {}, time.perf_counter()
+
+    def lap(stage: str) -> None:
+        nonlocal since
+        now = time.perf_counter()
+        seconds[stage], since = now - since, now
+
+    check_size(reply, model.num_classes, *check_body(body))
+    image = decode_image(body)
+    lap("decode")
+    if reply.is_mask:
+        array = model.labels(image, stop)
+    else:
+        array = model.probabilities(image, np.dtype(reply.dtype), stop)
+    lap("inference")
+    parts = encode(reply, array)
+    lap("encode")
+    return parts, seconds
+
+
+def _failure(error: Exception) -> messages.Header:
+    if not isinstance(error, SemSegError):
+        traceback.print_exc()
+        return {"error": f"the model can't be loaded: {type(error).__name__}: {error}"[:1000], "faults": []}
+    faults = [[fault.where, fault.what, fault.remedy] for fault in error.faults]
+    return {"error": error.message, "faults": faults, "users": isinstance(error, UserError)}

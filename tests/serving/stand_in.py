@@ -1,0 +1,85 @@
+"""A worker whose model does what the image's first pixel says, so that tests can have it slow, stopped or dying.
+
+    (250, 1, n)  takes n / 20 seconds        (250, 2, _)  dies        (250, 3, _)  runs out of memory
+    (250, 4, _)  fails with a secret         (250, 5, _)  dies the first time
+
+Labels are the red values modulo 5. What happens is written to the file ``events`` in the folder that the options name.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+from sagemaker_semseg.errors import ArtifactError, Fault
+from sagemaker_semseg.inference import Stopped
+from sagemaker_semseg.serving.worker import main
+
+CLASSES = 5
+
+
+class Model:
+    num_classes = CLASSES
+
+    def __init__(self, events):
+        self.events = events
+
+    def labels(self, image, stop=None):
+        self._obey(*map(int, image[0, 0]), stop)
+        return image[:, :, 0] % CLASSES
+
+    def probabilities(self, image, dtype=np.float32, stop=None):
+        return (self.labels(image, stop) == np.arange(CLASSES)[:, None, None]).astype(dtype)
+
+    def _obey(self, red, green, blue, stop):
+        if red != 250:
+            return
+        if green == 1:
+            self.tell("begun")
+            until = time.monotonic() + blue / 20
+            while time.monotonic() < until:
+                try:
+                    stop.check()
+                except Stopped:
+                    self.tell("stopped")
+                    raise
+                time.sleep(0.01)
+        if green == 2 or (green == 5 and "died" not in self.events.read_text()):
+            self.tell("died")
+            os.kill(os.getpid(), signal.SIGKILL)
+        if green == 3:
+            raise MemoryError
+        if green == 4:
+            raise RuntimeError("the secret")
+
+    def tell(self, event):
+        with self.events.open("a") as file:
+            file.write(f"{event} {os.getpid()}\n")
+
+
+def load(first):
+    options = first["options"]
+    model = Model(Path(options["folder"]) / "events")
+    model.tell("started")
+    if options.get("start") == "refuse":
+        raise ArtifactError("the model is no good:", [Fault("model.onnx", "is missing", "export it")])
+    if options.get("start") == "die" or (Path(options["folder"]) / "die").exists():
+        os._exit(3)
+    while options.get("start") == "wait" and not (Path(options["folder"]) / "go").exists():
+        time.sleep(0.01)
+    about = {
+        "name": first["model"],
+        "num_classes": CLASSES,
+        "class_names": list("abcde"),
+        "palette": [[0, 0, 0]] * CLASSES,
+        "algorithm": "fcn",
+        "backbone": "resnet-50",
+        "checksum": options.get("checksum") or (os.getpid() if options.get("start") == "differ" else 0),
+    }
+    return model, about
+
+
+if __name__ == "__main__":
+    main(load)
