@@ -73,6 +73,9 @@ def choose_reply(accept: str | None, default: str = "image/png") -> Reply:
     return _best(accept, preferred) if accept and accept.strip(", \t") else preferred
 
 
+_MEDIA = re.compile(r"\*/\*|[^*/]+/(\*|[^*/]+)")
+_WEIGHT = re.compile(r"0?\.[0-9]+|[01](\.0*)?")  # RFC 9110 wants at most three digits and a 0 before the point
+
 _Specificity = tuple[bool, bool, bool]
 
 
@@ -120,7 +123,6 @@ def _best(accept: str, preferred: Reply) -> Reply:
 def _range(element: str) -> _Range | None:
     """What an element of an Accept header says; None where it says nothing that can be understood."""
     media, *parameters = _split(element.lower(), ";") or [""]
-    kind, _, subtype = ("*/*" if media == "*" else media).partition("/")  # Java's clients have sent a lone star
     weight, dtypes = "1", set()
     for parameter in parameters:
         name, _, value = (part.strip() for part in parameter.partition("="))
@@ -128,8 +130,11 @@ def _range(element: str) -> _Range | None:
             weight = _unquoted(value)
         elif name == "dtype":
             dtypes.add(_unquoted(value))
-    understood = kind and subtype and re.fullmatch(r"0?\.[0-9]+|[01]\.?0*", weight)
-    return _Range(kind, subtype, frozenset(dtypes), float(weight)) if understood else None
+    media = "*/*" if media == "*" else media  # as Java's clients have sent it
+    if not _MEDIA.fullmatch(media) or not _WEIGHT.fullmatch(weight):
+        return None
+    kind, subtype = media.split("/")
+    return _Range(kind, subtype, frozenset(dtypes), float(weight))
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -17,6 +17,9 @@ from sagemaker_semseg.errors import DataError
 MAX_PARTS: Final = 100_000
 """Segments of a JPEG or chunks of a PNG: each costs time, however few its bytes. A PNG of 100 MB has about 12 000."""
 
+PIXELS_PER_BYTE: Final = 512
+"""A JPEG has no more: each block of 8 x 8 pixels needs at least one bit. Decoders make up what is missing, in grey."""
+
 _WHERE: Final = "image"
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
@@ -61,7 +64,10 @@ def check_body(data: bytes) -> tuple[int, int]:
         end = _jpeg_end(data)
     else:
         raise _no_image(data)
-    size = image_size(data, _WHERE)
+    size = height, width = image_size(data, _WHERE)
+    if data.startswith(_JPEG) and height * width > PIXELS_PER_BYTE * len(data):
+        what = f"the JPEG is truncated: {len(data)} bytes are too few for {width} x {height} pixels"
+        raise refusal(_WHERE, what, "copy or download the file again: it is cut short or damaged")
     if end is not None and _ANOTHER.match(data, end):
         what = f"another image begins behind the first one, which has {end} bytes of {len(data)}"
         raise refusal(_WHERE, what, "send one image in each request")
