@@ -13,8 +13,9 @@ from typing import Literal
 
 from sagemaker_semseg.serving.errors import BadRequest, NotAcceptable, UnsupportedMediaType, shown
 
-REQUESTS = ("image/jpeg", "image/png", "application/x-image")
-"""Content types that are taken. The bytes decide which format it is."""
+REQUESTS = ("image/jpeg", "image/png", "application/x-image", "application/octet-stream")
+"""Content types that are taken. The bytes decide which format it is. The last one, which is what SageMaker's SDK sends
+unless it's told otherwise, says no more than a missing header (RFC 9110, 8.3)."""
 
 HEADER_CHARACTERS = 1024
 """SageMaker's own limit for Accept and Content-Type."""
