@@ -10,12 +10,17 @@ from pathlib import Path
 from sagemaker_semseg.data.channels import find_channels
 from sagemaker_semseg.errors import DataError, Fault
 
-# without "model": going on from an earlier job's model is not possible yet
+_START = {
+    "model": ("--model", "an earlier model to train further, this package's or AWS's: its folder or model.tar.gz"),
+    "pretrained": ("--pretrained-weights", "ImageNet weights of the backbone: a file, or a folder that holds them"),
+}
 _NAMES = ("train", "train_annotation", "validation", "validation_annotation", "label_map")
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """``--data`` for the folder with all channels, and a flag for each of them."""
+def add_flags(parser: argparse.ArgumentParser, *, start: bool = False) -> None:
+    """``--data`` for the folder with all channels, and a flag for each of them. start: also for what training begins
+    with.
+    """
     group = parser.add_argument_group("data")
     text = "the folder that holds the folders train, train_annotation, validation, validation_annotation and, if the "
     text += "masks need one, label_map"
@@ -23,6 +28,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     for name in _NAMES:
         flag = "--" + name.replace("_", "-")
         group.add_argument(flag, type=Path, dest=f"channel_{name}", metavar="DIR", help=f"the channel {name} lies here")
+    for name, (flag, text) in _START.items() if start else ():
+        group.add_argument(flag, type=Path, dest=f"channel_{name}", metavar="PATH", help=text)
 
 
 def from_flags(options: argparse.Namespace) -> dict[str, Path]:
@@ -30,7 +37,7 @@ def from_flags(options: argparse.Namespace) -> dict[str, Path]:
 
     Raises DataError if no flag was given, or nothing is where ``--data`` says.
     """
-    named = {name: getattr(options, f"channel_{name}") for name in _NAMES}
+    named = {name: getattr(options, f"channel_{name}", None) for name in (*_NAMES, *_START)}
     given: dict[str, Path] = {name: path for name, path in named.items() if path is not None}
     if options.data is None and not given:
         fault = Fault("--data", "is missing", "give the folder that holds the channels")

@@ -8,21 +8,21 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from sagemaker_semseg.cli.start import Start
 from sagemaker_semseg.data.samples import Channels, Split
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
 _MOST_SHARES = 12
 
 
-def of(hp: Hyperparameters, channels: Channels, names: Sequence[str], devices: str) -> str:
+def of(hp: Hyperparameters, channels: Channels, names: Sequence[str], devices: str, start: Start) -> str:
     """The summary, without a newline at the end."""
     steps = math.ceil(len(channels.train.samples) / hp.mini_batch_size)
-    begin = "ImageNet weights" if hp.use_pretrained_model else "random weights"
     lines = [
         ("train", _pictures(channels.train)),
         ("validation", _pictures(channels.validation)),
         ("classes", _shares(channels.train, names)),
-        ("network", f"{hp.algorithm} on {hp.backbone} from {begin}, {hp.precision}"),
+        ("network", f"{hp.algorithm} on {hp.backbone} from {start.words}, {hp.precision}"),
         (
             "training",
             f"{hp.epochs} epochs of {steps} steps; {hp.mini_batch_size} crops of "
@@ -31,7 +31,7 @@ def of(hp: Hyperparameters, channels: Channels, names: Sequence[str], devices: s
         ),
         ("device", devices),
     ]
-    notes = [*channels.train.notes, *channels.validation.notes, *_notes(channels, names)]
+    notes = [*start.notes, *channels.train.notes, *channels.validation.notes, *_notes(channels, names)]
     return "\n".join([*(_line(*line) for line in lines), *(_line("note", note) for note in notes)])
 
 

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from sagemaker_semseg import hyperparameters
 from sagemaker_semseg.cli import channels as channel_flags
-from sagemaker_semseg.cli import engine, summary
+from sagemaker_semseg.cli import engine, start, summary
 from sagemaker_semseg.cli.failures import INTERRUPTED
+from sagemaker_semseg.cli.start import RANDOM, Start
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.samples import Channels, read_channels
-from sagemaker_semseg.environment import environment
+from sagemaker_semseg.environment import environment, weight_places
 from sagemaker_semseg.errors import Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.training import checkpoint
-from sagemaker_semseg.training.plan import check
 
 if TYPE_CHECKING:
     from sagemaker_semseg.training.trainer import Result
@@ -69,6 +69,7 @@ class Job:
     """One training, checked.
 
     names: of the classes, or none. finished: epochs that the checkpoint in ``output`` has behind it; None without one.
+    begin: what it starts from.
     """
 
     hp: Hyperparameters
@@ -76,10 +77,11 @@ class Job:
     output: Path
     names: tuple[str, ...]
     finished: int | None = None
+    begin: Start = RANDOM
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    channel_flags.add_flags(parser)
+    channel_flags.add_flags(parser, start=True)
     group = parser.add_argument_group("output")
     group.add_argument("--output", type=Path, metavar="DIR", help="where the model and the checkpoints are written")
     text = "names of the classes from label 0 on, with commas between them; they are kept in the model"
@@ -115,10 +117,13 @@ def prepare(options: argparse.Namespace) -> Job:
                 channels = read_channels(folders, num_classes or _MOST_CLASSES, move)
         except UserError as error:
             errors.append(error)
+    goes_on = not options.restart and options.output is not None and _last(options.output).is_file()
+    begin = _begin(hp, given, folders, errors) if not goes_on else Start(words="its checkpoint")
     if errors or hp is None or channels is None:
         raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
-    finished = None if options.restart else _finished_epochs(options.output, hp, channels)
-    return Job(hp, channels, options.output, names, finished)
+    finished = _finished_epochs(options.output, hp, channels) if goes_on else None
+    begin = begin or start.fetched(hp, weight_places())
+    return Job(hp, channels, options.output, names or begin.class_names, finished, begin)
 
 
 def execute(job: Job, strategy: object) -> Result:
@@ -127,10 +132,17 @@ def execute(job: Job, strategy: object) -> Result:
     from sagemaker_semseg.training.report import reporter
     from sagemaker_semseg.training.trainer import train
 
-    print(summary.of(job.hp, job.channels, job.names, describe_devices()))
+    print(summary.of(job.hp, job.channels, job.names, describe_devices(), job.begin))
     print(summary.of_output(job.output, job.finished, job.hp.epochs), flush=True)
-    callbacks = [reporter(environment().host)]
-    return train(job.hp, job.channels, job.output, class_names=job.names, callbacks=callbacks, strategy=strategy)
+    return train(
+        job.hp,
+        job.channels,
+        job.output,
+        class_names=job.names,
+        weights=job.begin.weights,
+        callbacks=[reporter(environment().host)],
+        strategy=strategy,
+    )
 
 
 def conclude(job: Job, result: Result) -> int:
@@ -152,11 +164,14 @@ def exit_status(result: Result) -> int:
     return INTERRUPTED if result.signal == signal.SIGINT else 0
 
 
-def _finished_epochs(output: Path, hp: Hyperparameters, channels: Channels) -> int | None:
+def _last(output: Path) -> Path:
+    """Where a training leaves the checkpoint from which it goes on."""
+    return output / "checkpoints" / "last.safetensors"
+
+
+def _finished_epochs(output: Path, hp: Hyperparameters, channels: Channels) -> int:
     """Raises DataError if the checkpoint in ``output`` is damaged or of another training."""
-    path = output / "checkpoints" / "last.safetensors"
-    if not path.is_file():
-        return None
+    path = _last(output)
     state = checkpoint.read_state(path)
     checkpoint.check_same_training(path, state, hp, len(channels.train.samples))
     return len(state["history"])
@@ -175,18 +190,29 @@ def forget(output: Path) -> None:
 
 
 def _hyperparameters(given: Mapping[str, str], errors: list[UserError]) -> Hyperparameters | None:
-    hp = None
     try:
-        hp = resolve(given)
+        return resolve(given)
     except HyperparameterError as error:
         errors.append(error)
+        return None
+
+
+def _begin(
+    hp: Hyperparameters | None, given: Mapping[str, str], folders: Mapping[str, Path], errors: list[UserError]
+) -> Start | None:
+    """What the training starts from; None if that has to be fetched, or if something is wrong with it."""
+    if hp is None:  # with some hyperparameters at fault, pretrained weights can be looked for, an earlier model can't
+        folders = {name: folder for name, folder in folders.items() if name == "pretrained"}
+        names = ("backbone", "use_pretrained_model")
+        try:
+            hp = resolve({"num_classes": 2, **{name: given[name] for name in names if name in given}})
+        except HyperparameterError:
+            return None
     try:
-        # what this version can't do is told beside the other faults
-        check(hp or resolve({"num_classes": 2, "use_pretrained_model": given.get("use_pretrained_model")}), 1)
-    except HyperparameterError as error:
-        if not any(error.faults[0].where == fault.where for known in errors for fault in known.faults):
-            errors.append(error)
-    return hp
+        return start.local(hp, folders, weight_places())
+    except UserError as error:
+        errors.append(error)
+        return None
 
 
 def _num_classes(given: Mapping[str, str]) -> int | None:

@@ -20,7 +20,7 @@ from typing import Final
 from sagemaker_semseg.errors import DataError, Fault
 
 SPLITS: Final = ("train", "validation")
-CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model")
+CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model", "pretrained")
 EXTENSIONS: Final = (".jpg", ".jpeg", ".png")
 _REQUIRED: Final = CHANNELS[:4]
 _LAYOUT: Final = (

@@ -16,13 +16,13 @@ from ..hyperparameters import Hyperparameters
 from .schedules import Schedule
 
 
-def check(hp: Hyperparameters, replicas: int) -> None:
-    """Raises HyperparameterError with what can't be done here."""
+def check(hp: Hyperparameters, replicas: int, *, has_weights: bool) -> None:
+    """Raises HyperparameterError with what can't be done. has_weights: whether there are some to start from."""
     faults = []
-    if hp.use_pretrained_model:
+    if hp.use_pretrained_model and not has_weights:
         faults.append(Fault(
-            "use_pretrained_model", "is True (the default), but this version can't load ImageNet weights yet",
-            "train from random weights with --use-pretrained-model False",
+            "use_pretrained_model", "is True (the default), but there are no weights to start from",
+            "give some, or train from random weights with --use-pretrained-model False",
         ))  # fmt: skip
     if hp.mini_batch_size % replicas:
         faults.append(Fault(

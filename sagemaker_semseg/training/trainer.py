@@ -13,7 +13,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from ..export import with_graph
 from ..hyperparameters import Hyperparameters, to_strings
 from ..metrics import Scores
 from ..models.network import build_network
-from ..models.weights import get_weights
+from ..models.weights import get_weights, set_weights
 from . import checkpoint
 from .devices import default_strategy
 from .evaluation import Evaluator
@@ -63,16 +63,19 @@ def train(
     output: Path,
     *,
     class_names: Sequence[str] = (),
+    weights: Mapping[str, np.ndarray] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> Result:
     """Train, keep the epoch with the best validation mIOU, write ``output/model.tar.gz``.
 
+    weights: to start from, under structural names (``models.weights``); those that are left out begin at random. With
+    ``use_pretrained_model`` there have to be some, unless the run goes on.
     ``output/checkpoints`` holds where the run stands; the same call goes on from there, in the middle of an epoch too.
     SIGTERM and Ctrl-C end it after the step in hand, with a checkpoint and the best model so far. strategy: None takes
     all GPUs, or the CPU. Raises HyperparameterError, DataError (a checkpoint of another training) or DivergedError.
     """
-    run = Run(hp, channels, output, strategy or default_strategy(), class_names)
+    run = Run(hp, channels, output, strategy or default_strategy(), class_names, weights)
     with _stop_signals() as stop:
         run.fit(callbacks, stop)
     return replace(run.finish(stopped=stop.is_set()), signal=stop.signal)
@@ -113,10 +116,11 @@ class Run:
         output: Path,
         strategy: tf.distribute.Strategy,
         class_names: Sequence[str] = (),
+        weights: Mapping[str, np.ndarray] | None = None,
     ):
-        check(hp, strategy.num_replicas_in_sync)
         self.hp, self.channels, self.strategy, self.class_names = hp, channels, strategy, list(class_names)
         self.output, self.checkpoints = output, output / "checkpoints"
+        check(hp, strategy.num_replicas_in_sync, has_weights=bool(weights) or self.last_path.is_file())
         keras.utils.set_random_seed(hp.seed % 2**32)
         self.class_weights = class_weights(hp, channels)
         replicas = strategy.num_replicas_in_sync
@@ -124,6 +128,8 @@ class Run:
             self.network = build_network(
                 hp.algorithm, hp.backbone, hp.num_classes, dtype=hp.precision, syncbn=hp.syncbn and replicas > 1
             )
+            if weights:
+                set_weights(self.network, {**get_weights(self.network), **weights})
             self.optimizer = make_optimizer(hp)
             self.optimizer.build(self.network.trainable_variables)
         self.network.optimizer = self.optimizer  # where callbacks look for it

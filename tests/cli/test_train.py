@@ -40,7 +40,9 @@ def test_the_artifact_has_the_settings_and_the_names(trained):
     assert artifact.hyperparameters["epochs"] == "1"
 
 
-def test_all_faults_come_at_once(data, tmp_path, capsys):
+def test_all_faults_come_at_once(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", str(tmp_path / "cache"))
     broken = tmp_path / "data"
     shutil.copytree(data, broken)
     (broken / "train" / "0001.jpg").write_bytes(b"no image")

@@ -209,7 +209,7 @@ def test_a_file_that_is_too_large(url, path, script, monkeypatch):
 @pytest.mark.parametrize("target", ["http://example.com/x", "ftp://127.0.0.1/x", "file:///etc/passwd"])
 def test_redirects_to_elsewhere(url, path, script, target):
     script.redirect = target
-    with pytest.raises(UserError, match="which is not https|is not allowed"):
+    with pytest.raises(UserError, match=r"which is not https|is not allowed"):
         get(url, path)
 
 

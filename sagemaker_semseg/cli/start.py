@@ -1,0 +1,99 @@
+"""What a training starts from: the channels ``model`` and ``pretrained`` and the hyperparameters come in; weights, and
+words for them, go out. ``train`` calls it, before TensorFlow is loaded.
+
+A model in the channel ``model`` is trained further, whole. Without one, ``use_pretrained_model`` asks for ImageNet
+weights of the backbone. Everything on this machine is looked at first, so that a download begins only when nothing
+else is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sagemaker_semseg.artifact import Artifact
+from sagemaker_semseg.cli.model import model_path
+from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.environment import WeightPlaces
+from sagemaker_semseg.errors import ArtifactError, Fault, HyperparameterError, UserError
+from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
+from sagemaker_semseg.weights import sources
+from sagemaker_semseg.weights.model import DECISIVE, read_any
+
+
+@dataclass(frozen=True)
+class Start:
+    """weights: under structural names; the others are random. None: all are.
+
+    words: for people. notes: what is worth telling. class_names: those of the model that is trained further.
+    """
+
+    weights: Mapping[str, np.ndarray[Any, Any]] | None = None
+    words: str = "random weights"
+    notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+
+RANDOM = Start()
+
+
+def local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightPlaces) -> Start | None:
+    """The start, as far as this machine has what it takes; None if the weights have to be fetched.
+
+    Raises UserError with what is wrong.
+    """
+    if "model" in folders:
+        path = model_path(folders["model"])
+        return _further(hp, read_any(path), path)
+    if not hp.use_pretrained_model:
+        return RANDOM
+    found = sources.find(hp.backbone, places, folders.get("pretrained"))
+    if found:
+        return _pretrained(hp, found)
+    if places.offline:
+        raise _nowhere(hp, places, "HF_HUB_OFFLINE forbids to ask the hub")
+    return None
+
+
+def fetched(hp: Hyperparameters, places: WeightPlaces) -> Start:
+    """The start from weights that are fetched now. Raises UserError."""
+    with bar(f"fetching ImageNet weights of {hp.backbone}") as move:
+        try:
+            found = sources.fetch_weights(hp.backbone, places, move)
+        except UserError as error:
+            reason = "; ".join(map(str, error.faults)) or str(error)
+            raise _nowhere(hp, places, f"the hub doesn't help ({reason})") from None
+    return _pretrained(hp, found)
+
+
+def _nowhere(hp: Hyperparameters, places: WeightPlaces, reason: str) -> HyperparameterError:
+    return HyperparameterError("This training can't be started:", [sources.nowhere(hp.backbone, places, reason)])
+
+
+def _pretrained(hp: Hyperparameters, found: sources.Found) -> Start:
+    return Start(sources.load(hp.backbone, found), f"ImageNet weights ({found.path})")
+
+
+def _further(hp: Hyperparameters, artifact: Artifact, path: Path) -> Start:
+    """From a model of an earlier training, which has to be of the same network."""
+    before = resolve(artifact.hyperparameters)
+    faults = [
+        Fault(
+            name,
+            f"is {getattr(hp, name)}, the model in the channel model was trained with {getattr(before, name)}",
+            f"give --{name.replace('_', '-')} {getattr(before, name)}, or train without that channel",
+        )
+        for name in DECISIVE
+        if getattr(hp, name) != getattr(before, name)
+    ]
+    if faults:
+        raise ArtifactError(f"{path} can't be trained further:", faults)
+    notes = []
+    if hp.crop_size != before.crop_size:
+        notes.append(f"crop_size is {hp.crop_size}, the model was trained with {before.crop_size}")
+    names = tuple(artifact.labels.get("class_names") or ())
+    return Start(artifact.weights, f"the model {path}", tuple(notes), names)
