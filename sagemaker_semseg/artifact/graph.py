@@ -9,7 +9,7 @@ and weights aren't copied.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from sagemaker_semseg.artifact.protobuf import Field, Table, read
 
@@ -20,13 +20,56 @@ MAX_VALUES = 50_000  # numbers, texts and messages; the largest network here has
 MAX_RANK = 8
 MAX_NUMBER = 2**16  # in an attribute: strides, pads, axes
 
-# fmt: off
-OPERATORS = frozenset({
-    "Add", "And", "ArgMax", "Cast", "Concat", "Constant", "Conv", "Div", "Gather", "GlobalAveragePool",
-    "GreaterOrEqual", "Identity", "Less", "MatMul", "MaxPool", "Mul", "Range", "ReduceSum", "Relu", "Reshape",
-    "Resize", "Shape", "Slice", "Softmax", "Squeeze", "Sub", "Transpose", "Unsqueeze",
-})
-# fmt: on
+
+class Operator(NamedTuple):
+    """How an operator of ONNX is used; each gives one output."""
+
+    fewest_inputs: int
+    most_inputs: int
+    needs: frozenset[str] = frozenset()  # attributes
+    takes: frozenset[str] = frozenset()  # further ones
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_WINDOW = "auto_pad dilations pads strides"
+_RESIZE = "coordinate_transformation_mode cubic_coeff_a exclude_outside extrapolation_value mode nearest_mode"
+OPERATORS: dict[str, Operator] = {
+    **dict.fromkeys(("GlobalAveragePool", "Identity", "Relu"), Operator(1, 1)),
+    **dict.fromkeys(("Add", "And", "Div", "GreaterOrEqual", "Less", "MatMul", "Mul", "Sub"), Operator(2, 2)),
+    "ArgMax": Operator(1, 1, takes=_names("axis keepdims select_last_index")),
+    "Cast": Operator(1, 1, needs=_names("to")),
+    "Concat": Operator(1, 100, needs=_names("axis")),
+    "Constant": Operator(0, 0, needs=_names("value")),
+    "Conv": Operator(2, 3, takes=_names(f"group kernel_shape {_WINDOW}")),
+    "Gather": Operator(2, 2, takes=_names("axis")),
+    "MaxPool": Operator(1, 1, needs=_names("kernel_shape"), takes=_names(f"ceil_mode storage_order {_WINDOW}")),
+    "Range": Operator(3, 3),
+    "ReduceSum": Operator(1, 2, takes=_names("keepdims noop_with_empty_axes")),
+    "Reshape": Operator(2, 2, takes=_names("allowzero")),
+    "Resize": Operator(1, 4, takes=_names(_RESIZE)),
+    "Shape": Operator(1, 1, takes=_names("start end")),
+    "Slice": Operator(3, 5),
+    "Softmax": Operator(1, 1, takes=_names("axis")),
+    "Squeeze": Operator(1, 2),
+    "Transpose": Operator(1, 1, takes=_names("perm")),
+    "Unsqueeze": Operator(2, 2),
+}
+
+ATTRIBUTES: dict[str, tuple[str, int]] = {
+    **dict.fromkeys(("dilations", "kernel_shape", "strides"), ("ints", 1)),
+    **dict.fromkeys(("pads", "perm"), ("ints", 0)),
+    **dict.fromkeys(("axis", "end", "start"), ("i", -MAX_RANK)),
+    **dict.fromkeys(("group", "to"), ("i", 1)),
+    **dict.fromkeys(("allowzero", "ceil_mode", "exclude_outside", "keepdims", "noop_with_empty_axes"), ("i", 0)),
+    **dict.fromkeys(("select_last_index", "storage_order"), ("i", 0)),
+    **dict.fromkeys(("auto_pad", "coordinate_transformation_mode", "mode", "nearest_mode"), ("s", 0)),
+    **dict.fromkeys(("cubic_coeff_a", "extrapolation_value"), ("f", 0)),
+    "value": ("t", 0),
+}
+"""The field that has an attribute's value, and the least integer in it."""
 
 # ---- onnx.proto: the parts of it that may occur
 
@@ -53,13 +96,12 @@ _ATTRIBUTE: Table = {
     4: Field("s", "text"),
     5: Field("t", _TENSOR),
     6: Field("graph", "refused"),
-    7: Field("floats", "float", repeated=True),
     8: Field("ints", "int", repeated=True),
     11: Field("graphs", "refused"),
     13: _DOC,
     20: Field("type", "int"),
 }
-_ATTRIBUTE_TYPES = {1: "f", 2: "i", 3: "s", 4: "t", 6: "floats", 7: "ints"}
+_ATTRIBUTE_TYPES = {"f": 1, "i": 2, "s": 3, "t": 4, "ints": 7}
 _NODE: Table = {
     1: Field("input", "text", repeated=True),
     2: Field("output", "text", repeated=True),
@@ -152,29 +194,31 @@ def _check_names(graph: dict[str, Any]) -> None:
 
 
 def _check_node(node: dict[str, Any]) -> None:
-    operator, domain = node.get("op_type"), node.get("domain", "")
-    known = operator in OPERATORS and not domain
-    _expect(known, "holds the operator {!a} of {!a}, which no network here has", operator, domain or "ONNX")
-    seen = set()
-    for attribute in node["attribute"]:
-        name = attribute.get("name")
-        _expect(name not in seen, "has the attribute {!a} of {} twice", name, operator)
-        seen.add(name)
-        _check_attribute(attribute, name, operator)
+    kind, domain, inputs = node.get("op_type", ""), node.get("domain", ""), node["input"]
+    known = kind in OPERATORS and not domain
+    _expect(known, "holds the operator {!a} of {!a}, which no network here has", kind, domain or "ONNX")
+    operator = OPERATORS[kind]
+    right = operator.fewest_inputs <= len(inputs) <= operator.most_inputs and all(inputs[: operator.fewest_inputs])
+    _expect(right and all(node["output"]) and len(node["output"]) == 1, "has a {} of other inputs or outputs", kind)
+    names = [attribute.get("name", "") for attribute in node["attribute"]]
+    _expect(len(set(names)) == len(names), "has a {} with an attribute twice", kind)
+    right = operator.needs <= set(names) <= operator.needs | operator.takes
+    _expect(right, "has a {} with other attributes than its own", kind)
+    for name, attribute in zip(names, node["attribute"], strict=True):
+        _check_attribute(attribute, f"{kind}'s {name}", *ATTRIBUTES[name])
+    if kind == "Cast":
+        to = node["attribute"][0]["i"]
+        _expect(to in (*ITEM_BYTES, BOOL), "casts to the type {}", to)
 
 
-def _check_attribute(attribute: dict[str, Any], name: Any, operator: Any) -> None:
-    """One value, of the type it says, and no number beyond a network's needs."""
-    wanted = _ATTRIBUTE_TYPES.get(attribute.get("type", 0))
-    given = [key for key in _ATTRIBUTE_TYPES.values() if attribute.get(key, []) != []]
-    # an empty list is not seen in the file
-    right = given == [wanted] or (not given and wanted in ("floats", "ints"))
-    _expect(right, "has the attribute {!a} of {} in a type that isn't its own", name, operator)
-    for number in (*attribute["ints"], attribute.get("i", 0)):
-        _expect(abs(number) <= MAX_NUMBER, "has {} in the attribute {!a} of {}", number, name, operator)
-    if operator == "Cast":
-        _expect(attribute.get("i") in (*ITEM_BYTES, BOOL), "casts to the type {}", attribute.get("i"))
-    if "t" in attribute:
+def _check_attribute(attribute: dict[str, Any], where: str, wanted: str, least: int) -> None:
+    """One value, of the right type, and no number beyond a network's needs."""
+    given = [field for field in _ATTRIBUTE_TYPES if attribute.get(field, []) != []]
+    right = given == [wanted] and attribute.get("type") == _ATTRIBUTE_TYPES[wanted]
+    _expect(right, "has no value, or one of another type, in {}", where)
+    for number in (*attribute["ints"], attribute.get("i", least)):
+        _expect(least <= number <= MAX_NUMBER, "has {} in {}", number, where)
+    if wanted == "t":
         _check_tensor(attribute["t"])
 
 

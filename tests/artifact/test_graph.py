@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from sagemaker_semseg.artifact.graph import IR_VERSIONS, MAX_NODES, OPERATORS, OPSETS, check_graph
+from sagemaker_semseg.artifact.graph import ATTRIBUTES, IR_VERSIONS, MAX_NODES, OPERATORS, OPSETS, check_graph
 from sagemaker_semseg.artifact.protobuf import MAX_TEXT_BYTES
 
 Proto = onnx.ModelProto
@@ -60,9 +60,6 @@ def test_outputs_in_either_order_and_weights_of_each_type(graph_proto: Proto) ->
     arrays = [np.zeros((2, 3), np.float32), np.zeros(0, np.float32), np.array(1), np.ones(2, np.int32), np.uint8([7])]
     for index, array in enumerate(arrays):
         graph_proto.graph.initializer.append(numpy_helper.from_array(np.asarray(array), f"extra{index}"))
-    graph_proto.graph.node.append(helper.make_node("Constant", [], ["extra"], value_floats=[1.0, 2.0, 3.0]))
-    graph_proto.graph.node.append(helper.make_node("Constant", [], ["empty"], value_ints=[1]))
-    graph_proto.graph.node[-1].attribute[0].ClearField("ints")  # an empty list is nothing in the file
     assert check_graph(graph_proto.SerializeToString()) == 3
 
 
@@ -74,14 +71,22 @@ def test_repeated_numbers_come_one_by_one_or_packed(graph: bytes, graph_proto: P
     assert "its shape says 48" in complaint(packed.replace(b"\x83\x00\x01\x01", b"\x84\x00\x01\x01"))
 
 
-def test_the_operators_only_calculate() -> None:
-    """By ONNX's own list: each is in the default domain from the first opset on, none has a graph within it."""
-    for operator in OPERATORS:
-        for opset in OPSETS:
-            schema = onnx.defs.get_schema(operator, opset)
-            kinds = {attribute.type for attribute in schema.attributes.values()}
-            assert not kinds & {onnx.defs.OpSchema.AttrType.GRAPH, onnx.defs.OpSchema.AttrType.GRAPHS}
-            assert not schema.deprecated
+def test_the_operators_as_onnx_has_them() -> None:
+    kinds = onnx.defs.OpSchema.AttrType
+    fields = {kinds.INT: "i", kinds.INTS: "ints", kinds.FLOAT: "f", kinds.STRING: "s", kinds.TENSOR: "t"}
+    later = {"Shape": 15, "Reshape": 14}  # when they got attributes
+    for name, operator in OPERATORS.items():
+        for opset in range(max(OPSETS.start, later.get(name, 0)), OPSETS.stop):
+            schema = onnx.defs.get_schema(name, opset)
+            assert schema.min_input == operator.fewest_inputs
+            assert schema.max_input == operator.most_inputs or name == "Concat"
+            needs = {attribute.name for attribute in schema.attributes.values() if attribute.required}
+            assert needs == operator.needs or name == "Constant"
+            for attribute in operator.needs | operator.takes:
+                assert fields[schema.attributes[attribute].type] == ATTRIBUTES[attribute][0]
+
+
+def test_the_formats_that_came_with_the_operators() -> None:
     assert {row[1] for row in helper.VERSION_TABLE if row[2] in OPSETS} == set(IR_VERSIONS)
 
 
@@ -104,7 +109,10 @@ def change(path: str, value: object) -> Callable[[Proto], object]:
         part = model
         for name in parts:
             part = part[int(name)] if name.isdigit() else getattr(part, name)
-        setattr(part, last, value)
+        if isinstance(value, list):
+            getattr(part, last)[:] = value
+        else:
+            setattr(part, last, value)
 
     return apply
 
@@ -136,6 +144,13 @@ REFUSED: dict[str, tuple[Callable[[Proto], object], str]] = {
     "sparse weights": (lambda m: m.graph.sparse_initializer.add(), "sparse_initializer, which is not allowed"),
     "sparse constant": (lambda m: m.graph.node[5].attribute[0].sparse_tensor.dims.append(1), "field 22"),
     "quantization": (lambda m: m.graph.quantization_annotation.add(), "field 14"),
+    # inputs and outputs of operators
+    "convolution without weights": (node("Conv", ["float"], ["x"]), "has a Conv of other inputs or outputs"),
+    "convolution of weights alone": (node("Conv", ["", "kernel"], ["x"]), "has a Conv of other inputs or outputs"),
+    "too many inputs": (node("Conv", ["float", *["kernel"] * 3], ["x"]), "has a Conv of other inputs or outputs"),
+    "too many outputs": (node("Relu", ["float"], ["x", "y"]), "has a Relu of other inputs or outputs"),
+    "no output": (node("Relu", ["float"], []), "has a Relu of other inputs or outputs"),
+    "an output without a name": (node("Relu", ["float"], [""]), "has a Relu of other inputs or outputs"),
     # versions
     "format too old": (change("ir_version", 6), "has version 6 of ONNX's format, 7 to 11 are expected"),
     "format too new": (change("ir_version", 12), "has version 12 of ONNX's format"),
@@ -146,21 +161,23 @@ REFUSED: dict[str, tuple[Callable[[Proto], object], str]] = {
     # attributes
     "attribute twice": (
         lambda m: m.graph.node[0].attribute.append(m.graph.node[0].attribute[0]),
-        "'perm' of Transpose twice",
+        "has a Transpose with an attribute twice",
     ),
-    "attribute of two types": (
-        lambda m: m.graph.node[0].attribute[0].floats.append(1.0),
-        "in a type that isn't its own",
+    "attribute of two types": (change("graph.node[0].attribute[0].i", 1), "in Transpose's perm"),
+    "attribute of numbers with a point": (lambda m: m.graph.node[0].attribute[0].floats.append(1.0), "field 7"),
+    "attribute that says another type": (change("graph.node[0].attribute[0].type", 1), "in Transpose's perm"),
+    "attribute that says a refused type": (change("graph.node[0].attribute[0].type", 5), "in Transpose's perm"),
+    "attribute of no type": (lambda m: m.graph.node[0].attribute[0].ClearField("type"), "in Transpose's perm"),
+    "attribute of no value": (lambda m: m.graph.node[1].attribute[0].ClearField("i"), "in Cast's to"),
+    "attribute of another type": (node("Concat", ["image"], ["x"], axis=[1]), "in Concat's axis"),
+    "attribute of another operator": (node("Relu", ["image"], ["x"], axis=1), "other attributes than its own"),
+    "attribute missing": (node("Cast", ["image"], ["x"]), "other attributes than its own"),
+    "stride 0": (change("graph.node[2].attribute[0].ints", [0, 0]), "has 0 in Conv's strides"),
+    "huge stride": (change("graph.node[2].attribute[0].ints", [2**40]), "has 1099511627776 in Conv's strides"),
+    "huge negative axis": (
+        change("graph.node[6].attribute[0].i", -(2**63)),
+        "has -9223372036854775808 in Concat's axis",
     ),
-    "attribute of another type": (change("graph.node[0].attribute[0].type", 1), "in a type that isn't its own"),
-    "attribute of a refused type": (change("graph.node[0].attribute[0].type", 5), "in a type that isn't its own"),
-    "attribute of no type": (lambda m: m.graph.node[0].attribute[0].ClearField("type"), "in a type that isn't its own"),
-    "attribute of no value": (lambda m: m.graph.node[1].attribute[0].ClearField("i"), "in a type that isn't its own"),
-    "huge stride": (
-        lambda m: m.graph.node[2].attribute[0].ints.append(2**40),
-        "has 1099511627776 in the attribute 'strides'",
-    ),
-    "huge negative axis": (change("graph.node[6].attribute[0].i", -(2**63)), "has -9223372036854775808 in the"),
     "cast to text": (change("graph.node[1].attribute[0].i", TensorProto.STRING), "casts to the type 8"),
     # weights
     "text": (weight(data_type=TensorProto.STRING, string_data=[b"x"]), "initializer.field 6"),
