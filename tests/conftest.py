@@ -1,7 +1,5 @@
 """Amazon S3 as it looks from here, without a network."""
 
-import boto3
-import moto
 import pytest
 
 from sagemaker_semseg.storage import s3
@@ -12,6 +10,8 @@ VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CONF
 @pytest.fixture
 def aws(monkeypatch, tmp_path_factory):
     """No credentials, no configuration, and a boto3 that starts anew; a test sets what it needs."""
+    import boto3
+
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -27,6 +27,9 @@ def aws(monkeypatch, tmp_path_factory):
 @pytest.fixture
 def bucket(aws):
     """A client of an S3 in this process, with an empty bucket called ``pictures``."""
+    import boto3
+    import moto
+
     with moto.mock_aws():
         client = boto3.client("s3")
         client.create_bucket(Bucket="pictures")

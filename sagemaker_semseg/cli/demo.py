@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from PIL import Image
 
-from sagemaker_semseg.artifact import read_artifact
-from sagemaker_semseg.cli import engine, predict, train
+from sagemaker_semseg.artifact import read_runtime
+from sagemaker_semseg.cli import engine, journal, train
+from sagemaker_semseg.cli.prediction import Prediction
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.overlay import side_by_side
@@ -23,7 +24,7 @@ from sagemaker_semseg.data.samples import find_channels, read_channels
 from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
-from sagemaker_semseg.storage import replacing
+from sagemaker_semseg.storage import Folder, replacing
 
 NAME = "demo"
 SUMMARY = "the whole way in three minutes, on a generated set"
@@ -91,14 +92,15 @@ def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], 
         print("stopped before the end")
         return train.exit_status(result)
 
-    tasks, _ = predict.plan(unseen, masks, overlays=False)
-    if predict.predict(read_artifact(result.artifact), tasks, strategy):
+    prediction = Prediction(read_runtime(result.artifact), Folder(masks))
+    if prediction.run(list(map(str, unseen))).failed:
         raise AlgorithmError("the demo's own images can't be predicted")
     overlays.mkdir(exist_ok=True)
-    sheets = [_sheet(task.image, data / "test_annotation" / task.mask.name, task.mask) for task in tasks]
-    for task, sheet in zip(tasks, sheets, strict=True):
-        _save(sheet, overlays / task.mask.name)
-    _save(contact_sheet(sheets, columns=2), root / "contact_sheet.png")
+    names = {image: f"{image.stem}.png" for image in unseen}
+    sheets = {name: _sheet(image, data / "test_annotation" / name, masks / name) for image, name in names.items()}
+    for name, sheet in sheets.items():
+        _save(sheet, overlays / name)
+    _save(contact_sheet(list(sheets.values()), columns=2), root / "contact_sheet.png")
 
     print(f"{time.monotonic() - start:.0f} seconds, best epoch {(result.best_epoch or 0) + 1} of {len(result.history)}")
     print(f"validation mIOU {result.scores.miou:.2f}")
@@ -130,6 +132,7 @@ def claim(root: Path) -> None:
     own = [f"data/{split}/{number}.jpg" for split in splits]
     own += [f"data/{split}_annotation/{number}.png" for split in splits]
     own += [f"masks/{number}.png", f"overlays/{number}.png", "contact_sheet.png", "model/model.tar.gz"]
+    own += [f"masks/{journal.NAME}"]
     for pattern in own:
         for path in root.glob(pattern):
             path.unlink()

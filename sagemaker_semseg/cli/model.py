@@ -1,18 +1,41 @@
-"""The model that a user means: a path from the command line comes in, what its artifact is and calls its classes goes
-out. ``evaluate`` and ``predict`` call it.
+"""The model that a user means: a path from the command line comes in, its artifact, or what is needed of it, goes out.
+The commands call it.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from pathlib import Path
 
-from sagemaker_semseg.artifact import Artifact
+from sagemaker_semseg.artifact import Artifact, Runtime, read_runtime
+from sagemaker_semseg.artifact.members import MAX_TOTAL_BYTES
+from sagemaker_semseg.errors import ArtifactError, Fault
+from sagemaker_semseg.storage import is_s3, locate
 
 
 def model_path(path: Path) -> Path:
     """The artifact meant by a file, by a folder with an artifact's files, or by a training's output folder."""
     inside = path / "model.tar.gz"
     return inside if inside.is_file() else path
+
+
+def runtime_of(model: str) -> Runtime:
+    """The runtime of a model, which may lie in S3. Raises ``ArtifactError``, and ``UserError`` if S3 can't be used."""
+    if not is_s3(model):
+        return read_runtime(model_path(Path(model)))
+    store, entry = locate(model)
+    if not entry:
+        fault = Fault(model, "no such object", "give the s3:// of a model.tar.gz")
+        raise ArtifactError(f"{model} can't be used as a model:", [fault])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.tar.gz")
+        path.write_bytes(store.read(entry, MAX_TOTAL_BYTES))
+        try:
+            return read_runtime(path)
+        except ArtifactError as error:
+            faults = [dataclasses.replace(fault, where=fault.where.replace(str(path), model)) for fault in error.faults]
+            raise ArtifactError(f"{model} can't be used as a model:", faults) from None
 
 
 def class_names(artifact: Artifact) -> list[str]:

@@ -1,174 +1,106 @@
-"""``sagemaker-semseg predict``: a model and images come in; a mask for each image, and pictures of them, go out.
+"""``sagemaker-semseg predict``: a model and images come in; a mask for each image goes out, or the probabilities of its
+classes, and pictures of them.
 
-An image that can't be used is told and the others are done. No image is overwritten, and no two images share a mask.
+The flags and the summary are here; ``prediction`` does the work.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-from sagemaker_semseg.artifact import Artifact, read_artifact
-from sagemaker_semseg.cli import engine
-from sagemaker_semseg.cli.failures import USERS_FAULT, explain
-from sagemaker_semseg.cli.model import model_path
-from sagemaker_semseg.cli.terminal import bar
-from sagemaker_semseg.data.channels import EXTENSIONS, shown
-from sagemaker_semseg.data.images import decode_image, encode_mask
-from sagemaker_semseg.data.overlay import overlay
-from sagemaker_semseg.data.samples import MAX_FILE_BYTES
-from sagemaker_semseg.errors import DataError, Fault, UserError
-from sagemaker_semseg.storage import replacing
+from sagemaker_semseg.cli.failures import USERS_FAULT
+from sagemaker_semseg.cli.model import runtime_of
+from sagemaker_semseg.cli.prediction import Prediction
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.inference import ENGINES, Options
+from sagemaker_semseg.serving.errors import RequestError
+from sagemaker_semseg.serving.negotiate import Reply, choose_reply
+from sagemaker_semseg.storage import store_at
 
 NAME = "predict"
 SUMMARY = "write masks of new images"
 DESCRIPTION = """\
-Writes a mask for each image: an 8-bit palette PNG of the image's height and width whose numbers are the labels."""
+Writes a mask for each image: an 8-bit palette PNG of the image's height and width whose numbers are the labels. The
+bytes are those with which the endpoint replies."""
 EPILOG = """\
 examples:
   sagemaker-semseg predict out/model.tar.gz new1.jpg new2.jpg -o masks
   sagemaker-semseg predict out photos/ -o masks --overlay
+  sagemaker-semseg predict s3://bucket/job/model.tar.gz s3://bucket/photos -o s3://bucket/masks
+  sagemaker-semseg predict out photos/ -o arrays --accept application/x-npy
 
 A folder stands for all images in it and below it; its masks lie in folders of the same names. a.jpg becomes a.png, and
 with --overlay also a_overlay.png; where two images have one name, the second becomes a-2.png. An image that can't be
 used is reported, the others are done, and the exit status is 2.
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend
+Run again, the command goes on where it stopped: .sagemaker-semseg.jsonl in DIR lists what is done. An image is done
+anew if it, the model or an option has changed, or if its mask has. s3:// needs pip install 'sagemaker-semseg[aws]'.
+
+exit status: 0 done, 1 a fault of this program, 2 something you can mend, 130 stopped with Ctrl-C
 """
-
-Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Task:
-    """An image and where its mask and, if wanted, its overlay go."""
-
-    image: Path
-    mask: Path
-    overlay: Path | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="model.tar.gz, or the output folder of a training")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="JPEG or PNG, or a folder of them")
-    text = "where the masks are written"
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", required=True, help=text)
+    text = "model.tar.gz, the output folder of a training, or s3://BUCKET/KEY of a model.tar.gz"
+    parser.add_argument("model", metavar="MODEL", help=text)
+    text = "JPEG or PNG, a folder of them, or s3://BUCKET/PREFIX"
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=text)
+    text = "where the masks are written: a folder or s3://BUCKET/PREFIX"
+    parser.add_argument("-o", "--output", dest="place", metavar="DIR", required=True, help=text)
+    text = (
+        "what is written, in the words of the endpoint's Accept header (default image/png): application/x-npy and "
+        "application/x-recordio-protobuf are the probabilities of all classes, with ;dtype=float16 in half the bytes"
+    )
+    parser.add_argument("--accept", metavar="TYPE", default="image/png", help=text)
     text = "also write each image with its labels laid over it in colours"
     parser.add_argument("--overlay", action="store_true", help=text)
+    parser.add_argument("--overwrite", action="store_true", help="do the images that are done, too")
+    group = parser.add_argument_group("how the model is used (by default as it was trained for)")
+    text = "look at each image in these sizes and average the probabilities, for instance 0.75,1,1.25"
+    group.add_argument("--scales", type=_numbers, metavar="LIST", help=text)
+    group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="look at its mirror image, too")
+    text = f"pixels of the largest image that is worked on whole (default {Options.tile_pixels}); memory grows with it"
+    group.add_argument("--tile-pixels", type=int, metavar="N", help=text)
+    group.add_argument("--engine", choices=sorted(ENGINES), help=f"what runs the graph (default {Options.engine})")
+    group.add_argument("--threads", type=int, metavar="N", help="by default one for each core")
 
 
 def run(options: argparse.Namespace) -> int:
     if options.faults:
         raise UserError("The command can't be carried out:", options.faults)
-    artifact = read_artifact(model_path(options.model))
-    tasks, faults = plan(options.images, options.output, overlays=options.overlay)
-    for fault in faults:
-        _tell(str(fault))
-    if not tasks:
-        raise DataError("There is no image to predict.")
-    options.output.mkdir(parents=True, exist_ok=True)
-    strategy = engine.start(verbose=options.verbose)
-    failed = predict(artifact, tasks, strategy)
-    print(f"{len(tasks) - failed} masks in {options.output}")
-    return USERS_FAULT if faults or failed else 0
+    output, reply = store_at(options.place), _reply(options.accept)
+    runtime = runtime_of(options.model)
+    given = {name: getattr(options, name) for name in ("scales", "flip", "tile_pixels", "engine", "threads")}
+    how = Options.of(runtime.hyperparameters, **given)
+    prediction = Prediction(runtime, output, how, reply, overlays=options.overlay)
+    try:
+        prediction.run(options.images, overwrite=options.overwrite)
+    except KeyboardInterrupt:
+        print(f"{_summary(prediction)}; the same command goes on from there", file=sys.stderr)
+        raise
+    print(_summary(prediction))
+    return USERS_FAULT if prediction.tally.failed else 0
 
 
-def plan(images: Sequence[Path], output: Path, *, overlays: bool) -> tuple[list[Task], list[Fault]]:
-    """What is to be written for the given files and folders, and faults of those that aren't there.
-
-    Raises DataError where a mask would take an image's place.
-    """
-    faults: list[Fault] = []
-    # by file, so that one given twice (in its folder and by name) is done once
-    found = {image.resolve(): (image, name) for given in images for image, name in _images(given, faults)}
-    taken: set[str] = set()  # in lower case: some file systems don't tell a.png from A.png
-    tasks, clashes = [], []
-    for image, name in found.values():
-        endings = (".png", "_overlay.png") if overlays else (".png",)
-        number, free = 1, name
-        while any((free + ending).lower() in taken for ending in endings):
-            number += 1
-            free = f"{name}-{number}"
-        taken.update((free + ending).lower() for ending in endings)
-        targets = [output / (free + ending) for ending in endings]
-        for target in targets:
-            if target.resolve() in found:
-                clashes.append(Fault(shown(target), "is an image that was given, and would be overwritten"))
-        tasks.append(Task(image, targets[0], targets[1] if overlays else None))
-    if clashes:
-        raise DataError("The masks can't be written there; give another folder with -o:", clashes)
-    return tasks, faults
+def _summary(prediction: Prediction) -> str:
+    what = "masks" if prediction.reply.is_mask else "arrays of probabilities"
+    tally, where = prediction.tally, prediction.output.where()
+    counts = {"were there already": tally.kept, "could not be done": tally.failed}
+    more = "".join(f", {count} {what}" for what, count in counts.items() if count)
+    return f"{tally.written} {what} written to {where}{more}"
 
 
-def predict(artifact: Artifact, tasks: Iterable[Task], strategy: Any) -> int:
-    """Carry out ``tasks``; returns how many failed, each of which has been told."""
-    from sagemaker_semseg.models.network import network_of
-    from sagemaker_semseg.training.evaluation import Evaluator
-
-    with strategy.scope():
-        network, hp = network_of(artifact)
-    evaluator = Evaluator(network, hp.num_classes, strategy)
-    tasks, failed = list(tasks), 0
-    with bar("predicting", len(tasks)) as move:
-        for done, task in enumerate(tasks, start=1):
-            try:
-                _predict_one(task, evaluator.predict, hp.num_classes)
-            except Exception as error:
-                message, status = explain(error)
-                if status != USERS_FAULT or _is_of_the_output(error, task):
-                    raise
-                _tell(message if isinstance(error, DataError) else f"{shown(task.image)}: {message}")
-                failed += 1
-            move(done, len(tasks))
-    return failed
+def _reply(accept: str) -> Reply:
+    try:
+        return choose_reply(accept)
+    except RequestError as error:
+        raise UserError("The command can't be carried out:", [Fault("--accept", error.message)]) from None
 
 
-def _predict_one(task: Task, network: Callable[[Pixels], Pixels], num_classes: int) -> None:
-    image = decode_image(_read(task.image), shown(task.image))
-    labels = network(image)
-    task.mask.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(task.mask) as temporary:
-        temporary.write_bytes(encode_mask(labels))
-    if task.overlay:
-        with replacing(task.overlay) as temporary:
-            Image.fromarray(overlay(image, labels, num_classes)).save(temporary, "PNG")
-
-
-def _images(given: Path, faults: list[Fault]) -> list[tuple[Path, str]]:
-    """Image files and their names: the file itself, or those in a folder by their path below it, without extension."""
-    if not given.is_dir():
-        if not given.is_file():
-            faults.append(Fault(shown(given), "no such file", "check the path"))
-            return []
-        return [(given, given.stem)]
-    inside = sorted(path for path in given.rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
-    below = [(path, path.relative_to(given)) for path in inside]
-    found = [(path, str(part.with_suffix(""))) for path, part in below if not any(s[0] == "." for s in part.parts)]
-    if not found:
-        faults.append(Fault(shown(given), f"no image in this folder ({', '.join(EXTENSIONS)})", "check the path"))
-    return found
-
-
-def _read(path: Path) -> bytes:
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        what = f"{size} bytes; at most {MAX_FILE_BYTES} are read"
-        raise DataError("the image can't be used", [Fault(shown(path), what, "cut it into tiles")])
-    return path.read_bytes()
-
-
-def _is_of_the_output(error: Exception, task: Task) -> bool:
-    """A full disk or a folder that can't be written to stops the work: every other image would fail too."""
-    return isinstance(error, OSError) and error.filename != str(task.image)
-
-
-def _tell(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        what = f"numbers with commas between them are expected, such as 0.75,1,1.25; {text} came"
+        raise argparse.ArgumentTypeError(what) from None

@@ -1,5 +1,5 @@
-"""Where files are: a path or ``s3://bucket/key`` comes in; the bytes of that file, or of all below it, go out, and bytes
-go in.
+"""Where files are: a path or ``s3://bucket/key`` comes in; the bytes of that file, or of all below it, go out, and
+bytes go in.
 
     store, entry = locate("s3://bucket/photos")    # or "photos", or "photos/a.jpg", whose entry this is then
     for entry in store.files(): store.read(entry, limit)

@@ -16,6 +16,7 @@ from sagemaker_semseg.storage.store import MAX_LOG_BYTES, Bytes, Entry, check_si
 class Folder:
     def __init__(self, root: Path):
         self.root = root
+        self._real = Path(os.path.realpath(root))  # else none/../a would be nothing now and a file later
 
     @classmethod
     def locate(cls, path: Path) -> tuple[Folder, Entry | None]:
@@ -31,7 +32,7 @@ class Folder:
         return str(self.root / name)
 
     def identity(self, name: str = "") -> str:
-        return os.path.realpath(self.root / name)
+        return os.path.realpath(self._real / name)
 
     def files(self, wanted: Callable[[str], bool], faults: list[Fault]) -> Iterator[Entry]:
         def tell(error: OSError) -> None:
@@ -48,7 +49,7 @@ class Folder:
 
     def find(self, name: str) -> Entry | None:
         try:
-            status = os.stat(self.root / name)
+            status = os.stat(self._real / name)
         except OSError:
             return None
         if not stat.S_ISREG(status.st_mode):
@@ -63,7 +64,7 @@ class Folder:
     def read(self, entry: Entry, limit: int) -> bytes:
         where = self.where(entry.name)
         try:
-            with open(self.root / entry.name, "rb") as file:
+            with open(self._real / entry.name, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 check_size(where, size, limit)
                 return file.read(size)
@@ -72,7 +73,7 @@ class Folder:
             raise unreadable(where, what, "check the file and its permissions") from error
 
     def write(self, name: str, parts: Sequence[Bytes], media_type: str) -> str:
-        path = self.root / name
+        path = self._real / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             with open(temporary, "wb") as file:
@@ -80,9 +81,9 @@ class Folder:
             return _stamp(os.stat(temporary))  # moving it to its place changes neither
 
     def log(self, name: str) -> FileLog:
-        self.root.mkdir(parents=True, exist_ok=True)
+        self._real.mkdir(parents=True, exist_ok=True)
         entry = self.find(name)
-        return FileLog(self.root / name, self.read(entry, MAX_LOG_BYTES) if entry else b"")
+        return FileLog(self._real / name, self.read(entry, MAX_LOG_BYTES) if entry else b"")
 
 
 class FileLog:

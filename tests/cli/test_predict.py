@@ -1,103 +1,482 @@
-"""``predict``: the masks' form and names, bad images among good ones, and what is never overwritten."""
+"""``predict``: the endpoint's bytes, bad images among good ones, and a run that goes on where another stopped."""
 
-import shutil
+import io
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.cli import main, predict
-from sagemaker_semseg.data.images import palette
-from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.artifact import read_artifact, read_runtime, write_artifact
+from sagemaker_semseg.cli import main, prediction
+from sagemaker_semseg.cli.journal import NAME as JOURNAL
+from sagemaker_semseg.data.images import encode_mask, palette
+from sagemaker_semseg.inference import Options, Segmenter, Stop, Stopped
+from sagemaker_semseg.serving.negotiate import choose_reply
+from sagemaker_semseg.serving.worker import answer
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_masks_and_overlays(trained, data, tmp_path, capsys):
-    images = sorted((data / "test").iterdir())
-    assert main(["predict", str(trained.output), *map(str, images), "-o", str(tmp_path / "o"), "--overlay"]) == 0
-    assert capsys.readouterr().out == f"2 masks in {tmp_path / 'o'}\n"
-    names = sorted(path.name for path in (tmp_path / "o").iterdir())
-    assert names == ["0000.png", "0000_overlay.png", "0001.png", "0001_overlay.png"]
-    for image in images:
-        with Image.open(image) as picture, Image.open(tmp_path / "o" / f"{image.stem}.png") as mask:
-            assert (mask.format, mask.mode, mask.size) == ("PNG", "P", picture.size)
-            assert np.asarray(mask).max() < 4
-            assert mask.getpalette()[:12] == palette()[:4].ravel().tolist()
-        with Image.open(tmp_path / "o" / f"{image.stem}_overlay.png") as overlay:
-            assert (overlay.mode, overlay.size) == ("RGB", picture.size)
+@pytest.fixture
+def small_networks():
+    """TensorFlow isn't needed here."""
 
 
-def test_a_bad_image_is_told_and_the_others_are_done(trained, data, tmp_path, capsys):
-    photos = tmp_path / "photos"
-    (photos / "deeper").mkdir(parents=True)
-    (photos / ".hidden").mkdir()
-    good = data / "test" / "0000.jpg"
-    for name in ("b.JPG", "deeper/c.jpeg", ".hidden/d.jpg"):
-        shutil.copy(good, photos / name)
-    (photos / "a.jpg").write_bytes(good.read_bytes()[:400])
-    (photos / "notes.txt").write_text("no image")
-    out = tmp_path / "out"
-    assert main(["predict", str(trained.output), str(photos), str(tmp_path / "gone.jpg"), "-o", str(out)]) == 2
-    captured = capsys.readouterr()
-    assert f"{photos / 'a.jpg'}: " in captured.err
-    assert f"{tmp_path / 'gone.jpg'}: no such file" in captured.err
-    assert captured.out == f"2 masks in {out}\n"
-    assert sorted(str(p.relative_to(out)) for p in out.rglob("*.png")) == ["b.png", "deeper/c.png"]
+def picture(seed, height=40, width=56, kind="JPEG"):
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(file, kind)
+    return file.getvalue()
 
 
-def test_one_file_given_twice_is_done_once_and_two_of_one_name_both(data, tmp_path):
-    for folder in ("x", "y"):
-        (tmp_path / folder).mkdir()
-        shutil.copy(data / "test" / "0000.jpg", tmp_path / folder / "a.jpg")
-    shutil.copy(data / "test" / "0000.jpg", tmp_path / "y" / "A.png")
-    given = [tmp_path / "x", tmp_path / "x" / "a.jpg", tmp_path / "y" / "a.jpg", tmp_path / "y" / "A.png"]
-    tasks, faults = predict.plan(given, tmp_path / "out", overlays=True)
-    assert [task.mask.name for task in tasks] == ["a.png", "a-2.png", "A-3.png"]
-    assert [task.overlay.name for task in tasks] == ["a_overlay.png", "a-2_overlay.png", "A-3_overlay.png"]
-    assert faults == []
+@pytest.fixture
+def photos(tmp_path):
+    """a.jpg, b.jpg, and deeper/c.png."""
+    folder = tmp_path / "photos"
+    for seed, name in enumerate(("a.jpg", "b.jpg", "deeper/c.png")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture(seed, kind="PNG" if name.endswith("png") else "JPEG"))
+    return folder
 
 
-def test_a_mask_does_not_take_the_name_of_anothers_overlay(tmp_path):
-    for name in ("a.jpg", "a_overlay.jpg"):
-        (tmp_path / name).touch()
-    tasks, _ = predict.plan([tmp_path], tmp_path / "out", overlays=True)
-    written = [path for task in tasks for path in (task.mask, task.overlay)]
-    assert len(set(written)) == 4
+@pytest.fixture
+def predict(small_model, tmp_path, capsys):
+    """Runs the command into ``out``; returns the exit status and what it printed. The model's tar can be another."""
+
+    def run(*arguments, model=small_model, out=tmp_path / "out"):
+        status = main(["predict", str(model), *map(str, arguments), "-o", str(out)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
 
 
-@pytest.mark.parametrize("overlays", [False, True])
-def test_an_input_is_never_overwritten(tmp_path, overlays):
-    image = tmp_path / ("a_overlay.png" if overlays else "a.png")
-    image.write_bytes(b"image")
-    given = [image, tmp_path / "a.jpg"]
-    given[1].touch()
-    with pytest.raises(DataError, match="another folder") as caught:
-        predict.plan(given, tmp_path / "sub" / "..", overlays=overlays)
-    assert str(image.name) in caught.value.faults[0].where
-    assert image.read_bytes() == b"image"
+def files(folder):
+    found = (path for path in Path(folder).rglob("*") if path.is_file() and path.name != JOURNAL)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+class Fake:
+    """Labels are the red values modulo 4. seen: the sizes of the images that came. act: is called before each."""
+
+    num_classes = 4
+
+    def __init__(self):
+        self.seen, self.act = [], lambda stop: None
+
+    def labels(self, image, stop=None):
+        self.seen.append(image.shape[:2])
+        self.act(stop)
+        return image[:, :, 0] % 4
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    model = Fake()
+    monkeypatch.setattr(prediction, "Segmenter", lambda runtime, options: model)
+    return model
+
+
+# ---- what is written
+
+
+@pytest.mark.parametrize(
+    ("accept", "ending"),
+    [
+        ("image/png", ".png"),
+        ("application/x-npy", ".npy"),
+        ("application/x-protobuf", ".recordio"),
+        ("application/x-recordio-protobuf;dtype=float16", ".recordio"),
+    ],
+)
+def test_the_endpoints_own_bytes(predict, small_model, photos, tmp_path, accept, ending):
+    assert predict(photos, "--accept", accept)[0] == 0
+    model, reply = Segmenter(read_runtime(small_model)), choose_reply(accept)
+    expected = {
+        path.relative_to(photos).with_suffix(ending).as_posix(): b"".join(
+            answer(model, reply, path.read_bytes(), Stop())[0]
+        )
+        for path in photos.rglob("*.*")
+    }
+    assert files(tmp_path / "out") == expected
+    assert len(expected) == 3
+
+
+def test_the_labels_are_those_of_the_graph(predict, small_model, photos, tmp_path):
+    assert predict(photos / "a.jpg")[0] == 0
+    session = onnxruntime.InferenceSession(bytes(read_runtime(small_model).graph))
+    with Image.open(photos / "a.jpg") as image, Image.open(tmp_path / "out" / "a.png") as mask:
+        (logits,) = session.run(["logits"], {"image": np.asarray(image)[None]})
+        assert (mask.format, mask.mode, mask.size) == ("PNG", "P", image.size)
+        assert mask.getpalette()[:12] == palette()[:4].ravel().tolist()
+        assert len(np.unique(mask)) > 1
+        assert (logits[0].argmax(0) == np.asarray(mask)).mean() > 0.999
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/x-npy"])
+def test_overlays(predict, photos, tmp_path, accept):
+    status, text, _ = predict(photos, "--overlay", "--accept", accept)
+    what, ending = {"image/png": ("masks", "png"), "application/x-npy": ("arrays of probabilities", "npy")}[accept]
+    assert (status, text) == (0, f"3 {what} written to {tmp_path / 'out'}\n")
+    found = files(tmp_path / "out")
+    assert sorted(found) == sorted(
+        f"{name}{end}" for name in ("a", "b", "deeper/c") for end in (f".{ending}", "_overlay.png")
+    )
+    with Image.open(io.BytesIO(found["a_overlay.png"])) as overlay, Image.open(photos / "a.jpg") as image:
+        assert (overlay.mode, overlay.size) == ("RGB", image.size)
+        # where the labels don't change, six tenths of the label's colour over the image
+        with Image.open(io.BytesIO(found.get("a.png") or encode_mask(np.zeros((1, 1), np.uint8)))) as mask:
+            if accept == "image/png":
+                y, x = next(
+                    (y, x)
+                    for y, x in itertools.product(range(39), range(55))
+                    if len(np.unique(np.asarray(mask)[y : y + 2, x : x + 2])) == 1
+                )
+                mixed = 0.4 * np.asarray(image)[y, x] + 0.6 * palette()[np.asarray(mask)[y, x]]
+                assert np.abs(np.asarray(overlay)[y, x] - mixed).max() <= 1
+
+
+def test_options_reach_the_model(predict, photos, monkeypatch):
+    seen = []
+
+    def remember(runtime, options):
+        seen.append(options)
+        return Fake()
+
+    monkeypatch.setattr(prediction, "Segmenter", remember)
+    flags = ("--scales", "0.5,1", "--flip", "--tile-pixels", "70000", "--engine", "openvino", "--threads", "3")
+    assert predict(photos, *flags)[0] == 0
+    assert seen == [Options((0.5, 1.0), True, 70000, "openvino", 3)]
+    assert predict(photos, "--no-flip")[0] == 0
+    assert seen[1] == Options()
+
+
+def test_tensorflow_is_not_loaded(small_model, photos, tmp_path):
+    program = """
+import sys
+from sagemaker_semseg.cli import main
+status = main(sys.argv[1:])
+assert status == 0, status
+heavy = [name for name in ("tensorflow", "keras", "boto3", "starlette", "torch") if name in sys.modules]
+assert not heavy, heavy
+"""
+    arguments = ["predict", str(small_model), str(photos), "-o", str(tmp_path / "out"), "--overlay"]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# ---- what can't be used
+
+
+def test_a_bad_image_is_told_and_the_others_are_done(predict, photos, tmp_path):
+    (photos / "a.jpg").write_bytes((photos / "a.jpg").read_bytes()[:400])
+    status, text, error = predict(photos, tmp_path / "gone.jpg")
+    assert status == 2
+    assert f"{photos / 'a.jpg'}: " in error
+    assert f"{tmp_path / 'gone.jpg'}: no such file" in error
+    assert text == f"2 masks written to {tmp_path / 'out'}, 2 could not be done\n"
+    assert sorted(files(tmp_path / "out")) == ["b.png", "deeper/c.png"]
+    assert predict(photos)[:2] == (
+        2, f"0 masks written to {tmp_path / 'out'}, 2 were there already, 1 could not be done\n")  # fmt: skip
+
+
+def test_an_image_too_large_for_memory_or_for_its_reply(predict, photos, tmp_path, fake, monkeypatch):
+    def act(stop):
+        if len(fake.seen) == 1:
+            raise MemoryError
+
+    fake.act = act
+    status, _, error = predict(photos)
+    assert (status, len(files(tmp_path / "out"))) == (2, 2)
+    assert f"{photos / 'a.jpg'}: not enough memory (lower --tile-pixels" in error
+    monkeypatch.setattr("sagemaker_semseg.serving.replies.MAX_RECORD", 1000)
+    status, text, error = predict(photos, "--accept", "application/x-npy")
+    assert (status, text.split(",")[0]) == (2, f"0 arrays of probabilities written to {tmp_path / 'out'}")
+    assert error.count("4 probabilities (float32) for each of 56 x 40 pixels") == 3
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["predict", "{model}", "/nowhere.jpg", "-o", "{out}"], "/nowhere.jpg: no such file"),
-        (["predict", "{model}", "{empty}", "-o", "{out}"], "no image in this folder"),
-        (["predict", "/nowhere", "{image}", "-o", "{out}"], "/nowhere"),
-        (["predict", "{model}", "{image}"], "the following arguments are required: -o/--output"),
-        (["predict", "{model}", "-o", "{out}"], "the following arguments are required: IMAGE"),
-        (["predict", "{model}", "{image}", "-o", "{out}", "--overlays"], "did you mean --overlay?"),
-        (["predict", "{model}", "{image}", "-o", "{image}"], "File exists"),
+        (["{model}", "/nowhere.jpg", "-o", "{out}"], "/nowhere.jpg: no such file"),
+        (["{model}", "{empty}", "-o", "{out}"], "no image there (.jpg, .jpeg, .png)"),
+        (["/nowhere", "{image}", "-o", "{out}"], "/nowhere"),
+        (["{model}", "{image}"], "the following arguments are required: -o/--output"),
+        (["{model}", "-o", "{out}"], "the following arguments are required: IMAGE"),
+        (["{model}", "{image}", "-o", "{out}", "--overlays"], "did you mean --overlay?"),
+        (["{model}", "{image}", "-o", "{image}"], "File exists"),
+        (["{model}", "{image}", "-o", "s3://no bucket"], "s3://BUCKET/KEY is expected"),
+        (["{model}", "{image}", "-o", "{out}", "--accept", "text/html"], "--accept: Accept is 'text/html'; there are"),
+        (["{model}", "{image}", "-o", "{out}", "--scales", "1,x"], "such as 0.75,1,1.25; 1,x came"),
+        (["{model}", "{image}", "-o", "{out}", "--scales", "9"], "scales: 9.0: 1 to 16 numbers are expected"),
+        (["{model}", "{image}", "-o", "{out}", "--engine", "gpu"], "invalid choice: 'gpu'"),
+        (["{old}", "{image}", "-o", "{out}"], "write it with: sagemaker-semseg export"),
     ],
 )
-def test_what_is_wrong_is_told(trained, data, tmp_path, capsys, arguments, expected):
+def test_what_is_wrong_is_told(small_model, photos, tmp_path, capsys, arguments, expected):
     (tmp_path / "empty").mkdir()
-    words = {
-        "empty": tmp_path / "empty",
-        "model": trained.output,
-        "out": tmp_path / "out",
-        "image": data / "test" / "0000.jpg",
-    }
-    assert main([part.format(**words) for part in arguments]) == 2
+    if "{old}" in arguments:
+        write_artifact(tmp_path / "old.tar.gz", read_artifact(small_model))
+    words = {"model": small_model, "image": photos / "a.jpg"}
+    words.update({name: tmp_path / name for name in ("empty", "out")}, old=tmp_path / "old.tar.gz")
+    assert main(["predict", *(part.format(**words) for part in arguments)]) == 2
     captured = capsys.readouterr()
     assert expected in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+def test_an_output_that_fails_stops_the_work(predict, photos, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.png").mkdir()
+    status, text, error = predict(photos)
+    assert (status, text, sorted(files(tmp_path / "out"))) == (2, "", ["a.png"])
+    assert "b.png" in error
+
+
+# ---- again
+
+
+def test_what_is_done_is_not_done_again(predict, photos, tmp_path, fake):
+    out = tmp_path / "out"
+    assert predict(photos) == (0, f"3 masks written to {out}\n", "")
+    first = files(out)
+    kept = (0, f"0 masks written to {out}, 3 were there already\n", "")
+    assert predict(photos) == predict(photos / ".." / "photos") == kept
+    assert len(fake.seen) == 3
+    (photos / "d.jpg").write_bytes(picture(9))
+    assert predict(photos) == (0, f"1 masks written to {out}, 3 were there already\n", "")
+    assert {name: data for name, data in files(out).items() if name != "d.png"} == first
+    assert predict(photos, "--overwrite") == (0, f"4 masks written to {out}\n", "")
+    assert predict(photos)[1].endswith("4 were there already\n")
+    assert len(fake.seen) == 8
+
+
+def change_image(photos, out):
+    (photos / "a.jpg").write_bytes(picture(77))
+
+
+def touch_image(photos, out):
+    os.utime(photos / "a.jpg", ns=(0, 0))
+
+
+def remove_mask(photos, out):
+    (out / "a.png").unlink()
+
+
+def cut_mask(photos, out):
+    os.truncate(out / "a.png", 10)
+
+
+def forget(photos, out):
+    lines = (out / JOURNAL).read_text().splitlines()
+    (out / JOURNAL).write_text("\n".join(line for line in lines if "a.jpg" not in line))
+
+
+@pytest.mark.parametrize("change", [change_image, touch_image, remove_mask, cut_mask, forget])
+def test_one_that_differs_is_done_again(predict, photos, tmp_path, fake, change):
+    out = tmp_path / "out"
+    predict(photos)
+    change(photos, out)
+    assert predict(photos)[1] == f"1 masks written to {out}, 2 were there already\n"
+    with Image.open(photos / "a.jpg") as image, Image.open(out / "a.png") as mask:
+        assert (np.asarray(mask) == np.asarray(image)[:, :, 0] % 4).all()
+
+
+@pytest.mark.parametrize("flags", [["--flip"], ["--scales", "0.5"], ["--accept", "application/x-npy"], ["--overlay"]])
+def test_with_another_option_all_are_done_again(predict, photos, tmp_path, flags):
+    assert "3 masks" in predict(photos)[1]
+    assert predict(photos, *flags)[1].startswith("3 ")
+    assert predict(photos, *flags, "--threads", "1")[1].endswith("3 were there already\n")
+
+
+def test_with_another_model_all_are_done_again(predict, small_model, photos, tmp_path):
+    predict(photos)
+    members = tmp_path / "folder"
+    members.mkdir()
+    subprocess.run(["tar", "xzf", small_model, "-C", members], check=True)
+    assert predict(photos, model=members)[1].endswith("3 were there already\n"), "the same graph in another wrapping"
+    graph = members / "model.onnx"
+    data = bytearray(graph.read_bytes())
+    data[-200] ^= 1  # in the kernel
+    graph.write_bytes(data)
+    assert predict(photos, model=members)[1].startswith("3 masks written")
+    assert predict(photos)[1].startswith("3 masks written")
+
+
+@pytest.mark.parametrize("place", [".", "masks"])
+def test_masks_beside_the_images(predict, photos, fake, place):
+    (photos / "deeper" / "c.png").rename(photos / "deeper" / "c.jpg")
+    assert predict(photos, out=photos / place)[1].startswith("3 masks written")
+    assert predict(photos, out=photos / place)[1].endswith("3 were there already\n")
+    assert len(fake.seen) == 3
+
+
+# ---- stopped
+
+
+def test_ctrl_c_stops_at_once_and_the_next_run_goes_on(predict, photos, tmp_path, fake):
+    def interrupted(stop):
+        if len(fake.seen) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            until = time.monotonic() + 20
+            while time.monotonic() < until:
+                try:
+                    stop.check()
+                except Stopped:
+                    stopped.append(True)
+                    raise
+                time.sleep(0.01)
+
+    stopped = []
+    fake.act = interrupted
+    out = tmp_path / "out"
+    status, text, error = predict(photos)
+    assert (status, text, stopped) == (130, "", [True])
+    assert error == (
+        f"1 masks written to {out}; the same command goes on from there\nsagemaker-semseg: interrupted\n")  # fmt: skip
+    assert list(files(out)) == ["a.png"]
+    assert predict(photos)[1] == f"2 masks written to {out}, 1 were there already\n"
+
+
+def test_a_killed_run_goes_on(small_model, tmp_path, predict):
+    photos, out = tmp_path / "many", tmp_path / "out"
+    photos.mkdir()
+    for seed in range(60):
+        (photos / f"{seed:02}.jpg").write_bytes(picture(seed, 200, 300))
+    arguments = ["predict", str(small_model), str(photos), "-o", str(out), "--threads", "1"]
+    process = subprocess.Popen([sys.executable, "-m", "sagemaker_semseg", *arguments], cwd=ROOT)
+    until = time.monotonic() + 60
+    while not (out / JOURNAL).exists() or (out / JOURNAL).read_bytes().count(b"\n") < 6:
+        assert time.monotonic() < until
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    finished = [json.loads(line) for line in (out / JOURNAL).read_text().splitlines()[1:-1]]
+    before = {name: (out / name).stat().st_mtime_ns for line in finished for name in line["files"]}
+    assert len(before) >= 4
+    assert predict(photos, "--threads", "1")[0] == 0
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before
+    predict(photos, out=tmp_path / "fresh")
+    # of a file that was being written, the half is left, under a name that tells what it is
+    masks = {name: data for name, data in files(out).items() if not name.startswith(".writing-")}
+    assert masks == files(tmp_path / "fresh")
+    assert len(masks) == 60
+
+
+def test_no_more_than_one_image_is_read_ahead(predict, photos, fake, monkeypatch):
+    for seed in range(10):
+        (photos / f"x{seed}.jpg").write_bytes(picture(seed))
+    read = []
+    decode = prediction.decode_image
+
+    def remember(data, where):
+        read.append(where)
+        return decode(data, where)
+
+    monkeypatch.setattr(prediction, "decode_image", remember)
+    ahead = []
+
+    def act(stop):
+        time.sleep(0.05)
+        ahead.append(len(read) - len(fake.seen))
+
+    fake.act = act
+    assert predict(photos)[0] == 0
+    assert (max(ahead), len(read)) == (1, 13)
+    monkeypatch.setattr(prediction, "LARGE_IMAGE", 100)
+    assert predict(photos, "--overwrite")[0] == 0
+    assert max(ahead[13:]) == 0
+
+
+# ---- S3
+
+
+@pytest.fixture
+def pictures(bucket, photos):
+    for path in photos.rglob("*.*"):
+        bucket.put_object(Bucket="pictures", Key=f"in/{path.relative_to(photos).as_posix()}", Body=path.read_bytes())
+    return bucket
+
+
+def test_s3_gives_what_a_folder_gives(predict, pictures, small_model, photos, tmp_path):
+    predict(photos, out=tmp_path / "local")
+    pictures.put_object(Bucket="pictures", Key="job/model.tar.gz", Body=small_model.read_bytes())
+    model = "s3://pictures/job/model.tar.gz"
+    assert predict("s3://pictures/in", model=model) == (0, f"3 masks written to {tmp_path / 'out'}\n", "")
+    assert files(tmp_path / "out") == files(tmp_path / "local")
+    assert predict("s3://pictures/in")[1].endswith("3 were there already\n")
+    status, text, _ = predict("s3://pictures/in/", photos / "a.jpg", out="s3://pictures/out")
+    assert (status, text) == (0, "4 masks written to s3://pictures/out/\n")
+    listed = pictures.list_objects_v2(Bucket="pictures", Prefix="out/")["Contents"]
+    keys = [item["Key"] for item in listed]
+    assert keys == ["out/.sagemaker-semseg.jsonl", "out/a-2.png", "out/a.png", "out/b.png", "out/deeper/c.png"]
+    mask = pictures.get_object(Bucket="pictures", Key="out/deeper/c.png")
+    assert (mask["ContentType"], mask["Body"].read()) == ("image/png", files(tmp_path / "local")["deeper/c.png"])
+
+
+def test_s3_goes_on(predict, pictures, fake):
+    def run():
+        return predict("s3://pictures/in", out="s3://pictures/in/masks")[1].partition(" ")[0]
+
+    assert [run(), run()] == ["3", "0"]
+    pictures.put_object(Bucket="pictures", Key="in/a.jpg", Body=picture(77))
+    pictures.delete_object(Bucket="pictures", Key="in/masks/b.png")
+    assert [run(), run()] == ["2", "0"]
+    pictures.put_object(Bucket="pictures", Key="in/masks/a.png", Body=b"another's")
+    assert [run(), run()] == ["1", "0"]
+    assert len(fake.seen) == 6
+
+
+def test_an_interrupted_run_in_s3_leaves_its_journal(predict, pictures, fake):
+    def interrupted(stop):
+        if len(fake.seen) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    fake.act = interrupted
+    assert predict("s3://pictures/in", out="s3://pictures/out")[0] == 130
+    fake.act = lambda stop: None
+    assert predict("s3://pictures/in", out="s3://pictures/out")[1].endswith("2 were there already\n")
+
+
+def test_hostile_keys_stay_below_the_output(predict, bucket, tmp_path, fake):
+    keys = ["../../../escape.jpg", "/etc/x.jpg", "a/../../b.jpg", "c\\..\\..\\..\\c.jpg", "./d.jpg", "//e.jpg", "A.jpg",
+            "a.PNG", "x" * 300 + ".jpg", "a.png/f.jpg", "n\nl.jpg", "é" * 120 + "/" + "ü" * 120 + ".jpg"]  # fmt: skip
+    for seed, key in enumerate(keys):
+        bucket.put_object(Bucket="pictures", Key=f"in/{key}", Body=picture(seed))
+    before = files(tmp_path)
+    assert predict("s3://pictures/in", out=tmp_path / "deep" / "er" / "out") == (
+        0, f"12 masks written to {tmp_path / 'deep' / 'er' / 'out'}\n", "")  # fmt: skip
+    masks = files(tmp_path / "deep" / "er" / "out")
+    assert len(masks) == 12
+    assert files(tmp_path).keys() - before.keys() == {f"deep/er/out/{name}" for name in masks}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["{model}", "s3://pictures/none", "-o", "{out}"], "s3://pictures/none: no image there (.jpg, .jpeg, .png)"),
+        (["{model}", "s3://nobodys/x", "-o", "{out}"], "s3://nobodys/x: there is no such bucket"),
+        (["{model}", "{image}", "-o", "s3://nobodys/x"], "there is no such bucket"),
+        (["s3://pictures/none", "{image}", "-o", "{out}"], "s3://pictures/none: no such object"),
+        (["s3://pictures/in/a.jpg", "{image}", "-o", "{out}"], "s3://pictures/in/a.jpg can't be used as a model"),
+    ],
+)
+def test_what_is_wrong_in_s3_is_told(pictures, small_model, photos, tmp_path, capsys, arguments, expected):
+    words = {"model": small_model, "image": photos / "a.jpg", "out": tmp_path / "out"}
+    assert main(["predict", *(part.format(**words) for part in arguments)]) == 2
+    captured = capsys.readouterr()
+    assert expected in captured.err
+    assert "/tmp" not in captured.err.replace(str(tmp_path), "")
     assert "Traceback" not in captured.err
     assert captured.out == ""

@@ -125,7 +125,7 @@ def test_what_s3_refuses(aws, code, expected, of_one_object):
 def test_without_credentials(aws):
     for name in SECRETS:
         aws.delenv(name, raising=False)
-    with pytest.raises(UserError, match="no credentials were found .*aws configure"):
+    with pytest.raises(UserError, match=r"no credentials were found .*aws configure"):
         locate("s3://pictures/photos")
 
 

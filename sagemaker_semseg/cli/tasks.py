@@ -1,0 +1,161 @@
+"""What ``predict`` has to do: the places that a user names come in, files, folders and s3://; a task for each image
+goes out, with the names of the files to be written for it.
+
+Names in S3 are anyone's: what goes out of here stays below the output, can be a file's name, and belongs to one image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sagemaker_semseg.data.channels import EXTENSIONS
+from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.storage import Entry, Store, locate
+
+_LONGEST_PART, _LONGEST_NAME = 200, 600  # bytes; file systems take 255, S3 takes 1024 with the prefix
+# bytes that are no UTF-8 are surrogates in Python's names
+_NO_FILE_NAME = re.compile(r"[\0-\x1f\x7f\\\ud800-\udfff" + (r':*?"<>|]' if os.name == "nt" else "]"))
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that was found. name: what its files are called, without an ending."""
+
+    store: Store
+    entry: Entry
+    name: str
+
+    @property
+    def made_of(self) -> tuple[str, str]:
+        """Which image it is, and another text if its bytes have changed."""
+        return self.store.identity(self.entry.name), self.entry.stamp
+
+    @property
+    def where(self) -> str:
+        return self.store.where(self.entry.name)
+
+
+@dataclass(frozen=True)
+class Task:
+    """An image, and the files to be written for it: a name for each ending, and what lies there now."""
+
+    image: Image
+    files: Mapping[str, str]
+    existing: Mapping[str, Entry | None]
+
+
+def plan(
+    places: Sequence[str], output: Store, endings: Sequence[str], written: Mapping[str, str]
+) -> tuple[list[Task], list[Fault]]:
+    """The tasks for what was found at ``places``, and faults of what wasn't.
+
+    endings: of the files for each image (``.png``, ``_overlay.png``). written: files in ``output`` that are our own,
+    and their stamps; in a folder they don't count as images. Raises ``DataError`` where a file would take an image's
+    place, ``UserError`` if S3 can't be used.
+    """
+    faults: list[Fault] = []
+    ours = {output.identity(name): stamp for name, stamp in written.items()}
+    # by identity, so that one given twice (in its folder and by name) is done once
+    found: dict[str, Image] = {}
+    for place in places:
+        try:
+            for image in _images(place, output, ours, faults):
+                found.setdefault(image.made_of[0], image)
+        except DataError as error:
+            faults += error.faults
+    names = _Names(endings)
+    named = [(image, names.take(image.name)) for image in found.values()]
+    there = output.existing([name for _, files in named for name in files.values()])
+    given = {image.entry.file for image in found.values()}
+    clashes = [output.where(name) for name, entry in there.items() if entry.file in given]
+    if clashes:
+        listed = [Fault(where, "is an image that was given, and would be overwritten") for where in clashes]
+        raise DataError("The masks can't be written there; give another folder with -o:", listed)
+    return [Task(image, files, {name: there.get(name) for name in files.values()}) for image, files in named], faults
+
+
+def _images(place: str, output: Store, ours: Mapping[str, str], faults: list[Fault]) -> Iterator[Image]:
+    """The image at a place, or those below it by their names there. What we have written doesn't count."""
+    store, entry = locate(place)
+    if entry:
+        yield Image(store, entry, os.path.splitext(entry.name)[0])
+        return
+    count, here, masks = 0, _slashed(store.identity()), _slashed(output.identity())
+    masks_are_below = masks != here and masks.startswith(here)
+    for entry in store.files(_is_image, faults):
+        identity = store.identity(entry.name)
+        if ours.get(identity) != entry.stamp and not (masks_are_below and identity.startswith(masks)):
+            count += 1
+            yield Image(store, entry, os.path.splitext(entry.name)[0])
+    if not count:
+        faults.append(Fault(place, f"no image there ({', '.join(EXTENSIONS)})", "check the path"))
+
+
+def _is_image(name: str) -> bool:
+    hidden = any(part[:1] == "." and part not in (".", "..") for part in name.split("/"))
+    return name.lower().endswith(EXTENSIONS) and not hidden
+
+
+def _slashed(identity: str) -> str:
+    return identity.rstrip("/" + os.sep) + "/"
+
+
+class _Names:
+    """Gives out names of files, each once: a second image named a becomes a-2."""
+
+    def __init__(self, endings: Sequence[str]):
+        self._endings = endings
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+        self._numbers: dict[str, int] = {}
+
+    def take(self, name: str) -> dict[str, str]:
+        """A name for each ending."""
+        name = _file_name(name)
+        if any(folder in self._files for folder in _folders(name)):
+            name = _part(name.replace("/", "%2F"))
+        free, number = name, self._numbers.get(name, 1)
+        while any(self._is_taken(free + ending) for ending in self._endings):
+            number += 1
+            free = f"{name}-{number}"
+        self._numbers[name] = number
+        files = {ending: free + ending for ending in self._endings}
+        self._files.update(map(_folded, files.values()))
+        self._folders.update(_folders(free))
+        return files
+
+    def _is_taken(self, name: str) -> bool:
+        return _folded(name) in self._files or _folded(name) in self._folders
+
+
+def _folders(name: str) -> list[str]:
+    parts = _folded(name).split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _folded(name: str) -> str:
+    """The same for names that a file system may take for one: A.png and a.png, an accent as one character or as two."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _file_name(name: str) -> str:
+    """A name that stays below the folder it is put in and that file systems take; most names are left as they are."""
+    name = "/".join(map(_part, name.split("/")))
+    return name if len(name.encode()) <= _LONGEST_NAME else _shortened(name.replace("/", "%2F"))
+
+
+def _part(part: str) -> str:
+    if part in ("", ".", ".."):
+        return part.replace(".", "%2E") or "_"
+    part = _NO_FILE_NAME.sub(lambda found: f"%{ord(found[0]) & 0xFF:02X}", part)
+    return part if len(part.encode()) <= _LONGEST_PART else _shortened(part)
+
+
+def _shortened(part: str) -> str:
+    whole = part.encode()
+    return f"{whole[: _LONGEST_PART - 33].decode(errors='ignore')}-{hashlib.sha256(whole).hexdigest()[:32]}"
