@@ -1,6 +1,6 @@
 """``sagemaker-semseg export``: a model comes in; the same model in another form goes out.
 
-Every form is made from the model's weights anew and compared with the network by numbers before it is written.
+Graphs are made from the model's weights anew and compared with the network by numbers before they are written.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from sagemaker_semseg.cli import engine
 from sagemaker_semseg.cli.model import model_path
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.storage import replacing
+from sagemaker_semseg.weights.model import gluoncv_params
 
 NAME = "export"
 SUMMARY = "write a model in another form"
 DESCRIPTION = """\
-Writes a model as an ONNX graph, or as an artifact that has one.
+Writes a model as an ONNX graph, as an artifact that has one, or as GluonCV's file of weights.
 
   onnx       the graph alone, for any ONNX runtime: image (N, H, W, 3) uint8 RGB of any height and width comes in,
              logits (N, classes, H, W) go out; the labels are their argmax
+  gluoncv    FILE.params, which load_parameters of GluonCV's FCN, PSPNet and DeepLabV3 takes (with aux=True)
   artifact   model.tar.gz with the graph in it, for models that were written without one: predict and serve need it"""
 EPILOG = """\
 examples:
   sagemaker-semseg export out/model.tar.gz -o model.onnx
+  sagemaker-semseg export out/model.tar.gz -o model.params
   sagemaker-semseg export old/model.tar.gz -o new/model.tar.gz
 
 exit status: 0 done, 1 a fault of this program, 2 something you can mend
@@ -35,7 +38,7 @@ exit status: 0 done, 1 a fault of this program, 2 something you can mend
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="model.tar.gz, or the output folder of a training")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="the file to be written")
-    text = "by default from FILE's ending: .onnx, or .tar.gz for artifact"
+    text = "by default from FILE's ending: .onnx, .tar.gz for artifact, .params for gluoncv"
     parser.add_argument("--format", choices=sorted(FORMATS), help=text)
 
 
@@ -45,14 +48,15 @@ def run(options: argparse.Namespace) -> int:
     kind = options.format or _format(options.output)
     artifact = read_artifact(model_path(options.model))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    engine.start(verbose=options.verbose)
+    if kind != "gluoncv":  # whose file has the weights as they are
+        engine.start(verbose=options.verbose)
     FORMATS[kind](artifact, options.output)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
 def _format(path: Path) -> str:
-    for ending, kind in ((".onnx", "onnx"), (".tar.gz", "artifact"), (".tgz", "artifact")):
+    for ending, kind in ((".onnx", "onnx"), (".tar.gz", "artifact"), (".tgz", "artifact"), (".params", "gluoncv")):
         if path.name.lower().endswith(ending):
             return kind
     fault = Fault("-o/--output", f"{path.name} tells no format", f"add --format, one of {', '.join(sorted(FORMATS))}")
@@ -82,4 +86,9 @@ def _with_graph(artifact: Artifact) -> Artifact:
     return done
 
 
-FORMATS: dict[str, Callable[[Artifact, Path], None]] = {"onnx": _onnx, "artifact": _artifact}
+def _gluoncv(artifact: Artifact, path: Path) -> None:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.writelines(gluoncv_params(artifact, "the model"))
+
+
+FORMATS: dict[str, Callable[[Artifact, Path], None]] = {"onnx": _onnx, "artifact": _artifact, "gluoncv": _gluoncv}

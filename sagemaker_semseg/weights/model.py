@@ -1,10 +1,11 @@
 """A model that another library has trained, as an ``Artifact``: a path comes in; an artifact without a graph goes out.
-Called by the command ``import``, and by ``train`` for the channel ``model``.
+And back: an artifact comes in, GluonCV's file of it goes out. Called by the commands ``import`` and ``export``, and by
+``train`` for the channel ``model``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from ..data.channels import shown
 from ..data.labels import IGNORE
 from ..errors import ArtifactError, Fault, OriginalArtifactError
 from ..hyperparameters import resolve, to_strings
+from . import mxnet
 from .files import read_arrays
 from .infer import Architecture, network_weights, with_auxiliary
+from .layout import BACKBONES, BASIC
 from .original import BEST, known_hyperparameters, read_original
 
 # what weights can't be used without: a hyperparameter of another value is a fault
@@ -50,6 +53,18 @@ def read_foreign(path: Path, member: str = BEST, class_names: Sequence[str] = ()
     source = {"file": shown(path.name), "member": member if original else None}
     metrics: dict[str, Any] = {"best_epoch": None, "validation": None, "history": [], "imported": source}
     return Artifact(to_strings(hp), with_auxiliary(architecture, weights), labels, metrics), notes
+
+
+def gluoncv_params(artifact: Artifact, where: str) -> Iterator[bytes]:
+    """The pieces of a file that ``load_parameters`` of GluonCV's FCN, PSPNet or DeepLabV3 (aux=True) takes.
+
+    Raises ArtifactError where the weights don't fit, and for backbones on which GluonCV has no such networks.
+    """
+    architecture, weights = network_weights(artifact.weights, where)
+    if BACKBONES[architecture.backbone][0] == BASIC:
+        what = f"is on {architecture.backbone}; GluonCV's segmentation networks begin with resnet-50"
+        raise ArtifactError("This model can't be exported for GluonCV:", [Fault(where, what)])
+    return mxnet.write(weights)
 
 
 def _gzipped(path: Path) -> bool:

@@ -16,7 +16,7 @@ from sagemaker_semseg.errors import ArtifactError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.weights import layout, mxnet
 from sagemaker_semseg.weights.layout import shapes
-from sagemaker_semseg.weights.model import read_any, read_foreign
+from sagemaker_semseg.weights.model import gluoncv_params, read_any, read_foreign
 from sagemaker_semseg.weights.original import known_hyperparameters
 
 
@@ -131,6 +131,21 @@ def test_hyperparameters_of_another_network(members, tmp_path):
         "algorithm: is fcn in hyperparams.json, the weights are of deeplab",
         "num_classes: is 5 in hyperparams.json, the weights are of 3",
     ]
+
+
+def test_the_file_for_gluoncv(sample):
+    """Names, order and shapes are those of the reference's own file; MXNet itself reads it in make test-gluoncv."""
+    expected = json.loads(sample("deeplab_resnet50.params.json").read_text())
+    weights = {name: np.full(shape, 1, np.float32) for name, shape in shapes("deeplab", "resnet-50", 5).items()}
+    shuffled = dict(reversed(weights.items()))
+    data = b"".join(gluoncv_params(Artifact({}, shuffled, {}, {}), "x"))
+    found = mxnet.read(data, "x")
+    assert [(name, list(array.shape)) for name, array in found.items()] == [(e["name"], e["shape"]) for e in expected]
+
+
+def test_gluoncv_has_no_networks_of_basic_blocks(best):
+    with pytest.raises(ArtifactError, match="networks begin with resnet-50"):
+        gluoncv_params(Artifact({}, best, {}, {}), "x")
 
 
 @pytest.mark.parametrize(
