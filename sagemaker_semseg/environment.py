@@ -1,6 +1,6 @@
 """The machine's side of a job: environment variables and SageMaker's configuration files come in, a frozen
-``Environment`` goes out. Training asks it for the host's name, the command line for the base folder; no other module
-touches ``os.environ``.
+``Environment`` goes out, and for an endpoint a frozen ``Hosting``. Training asks for the host's name, the command line
+for the base folder, the server for cores and for its workers' variables; no other module touches ``os.environ``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sagemaker_semseg.errors import Fault, UserError
 
@@ -77,6 +78,63 @@ def weight_places() -> WeightPlaces:
     return WeightPlaces.read(os.environ)
 
 
+@dataclass(frozen=True)
+class Hosting:
+    """What SageMaker tells the container of an endpoint or a batch transform. None: it says nothing.
+
+    port, accept, workers, max_payload_mb, batch: as SageMaker names them. engine, scales, flip, tile_pixels: fields of
+    ``inference.Options``, for containers, which are started without flags.
+    """
+
+    port: int | None = None
+    accept: str | None = None
+    workers: int | None = None
+    max_payload_mb: int | None = None
+    batch: bool | None = None
+    engine: str | None = None
+    scales: tuple[float, ...] | None = None
+    flip: bool | None = None
+    tile_pixels: int | None = None
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> tuple[Hosting, list[Fault]]:
+        """What can be read, and a fault for each variable that can't. An empty one counts as not there."""
+        found: dict[str, Any] = {}
+        faults = []
+        for field, (name, parse, expected) in _HOSTING.items():
+            text = variables.get(name, "").strip()
+            try:
+                found[field] = parse(text) if text else None
+            except (ValueError, LookupError):
+                faults.append(Fault(name, f"{text[:100]!r} came, {expected} is expected", "mend it or leave it out"))
+        return cls(**found), faults
+
+    @staticmethod
+    def variable(field: str) -> str:
+        """The variable that a field is read from."""
+        return _HOSTING[field][0]
+
+
+def hosting() -> tuple[Hosting, list[Fault]]:
+    """This process's ``Hosting``, and what is wrong with it."""
+    return Hosting.read(os.environ)
+
+
+def worker_variables(threads: int) -> dict[str, str]:
+    """The variables of a process that has ``threads`` threads: this one's, and how many the libraries for arrays take.
+
+    ONNX Runtime and OpenVINO are told directly; what reads these would otherwise take every core beside them.
+    """
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {**dict.fromkeys(names, str(threads)), **os.environ}
+
+
+def cores() -> int:
+    """Cores that this process may use: those it is bound to, and no more than its container's share of time."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(bound, int(_share(Path("/sys/fs/cgroup"), bound))))
+
+
 def prepare_tensorflow() -> bool:
     """Set the variables that TensorFlow reads when it is imported, where the user hasn't; call it before that import.
 
@@ -85,6 +143,55 @@ def prepare_tensorflow() -> bool:
     for name, value in _TENSORFLOW.items():
         os.environ.setdefault(name, value)
     return "tensorflow" not in sys.modules
+
+
+def _share(cgroup: Path, default: float) -> float:
+    """The cores' worth of time that control groups, version 2 or 1, grant to a container."""
+    try:
+        quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii")
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii")
+        except (OSError, ValueError):
+            return default
+    try:
+        share = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max": as much as there is
+        return default
+    return share if share > 0 else default  # version 1 says -1
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+# field of ``Hosting`` -> variable, how it is read, what is expected
+_HOSTING: dict[str, tuple[str, Callable[[str], Any], str]] = {
+    "port": ("SAGEMAKER_BIND_TO_PORT", _number(1, 65535), "a number from 1 to 65535"),
+    "accept": ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", str, "a media type"),
+    "workers": ("SAGEMAKER_MODEL_SERVER_WORKERS", _number(1, 1024), "a number from 1 on"),
+    "max_payload_mb": ("SAGEMAKER_MAX_PAYLOAD_IN_MB", _number(0, 1024), "a number from 0 (no limit) to 1024"),
+    "batch": ("SAGEMAKER_BATCH", _switch, "true or false"),
+    "engine": ("SAGEMAKER_SEMSEG_ENGINE", str, "the name of an engine"),
+    "scales": ("SAGEMAKER_SEMSEG_SCALES", _numbers, "a list of numbers such as 0.75,1,1.25"),
+    "flip": ("SAGEMAKER_SEMSEG_FLIP", _switch, "true or false"),
+    "tile_pixels": ("SAGEMAKER_SEMSEG_TILE_PIXELS", _number(1, 2**31), "a number of pixels"),
+}
 
 
 def _host(path: Path) -> str:

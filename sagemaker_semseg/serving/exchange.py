@@ -58,6 +58,7 @@ class Exchange:
             await self._app(scope, receive, complete)
         finally:
             self._monitor.done(scope, status, body.received, sent, time.monotonic() - begun)
+            scope["state"].clear()  # ``body`` leads back to ``scope``: both would stay, and the answer with them
 
 
 def check_echoed(headers: Headers) -> None:

@@ -259,13 +259,7 @@ class Pool:
         """Jobs for a worker that is ready, until it dies (``EOFError``)."""
         while True:
             self._dispatch()
-            header, body = await worker.receive()
-            job, worker.job = worker.job, None
-            assert job is not None
-            assert job.number == header["id"]
-            if not job.answer.done():
-                seconds = {"queue": job.begun - job.came, **header["seconds"]}
-                job.answer.set_result(Answer(header["status"], header["content_type"], body, seconds))
+            _settle(worker, *await worker.receive())  # no name here: it would hold the last body until the next
 
     async def _dismiss(self, worker: Worker) -> str:
         with contextlib.suppress(ValueError):
@@ -295,6 +289,16 @@ class Pool:
             if worker.job is job:
                 worker.send({"stop": job.number})
                 asyncio.get_running_loop().call_later(STOP_SECONDS, worker.kill_over, job)
+
+
+def _settle(worker: Worker, header: messages.Header, body: list[bytes]) -> None:
+    """A worker's answer to its job, which is handed on if somebody still waits for it."""
+    job, worker.job = worker.job, None
+    assert job is not None
+    assert job.number == header["id"]
+    if not job.answer.done():
+        seconds = {"queue": job.begun - job.came, **header["seconds"]}
+        job.answer.set_result(Answer(header["status"], header["content_type"], body, seconds))
 
 
 def _fail(job: Job, error: SemSegError) -> None:

@@ -60,7 +60,8 @@ def main(load: Load | None = None) -> None:
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):  # where memory runs out, the system shall end a worker and not the server
         Path("/proc/self/oom_score_adj").write_text("500")
-    Worker(socket.socket(fileno=int(sys.argv[1])), load or load_segmenter).run()
+    with contextlib.suppress(BrokenPipeError):  # the server has gone
+        Worker(socket.socket(fileno=int(sys.argv[1])), load or load_segmenter).run()
 
 
 def load_segmenter(first: messages.Header) -> tuple[Model, messages.Header]:
@@ -84,6 +85,7 @@ class Worker:
     def __init__(self, sock: socket.socket, load: Load):
         self._sock, self._load = sock, load
         self._inbox: queue.SimpleQueue[tuple[messages.Header, bytes, Stop]] = queue.SimpleQueue()
+        self._last = 0, Stop()
 
     def run(self) -> None:
         """Answers until the socket ends, and the process with it."""
@@ -117,23 +119,25 @@ class Worker:
         messages.write(self._sock, head, parts)
 
     def _read(self) -> None:
-        """Takes what comes; a stop has its effect at once. Ends the process when the socket ends."""
-        last: tuple[int, Stop] | None = None
+        """Takes what comes. Ends the process when the socket ends."""
         try:
             stream = self._sock.makefile("rb")
             while True:
-                header, body = messages.read(stream)
-                if "stop" not in header:
-                    last = header.get("id", 0), Stop()
-                    self._inbox.put((header, body, last[1]))
-                elif last and last[0] == header["stop"]:
-                    last[1].set()
+                self._take(*messages.read(stream))  # no name here: it would hold the last body until the next
         except (EOFError, OSError):
             pass
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(0)
+
+    def _take(self, header: messages.Header, body: bytes) -> None:
+        """A job is put with those to be done, one at a time; a stop has its effect at once."""
+        if "stop" not in header:
+            self._last = header.get("id", 0), Stop()
+            self._inbox.put((header, body, self._last[1]))
+        elif header["stop"] == self._last[0]:
+            self._last[1].set()
 
 
 def answer(model: Model, reply: Reply, body: bytes, stop: Stop) -> tuple[list[Any], dict[str, float]]:

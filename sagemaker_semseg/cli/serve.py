@@ -1,0 +1,143 @@
+"""``sagemaker-semseg serve``: a model and settings come in, from flags and from SageMaker's variables; the endpoint runs
+until it is told to end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagemaker_semseg.cli.model import model_path
+from sagemaker_semseg.environment import Hosting, environment, hosting
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.serving.errors import RequestError
+from sagemaker_semseg.serving.negotiate import choose_reply
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.serving.server import Settings
+
+NAME = "serve"
+USAGE = "%(prog)s --model MODEL [--port N] [options]"
+SUMMARY = "answer requests over HTTP as a SageMaker endpoint does"
+DESCRIPTION = """\
+Serves a model over HTTP, as an endpoint of SageMaker's built-in algorithm: POST an image to /invocations and get its
+mask or probabilities. At / there is a page to try images by hand."""
+EPILOG = """\
+examples:
+  sagemaker-semseg serve --model out/model.tar.gz
+  curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' -o mask.png http://127.0.0.1:8080/invocations
+
+in a container, where SageMaker gives no flags:
+  /opt/ml/model is the model, and the server listens on all addresses. In place of the flags there are the variables
+  SAGEMAKER_BIND_TO_PORT, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, SAGEMAKER_MODEL_SERVER_WORKERS,
+  SAGEMAKER_MAX_PAYLOAD_IN_MB, SAGEMAKER_BATCH, SAGEMAKER_SEMSEG_ENGINE, SAGEMAKER_SEMSEG_SCALES,
+  SAGEMAKER_SEMSEG_FLIP and SAGEMAKER_SEMSEG_TILE_PIXELS. A flag wins over its variable.
+
+ending: Ctrl-C or SIGTERM; requests that were accepted are answered first. Once more Ctrl-C doesn't wait for that.
+
+exit status: 0 done, 1 a fault of this program, 2 something you can mend
+"""
+
+_OF_INFERENCE = ("engine", "scales", "flip", "tile_pixels")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    text = "model.tar.gz, or the output folder of a training (default: SageMaker's, /opt/ml/model)"
+    parser.add_argument("--model", type=Path, metavar="MODEL", help=text)
+    text = "the address to listen at (default 127.0.0.1, this machine alone; without --model 0.0.0.0, all addresses)"
+    parser.add_argument("--host", help=text)
+    text = "default 8080; 0 takes a free one, which is printed"
+    parser.add_argument("--port", type=_number(0, 65535), metavar="N", help=text)
+    group = parser.add_argument_group("requests")
+    text = "the reply for requests without an Accept header (default image/png)"
+    group.add_argument("--accept", metavar="TYPE", help=text)
+    text = "the largest body, in MB (default 100; 0 is no limit of yours, 1024)"
+    group.add_argument("--max-payload-mb", type=_number(0, 1024), metavar="N", help=text)
+    text = "requests that may wait for a worker; beyond them the answer is 503 (default twice the workers, at least 4)"
+    group.add_argument("--queue", type=_number(0, 100_000), metavar="N", help=text)
+    group.add_argument("--quiet", action="store_true", help="no line on standard error for each request")
+    group = parser.add_argument_group("processes")
+    text = "processes with a copy of the model each (default: one for every four cores)"
+    group.add_argument("--workers", type=_number(1, 1024), metavar="N", help=text)
+    text = "threads of each worker (default: the cores, shared among the workers)"
+    group.add_argument("--threads", type=_number(1, 1024), metavar="N", help=text)
+    group = parser.add_argument_group("how the model is used (by default as it was trained for)")
+    text = "look at each image in these sizes and average the probabilities, for instance 0.75,1,1.25"
+    group.add_argument("--scales", type=_numbers, metavar="LIST", help=text)
+    group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="look at its mirror image, too")
+    text = "pixels of the largest image that is worked on whole; memory grows with it"
+    group.add_argument("--tile-pixels", type=int, metavar="N", help=text)
+    group.add_argument("--engine", metavar="NAME", help="what runs the graph: onnxruntime (default) or openvino")
+
+
+def run(options: argparse.Namespace) -> int:
+    from sagemaker_semseg.serving.server import serve
+
+    settings = settings_of(options, environment().base)
+    try:
+        serve(settings)
+    except UserError as error:
+        # the worker that has tried them knows the options' names, the user their sources
+        error.faults = tuple(
+            dataclasses.replace(fault, where=_source(options, fault.where)) if fault.where in _OF_INFERENCE else fault
+            for fault in error.faults
+        )
+        raise
+    return 0
+
+
+def settings_of(options: argparse.Namespace, base: Path) -> Settings:
+    """What flags and variables say together. Raises one ``UserError`` with everything that is wrong with them."""
+    from sagemaker_semseg.serving.server import Settings
+
+    told, wrong = hosting()
+    faults = [*options.faults, *wrong]
+    if options.model is None and not (base / "model").exists():
+        what = f"is missing, and so is {base / 'model'}, which SageMaker gives a container"
+        faults.append(Fault("--model", what, "give a model.tar.gz or the output folder of a training"))
+
+    def chosen(*names: str) -> dict[str, Any]:
+        values = {name: getattr(options, name, None) for name in names}
+        values = {name: getattr(told, name, None) if value is None else value for name, value in values.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    settings = Settings(
+        model=model_path(options.model or base / "model"),
+        host=options.host or ("127.0.0.1" if options.model else "0.0.0.0"),
+        log=not options.quiet,
+        options=chosen(*_OF_INFERENCE),
+        **chosen("port", "accept", "workers", "threads", "queue", "max_payload_mb", "batch"),
+    )
+    try:
+        choose_reply(None, settings.accept)
+    except RequestError as error:
+        faults.append(Fault(_source(options, "accept"), error.message, error.remedy))
+    if faults:
+        raise UserError("The server can't be started like this:", faults)
+    return settings
+
+
+def _source(options: argparse.Namespace, name: str) -> str:
+    """The flag or the variable that a value comes from."""
+    given = getattr(options, name) is not None
+    return "--" + name.replace("_", "-") if given else Hosting.variable(name)
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"a number from {least} to {most} is expected, {text} came")
+        return int(text)
+
+    return number
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        what = f"numbers with commas between them are expected, such as 0.75,1,1.25; {text} came"
+        raise argparse.ArgumentTypeError(what) from None
