@@ -21,7 +21,8 @@ class Field(NamedTuple):
     """What stands under a number in a message.
 
     kind: "int" (of 64 bits), "float" (of 32), "text" (UTF-8, up to ``MAX_TEXT_BYTES``), "bytes" (a memoryview, nothing
-    is copied), the table of a message, or "refused". A repeated field is a list, empty where there is none.
+    is copied), the table of a message, or "refused". A repeated field (of anything but floats) is a list, empty where
+    there is none.
     """
 
     name: str
@@ -103,19 +104,14 @@ def _fields(data: memoryview, where: str) -> Iterator[tuple[int, int, Any]]:
 
 
 def _unpacked(wire: int, raw: Any, field: Field, name: str) -> Iterator[tuple[int, Any]]:
-    """Wire type and content of each value; repeated numbers come one by one or many in one field."""
-    if wire != _LENGTH or field.kind not in ("int", "float"):
+    """Wire type and content of each value; repeated integers come one by one or many in one field."""
+    if wire != _LENGTH or field.kind != "int":
         yield wire, raw
-    elif field.kind == "float":
-        if len(raw) % 4:
-            raise ValueError(f"is cut off in {name}")
-        for at in range(0, len(raw), 4):
-            yield _FIXED32, raw[at : at + 4]
-    else:
-        at = 0
-        while at < len(raw):
-            number, at = _varint(raw, at, name)
-            yield _VARINT, number
+        return
+    at = 0
+    while at < len(raw):
+        number, at = _varint(raw, at, name)
+        yield _VARINT, number
 
 
 def _varint(data: memoryview, at: int, where: str) -> tuple[int, int]:
