@@ -94,6 +94,16 @@ bench-training: $(READY) peers  ## images/s and memory of training beside GluonC
 bench-pipeline: $(READY) peers  ## images/s of the input pipeline beside GluonCV's loader
 	@$(PY) benchmarks/pipeline_speed.py $(ARGS)
 
+.PHONY: bench-serving bench-overload soak
+bench-serving: $(READY) peers  ## latency of the endpoint beside ONNX Runtime, OpenVINO, GluonCV, PyTorch and Keras
+	@$(PY) benchmarks/serving_latency.py $(ARGS)
+
+bench-overload: $(READY)  ## the endpoint under twice the load that it can bear
+	@$(PY) benchmarks/overload.py $(ARGS)
+
+soak: $(READY)  ## half an hour of good and hostile clients against the endpoint
+	@$(PY) benchmarks/soak.py $(ARGS)
+
 bench-camvid: $(READY)  ## a training on CamVid (DATA=folder with the four channels)
 	@test -d "$(DATA)" || { echo 'make bench-camvid DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
 	@$(PY) benchmarks/camvid.py --data "$(DATA)" $(ARGS)

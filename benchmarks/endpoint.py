@@ -86,6 +86,10 @@ class Endpoint:
     def pss_mb(self) -> float:
         return sum(map(processes.pss_mb, self.processes()))
 
+    def server_pss_mb(self) -> float:
+        """Without the workers."""
+        return processes.pss_mb(self._process.pid)
+
     def cpu_seconds(self) -> float:
         return sum(map(processes.cpu_seconds, self.processes()))
 

@@ -14,9 +14,11 @@ from sagemaker_semseg.environment import prepare_tensorflow
 
 
 def make_model(path: Path, algorithm: str, backbone: str = "resnet-50", classes: int = 21) -> Path:
-    """Runs this file; raises `CalledProcessError`."""
+    """Runs this file; what TensorFlow says is shown only if it fails."""
     words = ["--algorithm", algorithm, "--backbone", backbone, "--classes", str(classes), "-o", str(path)]
-    subprocess.run([sys.executable, __file__, *words], check=True, stdout=sys.stderr)
+    done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"no model could be made:\n{done.stderr[-4000:]}")
     return path
 
 

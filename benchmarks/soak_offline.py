@@ -4,6 +4,9 @@ In: a model and samples. Out: for a sample, a kind of reply and its bytes, what 
 and `soak_clients.py`.
 """
 
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from soak_images import Sample
 
 from sagemaker_semseg.artifact import read_runtime
 from sagemaker_semseg.data.images import decode_image, encode_mask
+from sagemaker_semseg.environment import worker_variables
 from sagemaker_semseg.inference import Options, Segmenter
 
 ACCEPTS = (
@@ -28,8 +32,9 @@ FRAME_BYTES = 256
 class Offline:
     def __init__(self, model: Path, samples: list[Sample], threads: int) -> None:
         self.samples = samples
-        segmenter = Segmenter(read_runtime(model), Options(threads=threads))
-        self._wanted = {sample.name: _wanted(segmenter, decode_image(sample.data)) for sample in samples}
+        os.environ.update(worker_variables(threads))  # numpy reads them when it is loaded, so in a new process
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            self._wanted = pool.submit(_wanted, model, samples, threads).result()
 
     def fault(self, sample: Sample, accept: str, reply: Reply) -> str:
         """What is wrong with a reply of status 200; "" if it is right to the last bit."""
@@ -42,6 +47,11 @@ class Offline:
         return ""
 
 
-def _wanted(segmenter: Segmenter, pixels: np.ndarray) -> dict[str, bytes]:
+def _wanted(model: Path, samples: list[Sample], threads: int) -> dict[str, dict[str, bytes]]:
+    segmenter = Segmenter(read_runtime(model), Options(threads=threads))
+    return {sample.name: _replies(segmenter, decode_image(sample.data)) for sample in samples}
+
+
+def _replies(segmenter: Segmenter, pixels: np.ndarray) -> dict[str, bytes]:
     arrays = {dtype: segmenter.probabilities(pixels, np.dtype(dtype)).tobytes() for dtype in ("float32", "float16")}
     return {"image/png": encode_mask(segmenter.labels(pixels)), **arrays}

@@ -1,0 +1,164 @@
+"""Latency of the endpoint beside bare ONNX Runtime, OpenVINO, GluonCV, PyTorch and Keras, interleaved in one run.
+
+In: flags, and an environment for each peer. Out: a dated markdown page under `benchmarks/results/`. Run by hand, from
+any folder: `python benchmarks/serving_latency.py`. The endpoint gets an HTTP request with a JPEG and answers with a
+PNG; the others run the same architecture on the pixels (`peers/*_infer.py`, `keras_infer.py`). After that come the time
+to start, memory, and large replies (`serving_costs.py`). Exit status 1 if a contestant failed; the page is written all
+the same.
+"""
+
+import argparse
+import datetime
+import http.client
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import machine
+import numpy as np
+import serving_report
+from contest import Contest, Contestant, check_cores, compete, pinned, say
+from endpoint import HOST, Endpoint, EndpointFailed
+from make_model import make_model
+from peers.worker import Plan, Round, Worker
+from PIL import Image
+from pipeline_images import texture
+from serving_costs import costs
+
+from sagemaker_semseg.artifact import read_runtime
+
+HERE = Path(__file__).resolve().parent
+NEEDED_GB = 8.0
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+NAMES = ["endpoint", "onnxruntime", "onnxruntime-full", "openvino", "gluoncv", "torch", "keras"]
+
+
+class OverHTTP:
+    """The endpoint as a contestant: a step is a request, from its first byte to the last one of the reply."""
+
+    def __init__(self, model: Path, jpeg: bytes, threads: int, requests: int) -> None:
+        self._jpeg, self._requests = jpeg, requests
+        self._endpoint = Endpoint(model, ("--workers", "1", "--threads", str(threads)))
+        self._connection = http.client.HTTPConnection(HOST, self._endpoint.port, timeout=600)
+
+    def wait_until_ready(self) -> dict[str, str]:
+        self._endpoint.wait_until_healthy()
+        self._request()
+        return {"workers": "1", "threads": "cores"}
+
+    def run_round(self) -> Round:
+        wall, cpu = time.perf_counter(), self._cpu_seconds()
+        for _ in range(self._requests):
+            self._request()
+        wall, cpu = time.perf_counter() - wall, self._cpu_seconds() - cpu
+        return Round(wall / self._requests, cpu / self._requests, self._endpoint.peak_rss_mb())
+
+    def close(self) -> None:
+        self._connection.close()
+        self._endpoint.close()
+
+    def _request(self) -> None:
+        headers = {"Content-Type": "image/jpeg", "Accept": "image/png"}
+        try:
+            self._connection.request("POST", "/invocations", self._jpeg, headers)
+            reply = self._connection.getresponse()
+            body = reply.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise EndpointFailed(f"no reply ({error!r}): {self._endpoint.last_line()}") from error
+        if reply.status != 200 or not body.startswith(b"\x89PNG"):
+            raise EndpointFailed(f"{reply.status}: {body[:200]!r}")
+
+    def _cpu_seconds(self) -> float:
+        return self._endpoint.cpu_seconds() + time.process_time()
+
+
+def contest(args: argparse.Namespace, folder: Path, algorithm: str, cores: list[int]) -> Contest:
+    """All contestants of one algorithm on the same cores."""
+    threads, model = len(cores), folder / f"{algorithm}.tar.gz"
+    flags = {"--image": folder / "image.npy", "--graph": folder / f"{algorithm}.onnx", "--algorithm": algorithm}
+    flags |= {"--depth": args.depth, "--classes": args.classes, "--threads": threads, "--steps-per-round": args.steps}
+    words = [str(word) for pair in flags.items() for word in pair]
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | dict(pair.split("=", 1) for pair in args.env)
+    ours, peers = Path(sys.executable), HERE / "peers"
+    plans = [
+        Plan("onnxruntime", ours, peers / "onnxruntime_infer.py"),
+        Plan("onnxruntime-full", ours, peers / "onnxruntime_infer.py", ("--output", "logits")),
+        Plan("openvino", ours, peers / "openvino_infer.py"),
+        Plan("gluoncv", args.gluoncv_python, peers / "gluoncv_infer.py"),
+        Plan("torch", args.torch_python, peers / "torch_infer.py"),
+        Plan("keras", ours, HERE / "keras_infer.py"),
+    ]
+    jpeg = (folder / "image.jpg").read_bytes()
+    starters: dict[str, Callable[[], Contestant]] = {"endpoint": partial(OverHTTP, model, jpeg, threads, args.steps)}
+    starters |= {plan.name: partial(Worker, plan, words, variables, args.timeout) for plan in plans}
+    return compete(algorithm, cores, {name: starters[name] for name in NAMES if name in args.contestants}, args.rounds)
+
+
+def prepare(args: argparse.Namespace, folder: Path) -> None:
+    """What the contestants read: the image, encoded and as pixels, and for each algorithm a model and its graph."""
+    out = io.BytesIO()
+    Image.fromarray(texture(np.random.RandomState(0))[: args.side, : args.side]).save(out, "JPEG", quality=90)
+    (folder / "image.jpg").write_bytes(out.getvalue())
+    np.save(folder / "image.npy", np.asarray(Image.open(out)))
+    for algorithm in args.algorithms:
+        say(f"making a model: {algorithm}")
+        model = make_model(folder / f"{algorithm}.tar.gz", algorithm, f"resnet-{args.depth}", args.classes)
+        (folder / f"{algorithm}.onnx").write_bytes(read_runtime(model).graph)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    environments = HERE.parent / ".envs"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gluoncv-python", type=Path, default=environments / "gluoncv" / "bin" / "python")
+    parser.add_argument("--torch-python", type=Path, default=environments / "torch" / "bin" / "python")
+    parser.add_argument("--contestants", nargs="+", choices=NAMES, default=NAMES)
+    algorithms = ["fcn", "psp", "deeplab"]
+    parser.add_argument("--algorithms", nargs="+", choices=algorithms, default=algorithms)
+    parser.add_argument("--cores", nargs="+", type=int, default=[1, 2], help="how many cores; one table for each (1 2)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1, help="images of one round")
+    parser.add_argument("--side", type=int, default=480, help="of the square image, pixels; 480 at most")
+    parser.add_argument("--depth", type=int, default=50, help="of the ResNet; the peers have 50, 101 and 152")
+    parser.add_argument("--classes", type=int, default=21)
+    parser.add_argument("--starts", type=int, default=5, help="how often the server is started; 0 leaves that part out")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds that a worker may take for one answer")
+    parser.add_argument("--env", nargs="*", default=[], metavar="NAME=VALUE", help="set for every peer alike")
+    parser.add_argument("--output", type=Path, help="the page to write (results/serving_latency-<date>.md)")
+    return parser.parse_args(argv)
+
+
+def main() -> int:
+    args = parse()
+    check_cores(args.cores)
+    if (available := machine.available_memory_gb()) is not None and available < NEEDED_GB:
+        say(f"warning: {available:.1f} GB of memory are free, {NEEDED_GB:g} may be needed")
+    contests, sections = [], []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(args, folder)
+        if args.starts:
+            sections = costs(folder, args)
+        for count in args.cores:
+            with pinned(count) as cores:
+                contests += [contest(args, folder, algorithm, cores) for algorithm in args.algorithms]
+    date = datetime.date.today().isoformat()
+    settings = {
+        "network": f"ResNet-{args.depth}, {args.classes} classes, float32, random weights",
+        "image": f"{args.side} x {args.side}, a JPEG of quality 90 for the endpoint",
+        "rounds, images in each": f"{args.rounds}, {args.steps}",
+        "variables set for every peer": ", ".join([*(f"{name} = cores" for name in THREAD_VARIABLES), *args.env]),
+    }
+    text = serving_report.page(f"Serving, {date}", machine.describe() | settings, contests, sections)
+    output = args.output or HERE / "results" / f"serving_latency-{date}.md"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text)
+    say(f"written: {output}")
+    return 1 if any(one.failures for one in contests) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
