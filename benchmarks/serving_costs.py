@@ -54,8 +54,8 @@ def costs(folder: Path, args: argparse.Namespace) -> list[str]:
         "worker; RSS counts what they share twice, PSS does not. The peak is that of loading.\n",
         table(head, rows),
         f"## Probabilities of {WIDTH} x {HEIGHT} pixels, {args.classes} classes\n",
-        f"Means of {LARGE_REPLIES} requests. Encoding and inference are the worker's own figures (`/metrics`); transfer\n"
-        "is the time from the reply's first byte to its last at the client; the rest is all but inference: decoding,\n"
+        f"Means of {LARGE_REPLIES} requests. Encoding and inference are the worker's own (`/metrics`), transfer\n"
+        "is the time from the reply's first byte to its last at the client. The rest is all but inference: decoding,\n"
         "encoding, and the way from the worker to the client.\n",
         table(["Accept", "MB", "encoding, ms", "inference, ms", "transfer, ms", "whole, ms", "rest, ms"], large),
     ]
