@@ -21,6 +21,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile
 # what the two other engines are tested with
 JAX   ?= jax
 TORCH ?= torch==2.13.0
+TIMM  ?= timm==1.0.31
 # GluonCV's last release runs on nothing newer
 PYTHON_GLUONCV ?= python3.11
 DATA  ?=
@@ -70,6 +71,15 @@ test-recordio: $(READY) .envs/recordio/ready  ## replies of the endpoint read by
 test-page: chromium .envs/page/ready  ## the endpoint's page in a real Chromium (on PATH, or CHROMIUM=/path/to/it)
 	@$(call say,'pytest in Chromium')
 	@.envs/page/bin/python -m pytest -q -m browser tests/browser $(ARGS)
+
+.PHONY: test-gluoncv test-timm
+test-gluoncv: $(READY) .envs/gluoncv/ready  ## weights there and back with GluonCV itself (MXNet 1.9.1)
+	@$(call say,'pytest with GluonCV')
+	@$(PY) -m pytest -q -s tests/weights/test_gluoncv.py $(ARGS)
+
+test-timm: .envs/torch/timm  ## features of timm's backbones from timm's files
+	@$(call say,'pytest with timm')
+	@KERAS_BACKEND=torch .envs/torch/bin/python -m pytest -q -s tests/weights/test_timm.py tests/weights/test_files.py $(ARGS)
 
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy, import-linter
@@ -144,6 +154,11 @@ $(READY): setup.cfg pyproject.toml | python
 	@$(call say,'.envs/page: installing (minutes)')
 	@$(call environment,.envs/page)
 	@.envs/page/bin/python -m pip install -qq -e '.[test,serve]' 'playwright>=1.49'
+	@touch $@
+
+# without what it asks for: torchvision has to match PyTorch's build, and nothing here needs it
+.envs/torch/timm: .envs/torch/ready
+	@.envs/torch/bin/python -m pip install -qq --no-deps '$(TIMM)'
 	@touch $@
 
 .envs/gluoncv/ready:

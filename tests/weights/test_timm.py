@@ -1,0 +1,117 @@
+"""timm's own backbones: their weights, saved as safetensors and read here, give the features that timm computes.
+
+Run by ``make test-timm`` in an environment with PyTorch and timm (pinned there); skipped where they are missing. The
+networks have random weights: what is tested is every name, shape, stride and dilation, not what was learned.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.util
+import sys
+import types
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+
+class AnyNames(type):
+    """A class that has every attribute, as enumerations need it."""
+
+    def __getattr__(cls, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return name
+
+
+class Torchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Stands in for torchvision where it is missing: timm imports names from it that these networks don't use."""
+
+    class Module(types.ModuleType):
+        __path__: ClassVar = []
+
+        def __getattr__(self, name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return AnyNames(name, (torch.nn.Module,), {})
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.util.spec_from_loader(name, self) if name.split(".")[0] == "torchvision" else None
+
+    def create_module(self, spec):
+        return self.Module(spec.name)
+
+    def exec_module(self, module):
+        pass
+
+
+sys.meta_path.append(Torchvision())
+timm = pytest.importorskip("timm")
+
+import keras  # noqa: E402 (after torch, whose backend it may be)
+import safetensors.torch  # noqa: E402
+
+from sagemaker_semseg.models import backbones  # noqa: E402
+from sagemaker_semseg.models.backbones import BACKBONES, Make, backbone  # noqa: E402
+from sagemaker_semseg.models.weights import set_weights  # noqa: E402
+from sagemaker_semseg.weights.files import read_arrays  # noqa: E402
+from sagemaker_semseg.weights.infer import backbone_weights  # noqa: E402
+
+MODELS = {"resnet-50": "resnet50s", "resnet-101": "resnet101s", "resnet-18": "resnet18", "resnet-34": "resnet34"}
+
+
+def theirs(name, output_stride):
+    """timm's network with every array drawn, so that an array in a wrong place shows."""
+    net = timm.create_model(MODELS[name], pretrained=False, output_stride=output_stride).eval()
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for key, value in net.state_dict().items():
+            if key.endswith("running_var"):
+                value.copy_(torch.exp(0.2 * torch.randn(value.shape, generator=generator)))
+            elif key.endswith("num_batches_tracked"):
+                continue
+            elif value.ndim == 1:
+                value.copy_(0.1 * torch.randn(value.shape, generator=generator) + float(key.endswith("weight")))
+                if key.endswith(("bn3.weight", "downsample.1.weight")):
+                    value.mul_(0.4)
+    return net
+
+
+def at_stride_32(images, name, make):
+    """Our backbone as it was before it was dilated: the last two stages halve the resolution."""
+    depth = BACKBONES[name]
+    deep = depth.block == "bottleneck"
+    stem, block = (backbones._deep_stem, backbones._bottleneck) if deep else (backbones._stem, backbones._basic)
+    x = make.pad(stem(images, make), 1, "maxpool_pad")
+    x = keras.layers.MaxPooling2D(3, 2, name="maxpool")(x)
+    features = []
+    for stage, (planes, count, stride) in enumerate(zip((64, 128, 256, 512), depth.blocks, (1, 2, 2, 2), strict=True)):
+        x = backbones._stage(x, f"layer{stage + 1}", block, planes, count, make, stride=stride)
+        features.append(x)
+    return features[-2:]
+
+
+@pytest.mark.parametrize("output_stride", [8, 32])
+@pytest.mark.parametrize("name", MODELS)
+def test_features(name, output_stride, tmp_path):
+    net = theirs(name, output_stride)
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(net.state_dict(), path)
+    images = keras.Input((None, None, 3))
+    ours = keras.Model(images, (backbone if output_stride == 8 else at_stride_32)(images, name, Make()))
+    set_weights(ours, backbone_weights(read_arrays(path), name, str(path)))
+
+    x = np.random.default_rng(3).standard_normal((2, 65, 97, 3)).astype(np.float32)
+    with torch.no_grad():
+        y = torch.from_numpy(x).permute(0, 3, 1, 2)
+        y = net.maxpool(net.act1(net.bn1(net.conv1(y))))
+        expected = [c3 := net.layer3(net.layer2(net.layer1(y))), net.layer4(c3)]
+    found = [keras.ops.convert_to_numpy(feature) for feature in ours(x, training=False)]
+    for our, their in zip(found, expected, strict=True):
+        their = their.permute(0, 2, 3, 1).numpy()
+        scale = np.abs(their).max()
+        print(f"{name} {output_stride}: largest difference {np.abs(our - their).max() / scale:.1e} of {scale:.1f}")
+        np.testing.assert_allclose(our / scale, their / scale, rtol=0, atol=5e-6)
