@@ -16,7 +16,6 @@ from PIL import Image
 
 from sagemaker_semseg.artifact import read_runtime
 from sagemaker_semseg.cli import engine, journal, train
-from sagemaker_semseg.cli.prediction import Prediction
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.overlay import side_by_side
@@ -78,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
 
 def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], *, verbose: bool = False) -> int:
     """The demo in ``root``. pictures: arguments of ``make_demo_set``. Returns the exit status."""
+    from sagemaker_semseg.cli.prediction import Prediction
+
     start = time.monotonic()
     claim(root)
     data, masks, overlays = root / "data", root / "masks", root / "overlays"

@@ -7,16 +7,19 @@ The flags and the summary are here; ``prediction`` does the work.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
+from typing import TYPE_CHECKING
 
 from sagemaker_semseg.cli.failures import USERS_FAULT
 from sagemaker_semseg.cli.model import runtime_of
-from sagemaker_semseg.cli.prediction import Prediction
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.inference import ENGINES, Options
 from sagemaker_semseg.serving.errors import RequestError
 from sagemaker_semseg.serving.negotiate import Reply, choose_reply
 from sagemaker_semseg.storage import store_at
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.cli.prediction import Prediction
 
 NAME = "predict"
 SUMMARY = "write masks of new images"
@@ -60,35 +63,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "look at each image in these sizes and average the probabilities, for instance 0.75,1,1.25"
     group.add_argument("--scales", type=_numbers, metavar="LIST", help=text)
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="look at its mirror image, too")
-    text = f"pixels of the largest image that is worked on whole (default {Options.tile_pixels}); memory grows with it"
+    text = "pixels of the largest image that is worked on whole; memory grows with it"
     group.add_argument("--tile-pixels", type=int, metavar="N", help=text)
-    group.add_argument("--engine", choices=sorted(ENGINES), help=f"what runs the graph (default {Options.engine})")
+    group.add_argument("--engine", metavar="NAME", help="what runs the graph: onnxruntime (default) or openvino")
     group.add_argument("--threads", type=int, metavar="N", help="by default one for each core")
 
 
 def run(options: argparse.Namespace) -> int:
     if options.faults:
         raise UserError("The command can't be carried out:", options.faults)
+    from sagemaker_semseg.cli.prediction import Prediction  # and ONNX Runtime, which no other command needs
+    from sagemaker_semseg.inference import Options
+
     output, reply = store_at(options.place), _reply(options.accept)
     runtime = runtime_of(options.model)
     given = {name: getattr(options, name) for name in ("scales", "flip", "tile_pixels", "engine", "threads")}
     how = Options.of(runtime.hyperparameters, **given)
+    if faults := [dataclasses.replace(fault, where=_flag(fault.where)) for fault in how.faults()]:
+        raise UserError("The command can't be carried out:", faults)
     prediction = Prediction(runtime, output, how, reply, overlays=options.overlay)
     try:
         prediction.run(options.images, overwrite=options.overwrite)
-    except KeyboardInterrupt:
-        print(f"{_summary(prediction)}; the same command goes on from there", file=sys.stderr)
+    except BaseException:
+        if prediction.tally.written:
+            print(f"{_summary(prediction)}; the same command goes on from there", file=sys.stderr)
         raise
     print(_summary(prediction))
     return USERS_FAULT if prediction.tally.failed else 0
 
 
 def _summary(prediction: Prediction) -> str:
-    what = "masks" if prediction.reply.is_mask else "arrays of probabilities"
-    tally, where = prediction.tally, prediction.output.where()
-    counts = {"were there already": tally.kept, "could not be done": tally.failed}
+    tally = prediction.tally
+    what = ("mask" if prediction.reply.is_mask else "array") + ("" if tally.written == 1 else "s")
+    counts = {"there already": tally.kept, "could not be done": tally.failed}
     more = "".join(f", {count} {what}" for what, count in counts.items() if count)
-    return f"{tally.written} {what} written to {where}{more}"
+    return f"{tally.written} {what} written to {prediction.output.where()}{more}"
 
 
 def _reply(accept: str) -> Reply:
@@ -96,6 +105,10 @@ def _reply(accept: str) -> Reply:
         return choose_reply(accept)
     except RequestError as error:
         raise UserError("The command can't be carried out:", [Fault("--accept", error.message)]) from None
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _numbers(text: str) -> tuple[float, ...]:

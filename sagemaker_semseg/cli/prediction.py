@@ -26,7 +26,7 @@ from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.images import Pixels, decode_image, image_size
 from sagemaker_semseg.data.overlay import overlay
 from sagemaker_semseg.data.samples import MAX_FILE_BYTES
-from sagemaker_semseg.errors import DataError, Fault, UserError
+from sagemaker_semseg.errors import DataError, Fault
 from sagemaker_semseg.inference import Options, Segmenter, Stop
 from sagemaker_semseg.serving.errors import PayloadTooLarge
 from sagemaker_semseg.serving.negotiate import Reply
@@ -59,10 +59,7 @@ class Tally:
 
 
 class Prediction:
-    """A model and what is wanted of it. overlays: beside each reply, the image with its labels laid over it.
-
-    Raises ``UserError`` for options that can't be.
-    """
+    """A model and what is wanted of it. overlays: beside each reply, the image with its labels laid over it."""
 
     def __init__(
         self,
@@ -77,8 +74,6 @@ class Prediction:
         self.options, self.reply = options or Options.of(runtime.hyperparameters), reply or Reply("image/png")
         self.endings = [ENDINGS[self.reply.media_type], *([OVERLAY_ENDING] if overlays else [])]
         self.tally = Tally()
-        if faults := self.options.faults():
-            raise UserError("The model can't be used like this:", faults)
 
     def run(self, places: Sequence[str], *, overwrite: bool = False) -> Tally:
         """Do the images at ``places``: files, folders, s3://. overwrite: those that are done, too.
@@ -103,9 +98,8 @@ class Prediction:
 
     def _settings(self) -> dict[str, Any]:
         """What decides about the bytes that are written. Of the model, the graph is all that counts."""
-        options = dataclasses.asdict(self.options)
+        options = {"accept": self.reply.content_type, **dataclasses.asdict(self.options)}
         del options["threads"]
-        options.update(accept=self.reply.content_type, endings=self.endings)
         return {"model": hashlib.sha256(self.runtime.graph).hexdigest(), "options": options}
 
     def _work(self, segmenter: Segmenter, tasks: Sequence[Task], journal: Journal) -> None:
@@ -132,7 +126,7 @@ class Prediction:
     def _contents(self, segmenter: Segmenter, task: Task, read: bytes | Pixels, stop: Stop) -> Contents:
         image = decode_image(read, shown(task.image.where)) if isinstance(read, bytes) else read
         if self.reply.is_mask:
-            array = labels = segmenter.labels(image, stop)
+            array = segmenter.labels(image, stop)
         else:
             array = segmenter.probabilities(image, np.dtype(self.reply.dtype), stop)
         contents: Contents = {self.endings[0]: (encode(self.reply, array), self.reply.content_type)}

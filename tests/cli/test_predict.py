@@ -125,7 +125,7 @@ def test_the_labels_are_those_of_the_graph(predict, small_model, photos, tmp_pat
 @pytest.mark.parametrize("accept", ["image/png", "application/x-npy"])
 def test_overlays(predict, photos, tmp_path, accept):
     status, text, _ = predict(photos, "--overlay", "--accept", accept)
-    what, ending = {"image/png": ("masks", "png"), "application/x-npy": ("arrays of probabilities", "npy")}[accept]
+    what, ending = {"image/png": ("masks", "png"), "application/x-npy": ("arrays", "npy")}[accept]
     assert (status, text) == (0, f"3 {what} written to {tmp_path / 'out'}\n")
     found = files(tmp_path / "out")
     assert sorted(found) == sorted(
@@ -186,7 +186,7 @@ def test_a_bad_image_is_told_and_the_others_are_done(predict, photos, tmp_path):
     assert text == f"2 masks written to {tmp_path / 'out'}, 2 could not be done\n"
     assert sorted(files(tmp_path / "out")) == ["b.png", "deeper/c.png"]
     assert predict(photos)[:2] == (
-        2, f"0 masks written to {tmp_path / 'out'}, 2 were there already, 1 could not be done\n")  # fmt: skip
+        2, f"0 masks written to {tmp_path / 'out'}, 2 there already, 1 could not be done\n")  # fmt: skip
 
 
 def test_an_image_too_large_for_memory_or_for_its_reply(predict, photos, tmp_path, fake, monkeypatch):
@@ -200,7 +200,7 @@ def test_an_image_too_large_for_memory_or_for_its_reply(predict, photos, tmp_pat
     assert f"{photos / 'a.jpg'}: not enough memory (lower --tile-pixels" in error
     monkeypatch.setattr("sagemaker_semseg.serving.replies.MAX_RECORD", 1000)
     status, text, error = predict(photos, "--accept", "application/x-npy")
-    assert (status, text.split(",")[0]) == (2, f"0 arrays of probabilities written to {tmp_path / 'out'}")
+    assert (status, text.split(",")[0]) == (2, f"0 arrays written to {tmp_path / 'out'}")
     assert error.count("4 probabilities (float32) for each of 56 x 40 pixels") == 3
 
 
@@ -217,8 +217,8 @@ def test_an_image_too_large_for_memory_or_for_its_reply(predict, photos, tmp_pat
         (["{model}", "{image}", "-o", "s3://no bucket"], "s3://BUCKET/KEY is expected"),
         (["{model}", "{image}", "-o", "{out}", "--accept", "text/html"], "--accept: Accept is 'text/html'; there are"),
         (["{model}", "{image}", "-o", "{out}", "--scales", "1,x"], "such as 0.75,1,1.25; 1,x came"),
-        (["{model}", "{image}", "-o", "{out}", "--scales", "9"], "scales: 9.0: 1 to 16 numbers are expected"),
-        (["{model}", "{image}", "-o", "{out}", "--engine", "gpu"], "invalid choice: 'gpu'"),
+        (["{model}", "{image}", "-o", "{out}", "--scales", "9"], "--scales: 9.0: 1 to 16 numbers are expected"),
+        (["{model}", "{image}", "-o", "{out}", "--engine", "gpu"], "--engine: 'gpu': there are onnxruntime, openvino"),
         (["{old}", "{image}", "-o", "{out}"], "write it with: sagemaker-semseg export"),
     ],
 )
@@ -241,6 +241,7 @@ def test_an_output_that_fails_stops_the_work(predict, photos, tmp_path):
     status, text, error = predict(photos)
     assert (status, text, sorted(files(tmp_path / "out"))) == (2, "", ["a.png"])
     assert "b.png" in error
+    assert f"1 mask written to {tmp_path / 'out'}; the same command goes on" in error
 
 
 # ---- again
@@ -250,14 +251,14 @@ def test_what_is_done_is_not_done_again(predict, photos, tmp_path, fake):
     out = tmp_path / "out"
     assert predict(photos) == (0, f"3 masks written to {out}\n", "")
     first = files(out)
-    kept = (0, f"0 masks written to {out}, 3 were there already\n", "")
+    kept = (0, f"0 masks written to {out}, 3 there already\n", "")
     assert predict(photos) == predict(photos / ".." / "photos") == kept
     assert len(fake.seen) == 3
     (photos / "d.jpg").write_bytes(picture(9))
-    assert predict(photos) == (0, f"1 masks written to {out}, 3 were there already\n", "")
+    assert predict(photos) == (0, f"1 mask written to {out}, 3 there already\n", "")
     assert {name: data for name, data in files(out).items() if name != "d.png"} == first
     assert predict(photos, "--overwrite") == (0, f"4 masks written to {out}\n", "")
-    assert predict(photos)[1].endswith("4 were there already\n")
+    assert predict(photos)[1].endswith("4 there already\n")
     assert len(fake.seen) == 8
 
 
@@ -287,7 +288,7 @@ def test_one_that_differs_is_done_again(predict, photos, tmp_path, fake, change)
     out = tmp_path / "out"
     predict(photos)
     change(photos, out)
-    assert predict(photos)[1] == f"1 masks written to {out}, 2 were there already\n"
+    assert predict(photos)[1] == f"1 mask written to {out}, 2 there already\n"
     with Image.open(photos / "a.jpg") as image, Image.open(out / "a.png") as mask:
         assert (np.asarray(mask) == np.asarray(image)[:, :, 0] % 4).all()
 
@@ -296,7 +297,7 @@ def test_one_that_differs_is_done_again(predict, photos, tmp_path, fake, change)
 def test_with_another_option_all_are_done_again(predict, photos, tmp_path, flags):
     assert "3 masks" in predict(photos)[1]
     assert predict(photos, *flags)[1].startswith("3 ")
-    assert predict(photos, *flags, "--threads", "1")[1].endswith("3 were there already\n")
+    assert predict(photos, *flags, "--threads", "1")[1].endswith("3 there already\n")
 
 
 def test_with_another_model_all_are_done_again(predict, small_model, photos, tmp_path):
@@ -304,7 +305,7 @@ def test_with_another_model_all_are_done_again(predict, small_model, photos, tmp
     members = tmp_path / "folder"
     members.mkdir()
     subprocess.run(["tar", "xzf", small_model, "-C", members], check=True)
-    assert predict(photos, model=members)[1].endswith("3 were there already\n"), "the same graph in another wrapping"
+    assert predict(photos, model=members)[1].endswith("3 there already\n"), "the same graph in another wrapping"
     graph = members / "model.onnx"
     data = bytearray(graph.read_bytes())
     data[-200] ^= 1  # in the kernel
@@ -317,7 +318,7 @@ def test_with_another_model_all_are_done_again(predict, small_model, photos, tmp
 def test_masks_beside_the_images(predict, photos, fake, place):
     (photos / "deeper" / "c.png").rename(photos / "deeper" / "c.jpg")
     assert predict(photos, out=photos / place)[1].startswith("3 masks written")
-    assert predict(photos, out=photos / place)[1].endswith("3 were there already\n")
+    assert predict(photos, out=photos / place)[1].endswith("3 there already\n")
     assert len(fake.seen) == 3
 
 
@@ -343,9 +344,9 @@ def test_ctrl_c_stops_at_once_and_the_next_run_goes_on(predict, photos, tmp_path
     status, text, error = predict(photos)
     assert (status, text, stopped) == (130, "", [True])
     assert error == (
-        f"1 masks written to {out}; the same command goes on from there\nsagemaker-semseg: interrupted\n")  # fmt: skip
+        f"1 mask written to {out}; the same command goes on from there\nsagemaker-semseg: interrupted\n")  # fmt: skip
     assert list(files(out)) == ["a.png"]
-    assert predict(photos)[1] == f"2 masks written to {out}, 1 were there already\n"
+    assert predict(photos)[1] == f"2 masks written to {out}, 1 there already\n"
 
 
 def test_a_killed_run_goes_on(small_model, tmp_path, predict):
@@ -414,7 +415,7 @@ def test_s3_gives_what_a_folder_gives(predict, pictures, small_model, photos, tm
     model = "s3://pictures/job/model.tar.gz"
     assert predict("s3://pictures/in", model=model) == (0, f"3 masks written to {tmp_path / 'out'}\n", "")
     assert files(tmp_path / "out") == files(tmp_path / "local")
-    assert predict("s3://pictures/in")[1].endswith("3 were there already\n")
+    assert predict("s3://pictures/in")[1].endswith("3 there already\n")
     status, text, _ = predict("s3://pictures/in/", photos / "a.jpg", out="s3://pictures/out")
     assert (status, text) == (0, "4 masks written to s3://pictures/out/\n")
     listed = pictures.list_objects_v2(Bucket="pictures", Prefix="out/")["Contents"]
@@ -446,7 +447,7 @@ def test_an_interrupted_run_in_s3_leaves_its_journal(predict, pictures, fake):
     fake.act = interrupted
     assert predict("s3://pictures/in", out="s3://pictures/out")[0] == 130
     fake.act = lambda stop: None
-    assert predict("s3://pictures/in", out="s3://pictures/out")[1].endswith("2 were there already\n")
+    assert predict("s3://pictures/in", out="s3://pictures/out")[1].endswith("2 there already\n")
 
 
 def test_hostile_keys_stay_below_the_output(predict, bucket, tmp_path, fake):
