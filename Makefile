@@ -72,7 +72,7 @@ test-page: chromium .envs/page/ready  ## the endpoint's page in a real Chromium 
 	@$(call say,'pytest in Chromium')
 	@.envs/page/bin/python -m pytest -q -m browser tests/browser $(ARGS)
 
-.PHONY: test-gluoncv test-timm
+.PHONY: test-gluoncv test-timm test-finetune
 test-gluoncv: $(READY) .envs/gluoncv/ready  ## weights there and back with GluonCV itself (MXNet 1.9.1)
 	@$(call say,'pytest with GluonCV')
 	@$(PY) -m pytest -q -s tests/weights/test_gluoncv.py $(ARGS)
@@ -80,6 +80,10 @@ test-gluoncv: $(READY) .envs/gluoncv/ready  ## weights there and back with Gluon
 test-timm: .envs/torch/timm  ## features of timm's backbones from timm's files
 	@$(call say,'pytest with timm')
 	@KERAS_BACKEND=torch .envs/torch/bin/python -m pytest -q -s tests/weights/test_timm.py tests/weights/test_files.py $(ARGS)
+
+test-finetune: $(READY)  ## an imported model goes on learning on the channels in DATA=FOLDER
+	@test -d "$(DATA)" || { echo 'make test-finetune DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
+	@$(PY) -m pytest -q -s tests/weights/test_finetune.py --data "$(DATA)" $(ARGS)
 
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy, import-linter

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sagemaker_semseg import __version__
-from sagemaker_semseg.cli import demo, evaluate, export, import_, predict, serve, train
+from sagemaker_semseg.cli import demo, evaluate, export, import_, predict, serve, train, weights
 from sagemaker_semseg.cli.failures import PROGRAM
 from sagemaker_semseg.errors import Fault, UserError
 
-_COMMANDS = (train, evaluate, predict, serve, export, import_, demo)
+_COMMANDS = (train, evaluate, predict, serve, export, import_, weights, demo)
 
 _DESCRIPTION = """\
 Semantic segmentation in the shape of Amazon SageMaker's built-in algorithm: folders of images and masks in, a trained

@@ -1,0 +1,95 @@
+"""``sagemaker-semseg weights``: ImageNet weights listed, fetched ahead of a training, held against their digests."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.environment import WeightPlaces, weight_places
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.weights import sources
+from sagemaker_semseg.weights.published import PUBLISHED
+
+NAME = "weights"
+SUMMARY = "list, fetch and verify ImageNet weights"
+DESCRIPTION = """\
+ImageNet weights for use_pretrained_model. Training fetches what it needs by itself; this does it ahead of time, for
+machines and containers without a network, and checks what is there.
+
+  list      every backbone, and where its weights are
+  fetch     the weights of BACKBONEs into the cache, or into the folder --output
+  verify    digests, names and shapes of the files of BACKBONEs, by default of all that are there"""
+EPILOG = """\
+examples:
+  sagemaker-semseg weights list
+  sagemaker-semseg weights fetch resnet-50 resnet-101
+  sagemaker-semseg weights fetch resnet-50 --output image/weights      for a container's image
+  sagemaker-semseg weights verify
+
+variables: SAGEMAKER_SEMSEG_CACHE is the cache, SAGEMAKER_SEMSEG_WEIGHTS the folder of a container's image, HF_ENDPOINT
+  another hub, HF_HUB_OFFLINE=1 forbids to ask any
+
+exit status: 0 done, 1 a fault of this program, 2 something you can mend
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=sorted(_ACTIONS), metavar="ACTION", help="list, fetch or verify")
+    parser.add_argument("backbones", nargs="*", metavar="BACKBONE", help=f"one or more of {', '.join(PUBLISHED)}")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="fetch: where to, instead of the cache")
+
+
+def run(options: argparse.Namespace) -> int:
+    unknown = [name for name in options.backbones if name not in PUBLISHED]
+    faults = [Fault(name, "there is no such backbone", f"give one of {', '.join(PUBLISHED)}") for name in unknown]
+    faults += options.faults
+    if options.action == "fetch" and not options.backbones:
+        faults.append(Fault("BACKBONE", "is missing", f"give one or more of {', '.join(PUBLISHED)}"))
+    if faults:
+        raise UserError("The command can't be carried out:", faults)
+    places = weight_places()
+    if options.output:
+        places = dataclasses.replace(places, cache=options.output)
+    _ACTIONS[options.action](options.backbones, places)
+    return 0
+
+
+def _list(backbones: list[str], places: WeightPlaces) -> None:
+    for name in backbones or PUBLISHED:
+        found = sources.find(name, places)
+        where = f"{found.origin}: {found.path}" if found else f"to be fetched: {PUBLISHED[name].url(places.hub)}"
+        print(f"{name:<12}{PUBLISHED[name].model:<22}{where}")
+
+
+def _fetch(backbones: list[str], places: WeightPlaces) -> None:
+    if places.offline:
+        fault = Fault("HF_HUB_OFFLINE", "forbids to ask the hub", "unset it, or bring the file")
+        raise UserError("Weights can't be fetched:", [fault])
+    for name in backbones:
+        with bar(f"fetching {name}") as move:
+            found = sources.fetch_weights(name, places, move)
+        _show(name, found)
+
+
+def _verify(backbones: list[str], places: WeightPlaces) -> None:
+    found = {name: sources.find(name, places) for name in backbones or PUBLISHED}
+    missing = [name for name in backbones if not found[name]]
+    if missing or not any(found.values()):
+        what = f"there are no weights of {', '.join(missing) or 'any backbone'}"
+        fault = Fault(f"{places.cache}, {places.image}", what, "fetch them: sagemaker-semseg weights fetch BACKBONE")
+        raise UserError("Weights can't be verified:", [fault])
+    for name, file in found.items():
+        if file:
+            _show(name, file)
+
+
+def _show(backbone: str, found: sources.Found) -> None:
+    """Read the file as training would, and tell what it was held against."""
+    arrays = sources.load(backbone, found)
+    known = sources.verify(backbone, found.path) or "no digest of it is known"
+    print(f"{backbone:<12}{found.path}: {len(arrays)} arrays of the right shapes; {known}")
+
+
+_ACTIONS = {"list": _list, "fetch": _fetch, "verify": _verify}
