@@ -6,7 +6,6 @@
 // display are kept, so a mask of 12 000 x 12 000 pixels needs little memory and never holds up the page.
 
 const PNG_SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
-const HELPING = 2048; // bytes
 const SLICE = 8; // milliseconds that the page may stand still: half a frame
 
 // bytes: Uint8Array. largest: of the display's sides, in pixels. Returns the mask's width and height, counts (256 of
@@ -53,14 +52,11 @@ function openMask(bytes) {
   return { width, height, depth, stream: inflated(data) };
 }
 
-// In small helpings, since each is inflated at one go and may become a thousand times as large.
+// Piece by piece, as encoders cut them: a Blob's stream would hand over all at once, to be inflated at one go.
 function inflated(pieces) {
-  const helpings = pieces.flatMap((piece) =>
-    Array.from({ length: Math.ceil(piece.length / HELPING) }, (_, i) => piece.subarray(i * HELPING, (i + 1) * HELPING)),
-  );
   const source = new ReadableStream({
     pull(controller) {
-      if (helpings.length) controller.enqueue(helpings.shift());
+      if (pieces.length) controller.enqueue(pieces.shift());
       else controller.close();
     },
   });
