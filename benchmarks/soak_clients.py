@@ -135,7 +135,7 @@ class _Client:
         if reply.status == OVERLOADED:
             return "" if "retry-after" in reply.headers else "503 without Retry-After"
         if reply.status not in attack.may:
-            return f"{sample.name}: {reply.status}, {attack.may} are expected: {reply.body[:80]!r}"
+            return f"{sample.name}: {reply.status}, {attack.may} are expected: {reply.body[:40]!r}"
         if reply.status == 200:
             return self._offline.fault(sample, attack.wanted, reply) if attack.wanted else ""
         return _fault_of_error(reply)
@@ -149,5 +149,5 @@ def _fault_of_error(reply: Reply) -> str:
     except (ValueError, LookupError, TypeError):
         whole = False
     if not whole or b"Traceback" in reply.body:
-        return f"{reply.status} with a body that is no error: {reply.body[:80]!r}"
+        return f"{reply.status} with a body that is no error: {reply.body[:40]!r}"
     return ""
