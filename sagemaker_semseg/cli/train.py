@@ -49,6 +49,10 @@ data:
   mydata/validation_annotation/b.png
   mydata/label_map/train_label_map.json, validation_label_map.json     optional
 
+starting: from ImageNet weights, which are fetched once; from those that --pretrained-weights or the channel pretrained
+  names; from an earlier model, AWS's too, with --model or the channel model; from random weights with
+  --use-pretrained-model False. docs/weights.md has the details.
+
 stopping: Ctrl-C or SIGTERM ends the training after the step in hand. The model so far is in OUTPUT, and the same
   command goes on where it was stopped; --restart begins anew.
 
