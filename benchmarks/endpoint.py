@@ -4,6 +4,7 @@ In: a model and flags of `sagemaker-semseg serve`. Out: its port, when it turned
 it ended. Called by `serving_latency.py`, `soak.py` and `overload.py`.
 """
 
+import ctypes
 import http.client
 import re
 import signal
@@ -21,6 +22,7 @@ from peers.worker import WorkerFailed
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.01
 END_SECONDS = 25.0
+PR_SET_PDEATHSIG = 1
 
 
 class EndpointFailed(WorkerFailed):
@@ -35,7 +37,9 @@ class Endpoint:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (close() closes it)
         command = [sys.executable, "-m", "sagemaker_semseg", "serve", "--model", str(model), "--port", str(self.port)]
         self._started = time.monotonic()
-        self._process = subprocess.Popen([*command, *flags], stdout=self._log, stderr=self._log)
+        self._process = subprocess.Popen(
+            [*command, *flags], stdout=self._log, stderr=self._log, preexec_fn=_end_with_parent
+        )
 
     def __enter__(self) -> "Endpoint":
         return self
@@ -115,6 +119,11 @@ class Endpoint:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
+
+
+def _end_with_parent() -> None:
+    """Also where this script is killed, no server stays behind (Linux)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _free_port() -> int:
