@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg import environment as module
-from sagemaker_semseg.environment import Environment, environment, prepare_tensorflow
+from sagemaker_semseg.environment import Environment, Hosting, cores, environment, prepare_tensorflow, worker_variables
 from sagemaker_semseg.errors import UserError
 
 VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
@@ -95,3 +95,82 @@ def test_no_other_module_touches_the_environment() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv")
     }
     assert touching == {"environment.py"}
+
+
+# ---- an endpoint
+
+
+def test_hosting_where_nothing_is_said() -> None:
+    assert Hosting.read({}) == (Hosting(), [])
+    assert Hosting.read({"SAGEMAKER_BIND_TO_PORT": " ", "SAGEMAKER_BATCH": ""}) == (Hosting(), [])
+
+
+def test_hosting() -> None:
+    variables = {
+        "SAGEMAKER_BIND_TO_PORT": "9000",
+        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "image/png",
+        "SAGEMAKER_MODEL_SERVER_WORKERS": "2",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": "6",
+        "SAGEMAKER_BATCH": "TRUE",
+        "SAGEMAKER_SEMSEG_ENGINE": "openvino",
+        "SAGEMAKER_SEMSEG_SCALES": "0.5, 1",
+        "SAGEMAKER_SEMSEG_FLIP": "0",
+        "SAGEMAKER_SEMSEG_TILE_PIXELS": "70000",
+    }
+    found, faults = Hosting.read(variables)
+    assert faults == []
+    assert dataclasses.astuple(found) == (9000, "image/png", 2, 6, True, "openvino", (0.5, 1.0), False, 70_000)
+    assert {Hosting.variable(field.name) for field in dataclasses.fields(Hosting)} == set(variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SAGEMAKER_BIND_TO_PORT", "0"),
+        ("SAGEMAKER_BIND_TO_PORT", "65536"),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "1025"),
+        ("SAGEMAKER_BATCH", "yes"),
+        ("SAGEMAKER_SEMSEG_SCALES", "1;2"),
+    ],
+)
+def test_hosting_that_can_not_be_read(name: str, text: str) -> None:
+    found, faults = Hosting.read({name: text, "SAGEMAKER_MODEL_SERVER_WORKERS": "2"})
+    assert [fault.where for fault in faults] == [name]
+    assert text in faults[0].what
+    assert found == Hosting(workers=2)
+
+
+def test_variables_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("SOMETHING", "else")
+    variables = worker_variables(3)
+    assert (variables["OPENBLAS_NUM_THREADS"], variables["OMP_NUM_THREADS"]) == ("3", "7")
+    assert variables["SOMETHING"] == "else"
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("files", "share"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu.max": "250000 100000\n"}, 2.5),
+        ({"cpu.max": "50000 100000"}, 0.5),
+        ({"cpu.max": "broken"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+    ],
+)
+def test_a_containers_share_of_time(tmp_path: Path, files: dict[str, str], share: float) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="ascii")
+    assert module._share(tmp_path, 8) == share
+
+
+def test_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    for share, expected in ((6.0, 6), (2.5, 2), (0.5, 1), (64.0, 6)):
+        monkeypatch.setattr(module, "_share", lambda folder, default, share=share: share)
+        assert cores() == expected

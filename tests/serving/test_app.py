@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from types import SimpleNamespace
 
 import httpx
@@ -430,6 +432,40 @@ def test_a_client_that_hangs_up_while_it_waits(server):
     assert (sent, ended) == ([], ["stopped"])
     with served.invocations.in_hand() as invocation:
         assert invocation.bytes == 0
+
+
+def test_nothing_of_an_answered_request_is_kept(server):
+    """Not until the garbage collector comes by, either: a reply may have 500 MB."""
+    served, kept = server(), []
+
+    async def work():
+        answer = Answer(200, "image/png", [b"reply"], {})
+        kept.append(weakref.ref(answer))
+        return answer
+
+    class Exchange:
+        """As the HTTP library has it, which leads from ``receive`` to ``scope``."""
+
+        def __init__(self):
+            headers, self.incoming = [(b"content-length", b"5")], [piece(b"image")]
+            self.scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": headers}
+
+        async def receive(self):
+            if not self.incoming:
+                await asyncio.sleep(3600)
+            return self.incoming.pop()
+
+        async def send(self, message):
+            pass
+
+    served.pool.answer = work
+    exchange = Exchange()
+    gc.disable()
+    try:
+        asyncio.run(served.app(exchange.scope, exchange.receive, exchange.send))
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 # ---- as SageMaker's runtime
