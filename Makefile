@@ -157,7 +157,7 @@ $(READY): setup.cfg pyproject.toml | python
 .envs/page/ready: setup.cfg pyproject.toml | python
 	@$(call say,'.envs/page: installing (minutes)')
 	@$(call environment,.envs/page)
-	@.envs/page/bin/python -m pip install -qq -e '.[test,serve]' 'playwright>=1.49'
+	@.envs/page/bin/python -m pip install -qq -e '.[test]' 'playwright>=1.49'
 	@touch $@
 
 # without what it asks for: torchvision has to match PyTorch's build, and nothing here needs it

@@ -169,11 +169,11 @@ class Tab:
 @pytest.fixture
 def opened(chromium, endpoint):
     """Opens the page in a fresh profile. Afterwards: no request left the origin, nothing was reported as wrong."""
-    contexts, foreign, reports = [], [], []
+    contexts, origins, foreign, reports = [], [], [], []
 
     def watch(route):
         url = route.request.url
-        if url.startswith((endpoint.url, "blob:", "data:")):
+        if url.startswith((*origins, "blob:", "data:")):
             route.continue_()
         else:
             foreign.append(url)
@@ -184,7 +184,8 @@ def opened(chromium, endpoint):
         if message.type in ("error", "warning") and "the server responded with a status of" not in message.text:
             reports.append(message.text)
 
-    def at(**options):
+    def at(url=endpoint.url, **options):
+        origins.append(url)
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 820}, **options})
         contexts.append(context)
         context.route("**/*", watch)
@@ -193,7 +194,7 @@ def opened(chromium, endpoint):
         page.on("console", report)
         page.on("pageerror", lambda error: reports.append(str(error)))
         page.add_init_script(REPORT_VIOLATIONS)
-        page.goto(endpoint.url)
+        page.goto(url)
         return Tab(page, reports)
 
     yield at

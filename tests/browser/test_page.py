@@ -154,8 +154,8 @@ def test_hostile_names_are_only_shown(opened, endpoint, photo_png, labels):
     endpoint.model |= {"name": HOSTILE, "class_names": names, "algorithm": HOSTILE, "backbone": "<i>"}
     endpoint.mask(labels)
     tab = opened()
-    assert tab.title() == HOSTILE
-    assert tab.inner_text("#name") == HOSTILE
+    assert tab.title() == f"{HOSTILE} · Semantic segmentation"
+    assert tab.inner_text("#facts") == f"{HOSTILE} · {HOSTILE} · <i> · 5 classes"
     assert tab.locator("#legend .name").all_inner_texts() == names
     tab.choose(HOSTILE.replace("/", "") + ".png", photo_png)
     tab.wait_for("done")
