@@ -1,5 +1,5 @@
-"""``sagemaker-semseg serve``: a model and settings come in, from flags and from SageMaker's variables; the endpoint runs
-until it is told to end.
+"""``sagemaker-semseg serve``: a model and settings come in, from flags and from SageMaker's variables; the endpoint
+runs until it is told to end.
 """
 
 from __future__ import annotations

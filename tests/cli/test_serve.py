@@ -262,13 +262,10 @@ def test_a_model_without_a_graph(tmp_path, capfd):
 
 
 def test_the_server_itself_stays_small():
-    """TensorFlow is nowhere; what reads images and runs models is in the workers, once the command has been read."""
-    program = (
-        "import sys, sagemaker_semseg.serving.app, sagemaker_semseg.serving.server, sagemaker_semseg.serving.connection;"
-        "print([name for name in ('numpy', 'PIL', 'onnxruntime', 'tensorflow') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout == "[]\n"
-    program = program.replace("serving.app", "serving.worker").replace("'numpy', 'PIL', 'onnxruntime', ", "'keras', ")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout == "[]\n"
+    """What reads images and runs models is loaded by the workers, TensorFlow by nobody."""
+    worker = ["sagemaker_semseg.serving.worker"]
+    front = [f"sagemaker_semseg.serving.{name}" for name in ("server", "app", "connection", "invocations", "monitor")]
+    for modules, unwanted in ((front, ["numpy", "PIL", "onnxruntime", "tensorflow"]), (worker, ["tensorflow", "keras"])):
+        program = f"import sys, {', '.join(modules)}; print([name for name in {unwanted} if name in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+        assert done.stdout == "[]\n"

@@ -447,8 +447,9 @@ def test_nothing_of_an_answered_request_is_kept(server):
         """As the HTTP library has it, which leads from ``receive`` to ``scope``."""
 
         def __init__(self):
-            headers, self.incoming = [(b"content-length", b"5")], [piece(b"image")]
-            self.scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b"", "headers": headers}
+            self.incoming = [piece(b"image")]
+            self.scope = {"type": "http", "method": "POST", "path": "/invocations", "query_string": b""}
+            self.scope["headers"] = [(b"content-length", b"5")]
 
         async def receive(self):
             if not self.incoming:
