@@ -23,12 +23,10 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sagemaker_semseg.serving import errors
-from sagemaker_semseg.serving.limits import Limits
+from sagemaker_semseg.serving.limits import MAX_HEADER_BYTES, Limits
 
 LINGER_SECONDS = 2.0
 """From the last word to a client to the end of its connection, while what it still sends is thrown away."""
-
-MAX_HEADER_BYTES = 32 * 1024
 
 
 class Connection(H11Protocol):

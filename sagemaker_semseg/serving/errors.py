@@ -8,7 +8,8 @@
         ├── NotAcceptable          no reply of the kinds in Accept           406
         ├── RequestTimeout         the body came too slowly                  408
         ├── PayloadTooLarge        the body, or the reply to it              413
-        └── UnsupportedMediaType   the body is no image by its Content-Type  415
+        ├── UnsupportedMediaType   the body is no image by its Content-Type  415
+        └── HeaderTooLarge         the request's header                      431
     SemSegError
     └── Overloaded                 no room now, or the server is ending      503
 
@@ -88,6 +89,13 @@ class UnsupportedMediaType(RequestError):
     """The Content-Type is not one of an image that can be read."""
 
     http_status = 415
+
+
+class HeaderTooLarge(RequestError):
+    """The request's header has too many bytes."""
+
+    http_status = 431
+    remedy = "send fewer or shorter headers"
 
 
 class Overloaded(SemSegError):

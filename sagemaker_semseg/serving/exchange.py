@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sagemaker_semseg.serving import errors
 from sagemaker_semseg.serving.body import Body
 from sagemaker_semseg.serving.errors import BadRequest
-from sagemaker_semseg.serving.limits import Limits
+from sagemaker_semseg.serving.limits import MAX_HEADER_BYTES, Limits
 from sagemaker_semseg.serving.monitor import Monitor
 
 ECHOED = {"x-amzn-sagemaker-custom-attributes": 1024, "x-amzn-sagemaker-inference-id": 64}
@@ -23,6 +25,9 @@ ECHOED = {"x-amzn-sagemaker-custom-attributes": 1024, "x-amzn-sagemaker-inferenc
 
 HUNG_UP = 499
 """In the log: the status of a request whose client was gone before it was answered. nginx's number."""
+
+_HEADER = errors.HeaderTooLarge(f"The request's header is too large; at most {MAX_HEADER_BYTES} bytes are read.")
+_TOO_LARGE = Response(errors.body(_HEADER), errors.HeaderTooLarge.http_status, media_type="application/json")
 
 
 class Exchange:
@@ -35,6 +40,7 @@ class Exchange:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        app = self._app if _size(scope) <= MAX_HEADER_BYTES else _TOO_LARGE
         headers = Headers(scope=scope)
         body = Body(receive, headers, self._limits)
         scope.setdefault("state", {})["body"] = body
@@ -55,10 +61,16 @@ class Exchange:
             await send(message)
 
         try:
-            await self._app(scope, receive, complete)
+            await app(scope, receive, complete)
         finally:
             self._monitor.done(scope, status, body.received, sent, time.monotonic() - begun)
             scope["state"].clear()  # ``body`` leads back to ``scope``: both would stay, and the answer with them
+
+
+def _size(scope: Scope) -> int:
+    """Bytes of a request's header. The HTTP library bounds those that come in pieces, and takes what is there at once."""
+    lines = [scope["raw_path"], scope["query_string"], *(part for pair in scope["headers"] for part in pair)]
+    return sum(map(len, lines)) + 4 * len(scope["headers"])
 
 
 def check_echoed(headers: Headers) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 MEGABYTE = 2**20
 
+MAX_HEADER_BYTES = 32 * 1024
+
 
 @dataclass(frozen=True)
 class Limits:

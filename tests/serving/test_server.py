@@ -358,6 +358,15 @@ def test_what_is_no_http(server, request_bytes):
         assert client.ended()
 
 
+@pytest.mark.parametrize("size", [33_000, 60_000, 100_000])
+def test_headers_that_are_huge_and_complete(server, size):
+    """All of it may be there when the server looks, and then the HTTP library takes it."""
+    with contextlib.closing(server.connect()) as client:
+        with contextlib.suppress(ConnectionError):
+            client.send(b"GET /ping HTTP/1.1\r\nHost: x\r\nX: " + b"x" * size + b"\r\n\r\n")
+        assert error_of(client.reply())[0] == 431
+
+
 @pytest.mark.parametrize("size", [100_000, 5_000_000])
 def test_headers_that_are_huge(server, size):
     with contextlib.closing(server.connect()) as client:
