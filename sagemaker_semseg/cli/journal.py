@@ -5,18 +5,19 @@ out, and lines for the next run go in.
     {"image": "/data/a.jpg", "stamp": "5243-17...", "files": {"a.png": "1201-17..."}}
 
 The first says how the images after it were made; a run that makes them otherwise adds another. Nothing is ever changed
-in it, and the last line about a file is the one that counts. An image is done if it was made from the same bytes by the
-same model with the same options, and each of its files is still the one that was written. What lies there is checked by
-size and time, or by S3's ETag. A line that can't be read, because a process died over it, says nothing.
+in it, and the last line about a file is the one that counts. An image is done if its files were made from the same
+bytes by the same model with the same options, and are still those that were written, by size and time or by S3's ETag.
+After a line that can't be read, because a process died over it, nothing is believed until the next that names a model.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sagemaker_semseg.cli.tasks import Image
 from sagemaker_semseg.storage import Entry, Store
 
 NAME = ".sagemaker-semseg.jsonl"
@@ -42,26 +43,24 @@ class Journal:
         self._log = output.log(NAME)
         self._last: Settings | None = None
         self._records: dict[str, Record] = {}
-        for line in _objects(self._log.data):
-            self._take(line)
+        for line in self._log.data.splitlines():
+            self._take(_value(line))
 
     @property
     def stamps(self) -> dict[str, str]:
         """The files that any run has written, and their stamps."""
         return {name: record.stamp for name, record in self._records.items()}
 
-    def done(self, image: str, stamp: str, files: Mapping[str, Entry | None]) -> bool:
+    def done(self, image: Image, files: Mapping[str, Entry | None]) -> bool:
         """Whether ``files``, as they are, were made from this image in this run's way."""
-        return all(
-            entry and self._records.get(name) == Record(self._settings, image, stamp, entry.stamp)
-            for name, entry in files.items()
-        )
+        made = self._settings, image.identity, image.entry.stamp
+        return all(entry and self._records.get(name) == Record(*made, entry.stamp) for name, entry in files.items())
 
-    def add(self, image: str, stamp: str, files: Mapping[str, str]) -> None:
+    def add(self, image: Image, files: Mapping[str, str]) -> None:
         """An image is done. files: what was written for it, and the stamps."""
         if self._last != self._settings:
             self._append(self._settings)
-        self._append({"image": image, "stamp": stamp, "files": dict(files)})
+        self._append({"image": image.identity, "stamp": image.entry.stamp, "files": dict(files)})
 
     def close(self) -> None:
         self._log.close()
@@ -70,20 +69,19 @@ class Journal:
         self._log.append(json.dumps(line).encode())
         self._take(line)
 
-    def _take(self, line: dict[str, Any]) -> None:
+    def _take(self, line: Any) -> None:
         match line:
             case {"model": _, "options": _}:
                 self._last = line
             case {"image": str(image), "stamp": str(stamp), "files": dict(files)} if self._last:
                 for name, written in files.items():
                     self._records[name] = Record(self._last, image, stamp, str(written))
+            case _:
+                self._last = None
 
 
-def _objects(data: bytes) -> Iterator[dict[str, Any]]:
-    for line in data.splitlines():
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            yield value
+def _value(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

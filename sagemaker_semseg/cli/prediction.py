@@ -11,7 +11,7 @@ import hashlib
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +88,7 @@ class Prediction:
                 _tell(str(fault))
             if not tasks:
                 raise DataError("There is no image to predict.")
-            left = [task for task in tasks if overwrite or not journal.done(*task.image.made_of, task.existing)]
+            left = [task for task in tasks if overwrite or not journal.done(task.image, task.existing)]
             self.tally.failed, self.tally.kept = len(faults), len(tasks) - len(left)
             if left:
                 self._work(Segmenter(self.runtime, self.options), left, journal)
@@ -119,7 +119,7 @@ class Prediction:
                 else:
                     files = {task.files[ending]: content for ending, content in contents.items()}
                     stamps = {name: self.output.write(name, *content) for name, content in files.items()}
-                    journal.add(*task.image.made_of, stamps)
+                    journal.add(task.image, stamps)
                     self.tally.written += 1
                 move(done, total)
 
@@ -163,7 +163,10 @@ def _stoppable(pool: ThreadPoolExecutor, work: Callable[..., Contents], *argumen
     """What comes of ``work``, done in another thread, so that this one hears Ctrl-C and can stop it."""
     stop = Stop()
     try:
-        return pool.submit(work, *arguments, stop).result()
+        doing = pool.submit(work, *arguments, stop)
+        while not wait([doing], timeout=0.5).done:
+            pass  # a signal that comes just before the waiting begins is heard when it ends
+        return doing.result()
     except BaseException:
         stop.set()
         raise

@@ -24,16 +24,12 @@ _NO_FILE_NAME = re.compile(r"[\0-\x1f\x7f\\\ud800-\udfff" + (r':*?"<>|]' if os.n
 
 @dataclass(frozen=True)
 class Image:
-    """An image that was found. name: what its files are called, without an ending."""
+    """An image that was found. identity: the store's. name: what its files are called, without an ending."""
 
     store: Store
     entry: Entry
+    identity: str
     name: str
-
-    @property
-    def made_of(self) -> tuple[str, str]:
-        """Which image it is, and another text if its bytes have changed."""
-        return self.store.identity(self.entry.name), self.entry.stamp
 
     @property
     def where(self) -> str:
@@ -65,7 +61,7 @@ def plan(
     for place in places:
         try:
             for image in _images(place, output, ours, faults):
-                found.setdefault(image.made_of[0], image)
+                found.setdefault(image.identity, image)
         except DataError as error:
             faults += error.faults
     names = _Names(endings)
@@ -83,7 +79,7 @@ def _images(place: str, output: Store, ours: Mapping[str, str], faults: list[Fau
     """The image at a place, or those below it by their names there. What we have written doesn't count."""
     store, entry = locate(place)
     if entry:
-        yield Image(store, entry, os.path.splitext(entry.name)[0])
+        yield Image(store, entry, store.identity(entry.name), os.path.splitext(entry.name)[0])
         return
     count, here, masks = 0, _slashed(store.identity()), _slashed(output.identity())
     masks_are_below = masks != here and masks.startswith(here)
@@ -91,7 +87,7 @@ def _images(place: str, output: Store, ours: Mapping[str, str], faults: list[Fau
         identity = store.identity(entry.name)
         if ours.get(identity) != entry.stamp and not (masks_are_below and identity.startswith(masks)):
             count += 1
-            yield Image(store, entry, os.path.splitext(entry.name)[0])
+            yield Image(store, entry, identity, os.path.splitext(entry.name)[0])
     if not count:
         faults.append(Fault(place, f"no image there ({', '.join(EXTENSIONS)})", "check the path"))
 

@@ -1,12 +1,14 @@
 """What is taken for done, and what a journal can't be made to say."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_semseg.cli.journal import NAME, Journal
+from sagemaker_semseg.cli.tasks import Image
 from sagemaker_semseg.storage import Entry, Folder
 
 ONE, OTHER = ({"model": text, "options": {"scales": (1.0, 0.5)}} for text in ("m", "n"))
@@ -17,14 +19,18 @@ def small_networks():
     """TensorFlow isn't needed here."""
 
 
+def image(identity, stamp):
+    return Image(Folder(Path()), Entry(identity, 1, stamp, ""), identity, "")
+
+
 def files(**stamps):
     return {f"{name}.png": stamp and Entry(f"{name}.png", 1, stamp, name) for name, stamp in stamps.items()}
 
 
 def write(folder, settings, *lines):
     journal = Journal(Folder(folder), settings)
-    for image, stamp, written in lines:
-        journal.add(image, stamp, written)
+    for identity, stamp, written in lines:
+        journal.add(image(identity, stamp), written)
     journal.close()
 
 
@@ -32,23 +38,24 @@ def test_what_was_written_is_done_and_nothing_else(tmp_path):
     write(tmp_path, ONE, ("/a.jpg", "1", {"a.png": "5", "b.png": "6"}))
     journal = Journal(Folder(tmp_path), ONE)
     assert journal.stamps == {"a.png": "5", "b.png": "6"}
-    assert journal.done("/a.jpg", "1", files(a="5", b="6"))
-    assert not journal.done("/a.jpg", "2", files(a="5", b="6"))
-    assert not journal.done("/b.jpg", "1", files(a="5", b="6"))
-    assert not journal.done("/a.jpg", "1", files(a="5", b="7"))
-    assert not journal.done("/a.jpg", "1", files(a="5", b=None))
-    assert not journal.done("/a.jpg", "1", files(a="5", c="6"))
-    assert not Journal(Folder(tmp_path), OTHER).done("/a.jpg", "1", files(a="5", b="6"))
+    assert journal.done(image("/a.jpg", "1"), files(a="5", b="6"))
+    assert not journal.done(image("/a.jpg", "2"), files(a="5", b="6"))
+    assert not journal.done(image("/b.jpg", "1"), files(a="5", b="6"))
+    assert not journal.done(image("/a.jpg", "1"), files(a="5", b="7"))
+    assert not journal.done(image("/a.jpg", "1"), files(a="5", b=None))
+    assert not journal.done(image("/a.jpg", "1"), files(a="5", c="6"))
+    assert not Journal(Folder(tmp_path), OTHER).done(image("/a.jpg", "1"), files(a="5", b="6"))
 
 
 def test_the_last_line_about_a_file_counts(tmp_path):
     write(tmp_path, ONE, ("/a.jpg", "1", {"a.png": "5"}), ("/b.jpg", "1", {"b.png": "5"}))
     write(tmp_path, OTHER, ("/a.jpg", "1", {"a.png": "5"}))
     first, second = Journal(Folder(tmp_path), ONE), Journal(Folder(tmp_path), OTHER)
-    assert [first.done("/a.jpg", "1", files(a="5")), first.done("/b.jpg", "1", files(b="5"))] == [False, True]
-    assert [second.done("/a.jpg", "1", files(a="5")), second.done("/b.jpg", "1", files(b="5"))] == [True, False]
+    a, b = (image("/a.jpg", "1"), files(a="5")), (image("/b.jpg", "1"), files(b="5"))
+    assert [first.done(*a), first.done(*b)] == [False, True]
+    assert [second.done(*a), second.done(*b)] == [True, False]
     write(tmp_path, ONE, ("/c.jpg", "1", {"a.png": "5"}))
-    assert not Journal(Folder(tmp_path), OTHER).done("/a.jpg", "1", files(a="5"))
+    assert not Journal(Folder(tmp_path), OTHER).done(image("/a.jpg", "1"), files(a="5"))
 
 
 def test_settings_are_said_once(tmp_path):
@@ -79,7 +86,7 @@ def done(folder, data):
     (folder / NAME).write_bytes(data)
     journal = Journal(Folder(folder), ONE)
     entries = {number: Entry(f"{number}.png", 1, f"s{number}", "") for number in range(4)}
-    return [journal.done(f"/{number}.jpg", "1", {entry.name: entry}) for number, entry in entries.items()]
+    return [journal.done(image(f"/{number}.jpg", "1"), {entry.name: entry}) for number, entry in entries.items()]
 
 
 def test_every_beginning_of_a_journal(tmp_path, whole):
@@ -93,6 +100,14 @@ def test_after_a_line_that_was_cut_short(tmp_path, whole):
     (tmp_path / NAME).write_bytes(whole[:-10])
     write(tmp_path, ONE, ("/3.jpg", "1", {"3.png": "s3"}))
     assert done(tmp_path, (tmp_path / NAME).read_bytes()) == [True] * 4
+
+
+def test_after_a_damaged_line_nothing_is_believed(tmp_path, whole):
+    """Else what another model has made, after a line that named it, would pass for this one's."""
+    settings, *lines = whole.splitlines()
+    assert done(tmp_path, b"\n".join([settings, lines[0], b"{" + settings, *lines[1:]])) == [True, False, False, False]
+    assert done(tmp_path, b"\n".join([settings, b"{" + settings, *lines[:2], *lines])) == [False] * 4
+    assert done(tmp_path, b"\n".join([b"{" + settings, lines[0], settings, *lines[1:]])) == [False, True, True, True]
 
 
 VALUES = st.recursive(
