@@ -69,7 +69,7 @@ class Exchange:
 
 def _size(scope: Scope) -> int:
     """Bytes of a request's header. The HTTP library bounds what comes in pieces, and takes what is there at once."""
-    lines = [scope["raw_path"], scope["query_string"], *(part for pair in scope["headers"] for part in pair)]
+    lines = [scope.get("raw_path", b""), scope["query_string"], *(part for pair in scope["headers"] for part in pair)]
     return sum(map(len, lines)) + 4 * len(scope["headers"])
 
 

@@ -263,9 +263,10 @@ def test_a_model_without_a_graph(tmp_path, capfd):
 
 def test_the_server_itself_stays_small():
     """What reads images and runs models is loaded by the workers, TensorFlow by nobody."""
-    worker = ["sagemaker_semseg.serving.worker"]
-    front = [f"sagemaker_semseg.serving.{name}" for name in ("server", "app", "connection", "invocations", "monitor")]
-    for modules, unwanted in ((front, ["numpy", "PIL", "onnxruntime", "tensorflow"]), (worker, ["tensorflow", "keras"])):
-        program = f"import sys, {', '.join(modules)}; print([name for name in {unwanted} if name in sys.modules])"
+    front = ("server", "app", "connection", "invocations", "monitor")
+    heavy = ["numpy", "PIL", "onnxruntime", "tensorflow"]
+    for names, unwanted in ((front, heavy), (["worker"], ["tensorflow", "keras"])):
+        modules = ", ".join(f"sagemaker_semseg.serving.{name}" for name in names)
+        program = f"import sys, {modules}; print([name for name in {unwanted} if name in sys.modules])"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
         assert done.stdout == "[]\n"
