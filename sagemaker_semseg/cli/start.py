@@ -65,8 +65,8 @@ def fetched(hp: Hyperparameters, places: WeightPlaces) -> Start:
         try:
             found = sources.fetch_weights(hp.backbone, places, move)
         except UserError as error:
-            reason = "; ".join(map(str, error.faults)) or str(error)
-            raise _nowhere(hp, places, f"the hub doesn't help ({reason})") from None
+            reason = "; ".join(fault.what for fault in error.faults) or error.message
+            raise _nowhere(hp, places, f"the hub's {reason}") from None
     return _pretrained(hp, found)
 
 
