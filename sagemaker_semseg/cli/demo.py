@@ -25,7 +25,6 @@ from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.storage import Folder, replacing
 
-NAME = "demo"
 SUMMARY = "the whole way in three minutes, on a generated set"
 DESCRIPTION = """\
 Paints a small labelled image set, trains a small network on it from random weights, predicts images that the training

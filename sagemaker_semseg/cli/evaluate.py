@@ -23,7 +23,6 @@ from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.metrics import Scores
 from sagemaker_semseg.storage import replacing
 
-NAME = "evaluate"
 SUMMARY = "measure a model on labelled images"
 DESCRIPTION = """\
 Compares a model's masks with the true ones: mIOU, pixel accuracy, and IoU and accuracy of each class. Every pixel of

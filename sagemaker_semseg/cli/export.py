@@ -16,7 +16,6 @@ from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.storage import replacing
 from sagemaker_semseg.weights.model import gluoncv_params
 
-NAME = "export"
 SUMMARY = "write a model in another form"
 DESCRIPTION = """\
 Writes a model as an ONNX graph, as an artifact that has one, or as GluonCV's file of weights.

@@ -13,7 +13,6 @@ from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.weights.model import read_foreign
 from sagemaker_semseg.weights.original import BEST, LAST
 
-NAME = "import"
 SUMMARY = "make a model of one that AWS's algorithm or GluonCV has trained"
 DESCRIPTION = """\
 Reads a model that was trained elsewhere and writes it as this package's model.tar.gz. What network it is, the names and

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+import importlib
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from sagemaker_semseg import __version__
-from sagemaker_semseg.cli import demo, evaluate, export, import_, predict, serve, train, weights
 from sagemaker_semseg.cli.failures import PROGRAM
 from sagemaker_semseg.errors import Fault, UserError
 
-_COMMANDS = (train, evaluate, predict, serve, export, import_, weights, demo)
+# name -> module in this package. Only the one that is asked for is loaded: a server need not hold what trains.
+_COMMANDS = {
+    "train": "train",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "serve": "serve",
+    "export": "export",
+    "import": "import_",
+    "weights": "weights",
+    "demo": "demo",
+}
 
 _DESCRIPTION = """\
 Semantic segmentation in the shape of Amazon SageMaker's built-in algorithm: folders of images and masks in, a trained
@@ -44,15 +54,15 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The namespace for ``arguments``. Raises UserError; SystemExit after ``--help`` and ``--version``."""
-    top, commands = _parsers()
+    first = arguments[0] if arguments else ""
+    if first and not first.startswith("-") and first not in _COMMANDS:
+        near = difflib.get_close_matches(first, _COMMANDS, n=1)
+        what = f"did you mean {near[0]}?" if near else f"there are {', '.join(_COMMANDS)}"
+        raise UserError(f"there is no command {first} ({what})\nSee {PROGRAM} --help")
+    top, commands = _parsers([first] if first in _COMMANDS else _COMMANDS)
     if not arguments:
         top.print_help()
         raise SystemExit(2)
-    first = arguments[0]
-    if not first.startswith("-") and first not in commands:
-        near = difflib.get_close_matches(first, commands, n=1)
-        what = f"did you mean {near[0]}?" if near else f"there are {', '.join(commands)}"
-        raise UserError(f"there is no command {first} ({what})\nSee {PROGRAM} --help")
     options, unknown = top.parse_known_args(arguments)
     if "run" not in options:
         top.error("a command is missing")
@@ -60,7 +70,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+def _parsers(names: Iterable[str]) -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     top = _Parser(
         prog=PROGRAM,
         description=_DESCRIPTION,
@@ -70,9 +80,10 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     )
     top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     chooser = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
-    for command in _COMMANDS:
+    for name in names:
+        command = importlib.import_module(f"sagemaker_semseg.cli.{_COMMANDS[name]}")
         parser = chooser.add_parser(
-            command.NAME,
+            name,
             usage=getattr(command, "USAGE", None),  # argparse's own would be every hyperparameter
             help=command.SUMMARY,
             description=command.DESCRIPTION,

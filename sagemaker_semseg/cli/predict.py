@@ -21,7 +21,6 @@ from sagemaker_semseg.storage import store_at
 if TYPE_CHECKING:
     from sagemaker_semseg.cli.prediction import Prediction
 
-NAME = "predict"
 SUMMARY = "write masks of new images"
 DESCRIPTION = """\
 Writes a mask for each image: an 8-bit palette PNG of the image's height and width whose numbers are the labels. The

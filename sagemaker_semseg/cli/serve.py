@@ -19,7 +19,6 @@ from sagemaker_semseg.serving.negotiate import choose_reply
 if TYPE_CHECKING:
     from sagemaker_semseg.serving.server import Settings
 
-NAME = "serve"
 USAGE = "%(prog)s --model MODEL [--port N] [options]"
 SUMMARY = "answer requests over HTTP as a SageMaker endpoint does"
 DESCRIPTION = """\

@@ -29,7 +29,6 @@ from sagemaker_semseg.training import checkpoint
 if TYPE_CHECKING:
     from sagemaker_semseg.training.trainer import Result
 
-NAME = "train"
 USAGE = "%(prog)s --data DIR --output DIR --num-classes N [--HYPERPARAMETER VALUE ...]"
 SUMMARY = "train a network on folders of images and masks"
 DESCRIPTION = """\

@@ -12,7 +12,6 @@ from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.weights import sources
 from sagemaker_semseg.weights.published import PUBLISHED
 
-NAME = "weights"
 SUMMARY = "list, fetch and verify ImageNet weights"
 DESCRIPTION = """\
 ImageNet weights for use_pretrained_model. Training fetches what it needs by itself; this does it ahead of time, for
