@@ -20,9 +20,9 @@ from typing import Final
 from sagemaker_semseg.errors import DataError, Fault
 
 SPLITS: Final = ("train", "validation")
-CHANNELS: Final = ("train", "train_annotation", "validation", "validation_annotation", "label_map", "model", "pretrained")
+_REQUIRED: Final = ("train", "train_annotation", "validation", "validation_annotation")
+CHANNELS: Final = (*_REQUIRED, "label_map", "model", "pretrained")
 EXTENSIONS: Final = (".jpg", ".jpeg", ".png")
-_REQUIRED: Final = CHANNELS[:4]
 _LAYOUT: Final = (
     "expected: train/a.jpg with train_annotation/a.png, validation/b.jpg with validation_annotation/b.png, "
     "and, if the masks need one, label_map/train_label_map.json and label_map/validation_label_map.json"

@@ -124,12 +124,13 @@ def test_pretrained_weights_are_asked_for_in_vain(tiny_channels, make_hp, tmp_pa
         trainer.train(make_hp(use_pretrained_model=True), tiny_channels, tmp_path)
 
 
-def test_weights_to_start_from(tiny_channels, make_hp, tmp_path, monkeypatch):
+def test_weights_to_start_from(tiny_channels, make_hp, tmp_path):
     """What is given is what the first step sees; what isn't given is as without."""
     hp = make_hp(use_pretrained_model=True, epochs=1)
     given = {"bn1.gamma": np.linspace(0, 2, 64, dtype=np.float32)}
     run = trainer.Run(hp, tiny_channels, tmp_path, trainer.default_strategy(), weights=given)
-    plain = trainer.Run(dataclasses.replace(hp, use_pretrained_model=False), tiny_channels, tmp_path, trainer.default_strategy())
+    without = dataclasses.replace(hp, use_pretrained_model=False)
+    plain = trainer.Run(without, tiny_channels, tmp_path, trainer.default_strategy())
     begun, random = trainer.get_weights(run.network), trainer.get_weights(plain.network)
     np.testing.assert_array_equal(begun.pop("bn1.gamma"), given["bn1.gamma"])
     assert all(np.array_equal(array, random[name]) for name, array in begun.items())
