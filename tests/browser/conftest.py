@@ -24,6 +24,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE = 60_000  # milliseconds
 NAMES = ["background", "road", "tree", "sky", "car"]
 MODEL = {
     "name": "streets",
@@ -141,7 +142,7 @@ class Tab:
     def drop(self, *files, event="drop"):
         self.evaluate(DROP, [[[b64encode(data).decode(), name] for name, data in files], event])
 
-    def wait_for(self, state, timeout=15_000):
+    def wait_for(self, state, timeout=PATIENCE):
         self.wait_for_selector(f"body[data-state={state}]", timeout=timeout)
 
     def set_opacity(self, percent):
@@ -190,7 +191,7 @@ def opened(chromium, endpoint):
         contexts.append(context)
         context.route("**/*", watch)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", report)
         page.on("pageerror", lambda error: reports.append(str(error)))
         page.add_init_script(REPORT_VIOLATIONS)
