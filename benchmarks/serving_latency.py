@@ -64,6 +64,7 @@ class OverHTTP:
     def _request(self) -> None:
         headers = {"Content-Type": "image/jpeg", "Accept": "image/png"}
         try:
+            self._connection.close()  # while the others had their turns, the server may have ended an idle one
             self._connection.request("POST", "/invocations", self._jpeg, headers)
             reply = self._connection.getresponse()
             body = reply.read()
