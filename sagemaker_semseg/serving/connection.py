@@ -118,8 +118,11 @@ class Connection(H11Protocol):
 
     def _make_room(self) -> None:
         """Of the clients that are waited for, the one that has been longest goes; else this one."""
-        waited_for = [other for other in self.connections if isinstance(other, Connection) and other._expendable]
-        min(waited_for, key=lambda other: other._since, default=self)._drop()
+        peers = [other for other in self.connections if isinstance(other, Connection)]
+        peers = [other for other in peers if not other.transport.is_closing()]  # those have gone already
+        if len(peers) > self.limits.connections:
+            waited_for = [other for other in peers if other._expendable]
+            min(waited_for, key=lambda other: other._since, default=self)._drop()
 
     @property
     def _expendable(self) -> bool:

@@ -60,8 +60,15 @@ class Settings:
     log: bool = True
 
     def limits(self) -> Limits:
+        import resource  # not on Windows
+
         body_bytes = (self.max_payload_mb or MOST_PAYLOAD_MB) * MEGABYTE
-        return Limits(body_bytes=body_bytes, held_bytes=max(Limits.held_bytes, 4 * body_bytes))
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return Limits(
+            body_bytes=body_bytes,
+            held_bytes=max(Limits.held_bytes, 4 * body_bytes),
+            connections=min(Limits.connections, files // 2),  # with none left, not even a health check is let in
+        )
 
 
 def serve(settings: Settings, *, limits: Limits | None = None, command: Sequence[str] = ()) -> None:

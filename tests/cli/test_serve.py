@@ -3,6 +3,7 @@
 import http.client
 import io
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -152,6 +153,17 @@ def test_the_workers_share_the_cores(monkeypatch):
     assert parts(batch=True)[2] > 50
     monkeypatch.setattr(server, "cores", lambda: 1)
     assert parts() == (1, 1, 4)
+
+
+def test_limits_follow_from_settings_and_machine(monkeypatch):
+    model = Path("m")
+    assert server.Settings(model).limits().body_bytes == 100 * 2**20
+    large = server.Settings(model, max_payload_mb=0).limits()
+    assert large.body_bytes == 2**30
+    assert large.held_bytes > large.body_bytes
+    for files, connections in ((100, 50), (10**6, server.Limits.connections)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, files=files: (files, files))
+        assert server.Settings(model).limits().connections == connections
 
 
 # ---- as processes

@@ -90,7 +90,7 @@ def call(app, incoming, headers=(), method="POST", path="/invocations"):
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
     }
-    asyncio.run(app(scope, receive, send))
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 60))
     return sent, len(taken)
 
 
@@ -279,7 +279,7 @@ def test_a_body_that_is_larger_than_announced_limits(server):
 
 @pytest.mark.parametrize("incoming", [[], [piece(b"1", True)], [0.05, piece(b"1", True), 0.05, piece(b"1", True)]])
 def test_a_body_that_stops(server, incoming):
-    served = server(Limits(stall_seconds=0.2, discard_seconds=0.1))
+    served = server(Limits(stall_seconds=0.2, grace_seconds=3600, discard_seconds=0.1))
     sent, _ = call(served.app, incoming, [("content-length", "100")])
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"])["error"]["type"] == "RequestTimeout"
@@ -290,7 +290,7 @@ def test_a_body_that_trickles(server):
     served = server(Limits(stall_seconds=0.5, grace_seconds=0.3, body_rate=1000, discard_seconds=0.01))
     sent, taken = call(served.app, [0.02, piece(b"1", True)] * 100, [("content-length", "100")])
     assert sent[0]["status"] == 408
-    assert taken > 10
+    assert taken < 150
     # fast enough
     incoming = [0.02, piece(b"1" * 100, True)] * 30 + [piece(b"1")]
     sent, _ = call(served.app, incoming, [("content-length", "3001")])
