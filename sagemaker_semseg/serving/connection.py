@@ -26,7 +26,7 @@ from sagemaker_semseg.serving import errors
 from sagemaker_semseg.serving.limits import MAX_HEADER_BYTES, Limits
 
 LINGER_SECONDS = 2.0
-"""From the last word to a client to the end of its connection, while what it still sends is thrown away."""
+"""From the answer to broken HTTP to the end of the connection, while what the client still sends is thrown away."""
 
 
 class Connection(H11Protocol):
@@ -47,8 +47,6 @@ class Connection(H11Protocol):
             return "write"
         if not answered:
             return ""
-        if self.cycle is not None and self.conn.their_state is h11.SEND_BODY:
-            return "linger"
         return "header" if self.cycle is None or self.conn.trailing_data[0] else "idle"
 
     def sweep(self, now: float) -> None:
@@ -87,15 +85,21 @@ class Connection(H11Protocol):
         super().resume_writing()
         self._since = time.monotonic()  # the client has taken a piece
 
-    # ---- what uvicorn calls, while the error that h11 raised is being handled
+    # ---- what uvicorn calls
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:  # more is to come than the application has cared to throw away
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
+        """While the error that h11 has raised is being handled."""
         self._broken = True
         if self.cycle is not None:  # the application hears of a client that has hung up
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # in the middle of another reply
-            self._drop()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # there is another reply already
+            self.transport.close()
             return
         raised = sys.exc_info()[1]
         error = errors.BadRequest(f"This is not a valid HTTP/1.1 request: {raised}")

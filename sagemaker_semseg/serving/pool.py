@@ -129,9 +129,9 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
-    def kill_over(self, job: Job) -> None:
-        """Kill it if it is still at this job."""
-        if self.job is job:
+    def kill_over(self, number: int) -> None:
+        """Kill it if it is still at the job with this number."""
+        if self.job and self.job.number == number:
             self.kill()
 
 
@@ -288,7 +288,7 @@ class Pool:
         for worker in self._ready:
             if worker.job is job:
                 worker.send({"stop": job.number})
-                asyncio.get_running_loop().call_later(STOP_SECONDS, worker.kill_over, job)
+                asyncio.get_running_loop().call_later(STOP_SECONDS, worker.kill_over, job.number)
 
 
 def _settle(worker: Worker, header: messages.Header, body: list[bytes]) -> None:

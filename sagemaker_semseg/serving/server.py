@@ -158,7 +158,8 @@ class _Server:
         await self._pool.prepared.wait()
         host, port = sock.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        print(f"serving {self._settings.model} at http://{shown}:{port}/ (Ctrl-C ends it)", flush=True)
+        with contextlib.suppress(OSError):  # nobody reads it
+            print(f"serving {self._settings.model} at http://{shown}:{port}/ (Ctrl-C ends it)", flush=True)
 
     async def _finish(self, invocations: Invocations) -> None:
         """Answer what is in hand, unless that takes too long or a second signal comes."""
