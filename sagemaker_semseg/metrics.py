@@ -1,7 +1,8 @@
 """The confusion matrix and what follows from it: mIOU, IoU and accuracy per class, pixel accuracy.
 
 Counts come in (integers, rows = labels, columns = predictions), scores go out. Called by ``training`` after each
-validation, by ``evaluate``, and later by the data set's doctor. numpy alone.
+validation, by ``evaluate``, and later by the data set's doctor. ``METRIC_DEFINITIONS`` read a job's scores from its
+log. numpy alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+METRIC_DEFINITIONS = (
+    {"Name": "train:loss", "Regex": r"train loss <loss>=(\S+)"},
+    {"Name": "train:throughput", "Regex": r"train throughput=(\S+) records/second"},
+    {"Name": "train:progress", "Regex": r"#progress_metric: host=\S+, completed (\S+) %"},
+    {"Name": "validation:mIOU", "Regex": r"validation mIOU <score>=\(?([0-9.eE+-]+)"},
+    {"Name": "validation:pixel_accuracy", "Regex": r"validation pixel_accuracy <score>=\(?([0-9.eE+-]+)"},
+    {"Name": "validation:throughput", "Regex": r"validation throughput=(\S+) records/second"},
+)
+"""The regular expressions that find the numbers of a job in the lines of ``training.report.LogLines``, in the form that
+SageMaker is told them for a container that it doesn't know."""
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:

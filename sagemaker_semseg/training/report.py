@@ -1,7 +1,7 @@
 """What a person or a log sees of a training: a progress bar on a terminal, SageMaker's metric lines elsewhere.
 
-Both are ordinary Keras callbacks that ``trainer`` drives beside the user's. ``METRIC_DEFINITIONS`` are the regular
-expressions that turn the lines into metrics, for jobs whose container SageMaker doesn't know.
+Both are ordinary Keras callbacks that ``trainer`` drives beside the user's. ``metrics.METRIC_DEFINITIONS`` turn the
+lines into numbers again.
 """
 
 from __future__ import annotations
@@ -14,15 +14,6 @@ from typing import Any, TextIO
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-METRIC_DEFINITIONS = (
-    {"Name": "train:loss", "Regex": r"train loss <loss>=(\S+)"},
-    {"Name": "train:throughput", "Regex": r"train throughput=(\S+) records/second"},
-    {"Name": "train:progress", "Regex": r"#progress_metric: host=\S+, completed (\S+) %"},
-    {"Name": "validation:mIOU", "Regex": r"validation mIOU <score>=\(?([0-9.eE+-]+)"},
-    {"Name": "validation:pixel_accuracy", "Regex": r"validation pixel_accuracy <score>=\(?([0-9.eE+-]+)"},
-    {"Name": "validation:throughput", "Regex": r"validation throughput=(\S+) records/second"},
-)
 
 
 class LogLines(keras.callbacks.Callback):

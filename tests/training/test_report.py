@@ -6,7 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from sagemaker_semseg.training.report import METRIC_DEFINITIONS, LogLines, ProgressBar, reporter
+from sagemaker_semseg.metrics import METRIC_DEFINITIONS
+from sagemaker_semseg.training.report import LogLines, ProgressBar, reporter
 
 PARAMS = {"epochs": 4, "steps": 10, "samples": 37, "batch_size": 4, "initial_epoch": 0, "initial_step": 0}
 LOGS = {
