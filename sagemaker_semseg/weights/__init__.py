@@ -3,7 +3,7 @@
     mxnet, torchfile, hdf5   one kind of file each: bytes in, arrays under the file's own names out
     files                    any of them, told apart by their first bytes
     names                    the names of GluonCV, timm, torchvision and Keras, made structural ones
-    layout, infer            names and shapes that a network has; the network that an array's names and shapes mean
+    infer                    the network that an array's names and shapes mean
     original                 the model.tar.gz of AWS's built-in algorithm
     published, sources, hub  ImageNet weights: which there are, where they may lie, how they are fetched
 

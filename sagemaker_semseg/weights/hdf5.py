@@ -21,7 +21,7 @@ import numpy as np
 import safetensors.numpy
 
 from ..errors import ArtifactError, Fault, UserError
-from .layout import STATISTICS
+from ..layout import STATISTICS
 from .mxnet import Array
 from .torchfile import read_safetensors
 

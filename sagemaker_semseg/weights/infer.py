@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import ArtifactError, Fault
-from .layout import BACKBONES, BASIC, BOTTLENECK, Shapes, backbone_shapes, shapes
+from ..layout import BACKBONES, BASIC, BOTTLENECK, Shapes, backbone_shapes, shapes
 from .mxnet import Array
 from .names import structural
 

@@ -14,10 +14,10 @@ from ..data.channels import shown
 from ..data.labels import IGNORE
 from ..errors import ArtifactError, Fault, OriginalArtifactError
 from ..hyperparameters import resolve, to_strings
+from ..layout import BACKBONES, BASIC
 from . import mxnet
 from .files import read_arrays
 from .infer import Architecture, network_weights, with_auxiliary
-from .layout import BACKBONES, BASIC
 from .original import BEST, known_hyperparameters, read_original
 
 # what weights can't be used without: a hyperparameter of another value is a fault

@@ -18,9 +18,9 @@ from sagemaker_semseg.cli import main, start
 from sagemaker_semseg.environment import WeightPlaces
 from sagemaker_semseg.errors import ArtifactError, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
+from sagemaker_semseg.layout import backbone_shapes, shapes
 from sagemaker_semseg.training import trainer
 from sagemaker_semseg.weights import mxnet
-from sagemaker_semseg.weights.layout import backbone_shapes, shapes
 
 
 def drawn(expected):

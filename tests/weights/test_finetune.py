@@ -21,9 +21,9 @@ from sagemaker_semseg.data.samples import find_channels, read_channels
 from sagemaker_semseg.demo import make_demo_set
 from sagemaker_semseg.environment import WeightPlaces
 from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.layout import shapes
 from sagemaker_semseg.training import trainer
 from sagemaker_semseg.weights import mxnet
-from sagemaker_semseg.weights.layout import shapes
 
 STEPS = 30
 

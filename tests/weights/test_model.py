@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagemaker_semseg import layout
 from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
 from sagemaker_semseg.errors import ArtifactError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
-from sagemaker_semseg.weights import layout, mxnet
-from sagemaker_semseg.weights.layout import shapes
+from sagemaker_semseg.layout import shapes
+from sagemaker_semseg.weights import mxnet
 from sagemaker_semseg.weights.model import gluoncv_params, read_any, read_foreign
 from sagemaker_semseg.weights.original import known_hyperparameters
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.errors import ArtifactError
+from sagemaker_semseg.layout import BACKBONES, backbone_shapes, shapes
 from sagemaker_semseg.weights.infer import Architecture, backbone_weights, network_weights, with_auxiliary
-from sagemaker_semseg.weights.layout import BACKBONES, backbone_shapes, shapes
 from sagemaker_semseg.weights.names import structural
 
 NETS = {

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from sagemaker_semseg import layout
 from sagemaker_semseg.environment import WeightPlaces
 from sagemaker_semseg.errors import ArtifactError, UserError
-from sagemaker_semseg.weights import layout, sources
+from sagemaker_semseg.weights import sources
 from sagemaker_semseg.weights.hub import Fetched
 from sagemaker_semseg.weights.published import PUBLISHED
 from sagemaker_semseg.weights.sources import find, load, verify

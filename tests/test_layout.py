@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from sagemaker_semseg.layout import BACKBONES, shapes
 from sagemaker_semseg.models import backbones
 from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights
 from sagemaker_semseg.weights.files import read_arrays
 from sagemaker_semseg.weights.infer import network_weights
-from sagemaker_semseg.weights.layout import BACKBONES, shapes
 
 
 def test_the_same_backbones():

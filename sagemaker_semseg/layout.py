@@ -2,8 +2,8 @@
 shapes out, in the order in which the reference engine saves them.
 
 The networks themselves are built in ``models``, by Keras; this list needs no Keras, so that a file can be judged in
-whole before anything is built. Tests hold the two against each other and against the reference's own lists. Called by
-``infer`` and ``names``.
+whole before anything is built, and its need of memory be told. Tests hold the two against each other and against the
+reference's own lists. Called by ``weights`` and ``memory``.
 """
 
 from __future__ import annotations
