@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg import hyperparameters
-from sagemaker_semseg.data import channels, samples
+from sagemaker_semseg.data import channels, containers, files, images, samples
 from sagemaker_semseg.data.labels import LabelMap
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ def test_the_label_maps_on_the_data_page_do_what_it_says():
 def test_the_data_page_names_faults_by_their_kinds():
     rows = re.search(r"\| fault \|.*?\n\n", (ROOT / "docs/data.md").read_text(), re.DOTALL).group().strip()
     named = {kind for row in rows.splitlines()[2:] for kind in row.split("|")[1].strip().split(", ")}
-    source = Path(channels.__file__).read_text() + Path(samples.__file__).read_text()
+    source = "".join(Path(module.__file__).read_text() for module in (channels, containers, files, images, samples))
     assert len(named) > 8
     assert {kind for kind in named if f'"{kind}"' not in source} == set()
 

@@ -62,9 +62,20 @@ class Header:
         return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
 
 
-def refusal(where: str, what: str, remedy: str) -> DataError:
-    """The error that every reader of images raises: one fault, so that a caller can collect ``error.faults``."""
-    return DataError("an image can't be used", [Fault(where, what, remedy)])
+class Refusal(DataError):
+    """What every reader of images raises: one fault, so that a caller can collect ``error.faults``.
+
+    kind: a few words for faults of this sort; empty where it is one of the many ways in which a file is unusable.
+    """
+
+    def __init__(self, fault: Fault, kind: str = ""):
+        super().__init__("an image can't be used", [fault])
+        self.kind = kind
+
+
+def refusal(where: str, what: str, remedy: str, kind: str = "") -> Refusal:
+    """The error of one fault."""
+    return Refusal(Fault(where, what, remedy), kind)
 
 
 def read_header(data: bytes, where: str) -> Header:
@@ -78,7 +89,7 @@ def read_header(data: bytes, where: str) -> Header:
     if data.startswith(_JPEG_SIGNATURE):
         return _read_jpeg(data, where)
     if not data:
-        raise refusal(where, "the file is empty", _TRUNCATED)
+        raise refusal(where, "the file is empty", _TRUNCATED, "empty file")
     raise refusal(where, f"not a JPEG or PNG file (it begins with {data[:8]!r})", "convert it to JPEG or PNG")
 
 

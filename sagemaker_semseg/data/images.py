@@ -29,6 +29,7 @@ __all__ = [
     "decode_image",
     "decode_mask",
     "encode_mask",
+    "glance",
     "image_size",
     "palette",
 ]
@@ -52,9 +53,13 @@ def check_image(data: bytes, where: str = "image") -> tuple[int, int]:
 
     Cheaper than ``decode_image``: a JPEG is reconstructed at an eighth of its size, but decoded to its end.
     """
+    return glance(data, where)[0].displayed
+
+
+def glance(data: bytes, where: str = "image") -> tuple[Header, Image.Image]:
+    """What ``check_image`` does, with the header and the picture as stored, a JPEG at about an eighth of its size."""
     header = read_header(data, where)
-    _open(header, where, eighth=True)
-    return header.displayed
+    return header, _open(header, where, eighth=True)
 
 
 def decode_image(data: bytes, where: str = "image") -> Pixels:
@@ -79,7 +84,7 @@ def decode_mask(data: bytes, where: str = "mask") -> Pixels:
     header = read_header(data, where)
     if header.kind == "JPEG":
         what = "a JPEG can't be a mask, its compression changes the labels"
-        raise refusal(where, what, "save masks as palette or 8-bit grey PNG from their source")
+        raise refusal(where, what, "save masks as palette or 8-bit grey PNG from their source", "JPEG mask")
     if header.channels != 1:
         raise _refuse_channels(header, where)
     opened = _open(header, where)
@@ -153,7 +158,7 @@ def _refuse_channels(header: Header, where: str) -> Exception:
         remedy = f"{_ONE_CHANNEL}; with Pillow, Image.open(path).getchannel(0).save(path) drops the alpha channel"
     else:
         remedy = f"{_ONE_CHANNEL}; replace every colour by its class's number (not by convert('P') or convert('L'))"
-    return refusal(where, f"the mask holds {name}, not labels", remedy)
+    return refusal(where, f"the mask holds {name}, not labels", remedy, "colour mask")
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

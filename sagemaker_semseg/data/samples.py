@@ -7,37 +7,22 @@ in this one pass, so that whatever is wrong with any of them is known at the sta
 
 from __future__ import annotations
 
-import os
-import stat
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.data.channels import SPLITS, FaultList, Pair, find_channels, shown, split_pairs
-from sagemaker_semseg.data.containers import refusal
-from sagemaker_semseg.data.images import check_image, decode_mask, image_size
+from sagemaker_semseg.data.files import Checked, Look, check_all
 from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
-from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.errors import DataError
 
-__all__ = ["Channels", "Sample", "Split", "find_channels", "read_channels", "read_split"]
+__all__ = ["Channels", "Sample", "Split", "Tally", "find_channels", "inspect", "read_channels", "read_split"]
 
 Counts = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
-Result = TypeVar("Result")
-
-MAX_FILE_BYTES: Final = 1 << 30
-_LARGE_FILE: Final = 1 << 24  # bytes, and ...
-_LARGE_PICTURE: Final = 1 << 23  # pixels from which on pictures are decoded one at a time, to bound memory
-_THREADS: Final = min(32, (os.cpu_count() or 1) + 4)  # more than cores: files may come over a network
-_large = threading.RLock()
-_COUNT_AT_ONCE: Final = 1 << 20  # numpy widens pixels to eight bytes before it counts them
 
 
 @dataclass(frozen=True)
@@ -96,8 +81,12 @@ def read_split(
 
 
 @dataclass
-class _Tally:
-    """What is known of one split while its files are being read; ``labels`` is None where its label map is bad."""
+class Tally:
+    """What is known of one split while its files are being read.
+
+    labels: None where its label map is bad. values: (256,) pixels of each mask value. By label, (256,): pixels, images
+    in which it occurs, labelled pixels of those images.
+    """
 
     split: str
     labels: LabelMap | None
@@ -106,38 +95,48 @@ class _Tally:
     samples: list[Sample] = field(default_factory=list)
     values: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
     pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
+    images: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
     image_pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """What one pair turned out to be: the size of its image and the count of each mask value, where they are known."""
+def inspect(
+    channels: Mapping[str, Path],
+    splits: tuple[str, ...],
+    num_classes: int,
+    faults: FaultList,
+    progress: Progress | None = None,
+    look: Look | None = None,
+) -> list[Tally]:
+    """Reads every file of the splits once. What is wrong goes into ``faults``; ``look`` sees every pair as it is read.
 
-    size: tuple[int, int] | None
-    values: Counts | None
-    faults: tuple[tuple[str, Fault], ...]
-
-
-def _read(
-    channels: Mapping[str, Path], splits: tuple[str, ...], num_classes: int, progress: Progress | None
-) -> dict[str, Split]:
-    faults = FaultList()
+    The doctor calls it too, so that it finds the very faults that stop a training.
+    """
     channels = {name: Path(path) for name, path in channels.items()}
     maps = _label_maps(channels, splits, num_classes, faults)
     tallies = []
     for split in splits:
         labels, notes = maps[split]
-        tallies.append(_Tally(split, labels, notes, split_pairs(channels, split, faults, notes)))
+        tallies.append(Tally(split, labels, notes, split_pairs(channels, split, faults, notes)))
     work = [(tally, pair) for tally in tallies for pair in tally.pairs]
-    results = _check_all([pair for _, pair in work])
+    results = check_all((pair for _, pair in work), look)
     for done, ((tally, pair), checked) in enumerate(zip(work, results, strict=True), start=1):
         _count(tally, pair, checked, faults)
+        if look:
+            look.pair(tally.split, pair, checked)
         if progress:
             progress(done, len(work))
     for tally in tallies:
         if not faults.kinds and not tally.pixels.any():
             what = "every pixel of every mask is ignored, none is left to learn from or to measure"
             faults.add("masks without labels", channels[f"{tally.split}_annotation"], what, "check the label map")
+    return tallies
+
+
+def _read(
+    channels: Mapping[str, Path], splits: tuple[str, ...], num_classes: int, progress: Progress | None
+) -> dict[str, Split]:
+    faults = FaultList()
+    tallies = inspect(channels, splits, num_classes, faults, progress)
     faults.raise_any()
     return {tally.split: _split(tally, num_classes) for tally in tallies}
 
@@ -174,65 +173,7 @@ def _label_maps(
     return maps
 
 
-def _check_all(pairs: list[Pair]) -> Iterator[_Checked]:
-    """Checks in several threads (Pillow decodes without Python's lock) and yields in the order of ``pairs``."""
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-samples")
-    try:
-        yield from pool.map(_check, pairs)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _check(pair: Pair) -> _Checked:
-    faults: list[tuple[str, Fault]] = []
-    size: tuple[int, int] | None = None
-    mask_size: tuple[int, int] | None = None
-    values: Counts | None = None
-    try:
-        size = _read_file(pair.image, check_image)
-    except DataError as error:
-        faults += (("unusable image", fault) for fault in error.faults)
-    try:
-        mask_size, values = _read_file(pair.mask, _mask_values)
-    except DataError as error:
-        faults += (("unusable mask", fault) for fault in error.faults)
-    if size and mask_size and size != mask_size:
-        what = f"{mask_size[1]} x {mask_size[0]} pixels, but {shown(pair.image)} has {size[1]} x {size[0]} as displayed"
-        remedy = "make the mask of the image's size, enlarging labels by nearest neighbour only"
-        if size == mask_size[::-1]:
-            remedy = "turn one of the two; the image's EXIF orientation counts"
-        faults.append(("size mismatch", Fault(shown(pair.mask), what, remedy)))
-    return _Checked(size, values, tuple(faults))
-
-
-def _read_file(path: Path, read: Callable[[bytes, str], Result]) -> Result:
-    """What ``read`` makes of a file's bytes; large files and large pictures wait for each other, to bound memory."""
-    where = shown(path)
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise refusal(where, "not a file", "remove it or put the file there")
-        if status.st_size > MAX_FILE_BYTES:
-            raise refusal(where, f"{status.st_size} bytes; at most {MAX_FILE_BYTES} are read", "cut it into tiles")
-        with _large if status.st_size > _LARGE_FILE else nullcontext():
-            data = path.read_bytes()
-            height, width = image_size(data, where)
-            with _large if height * width > _LARGE_PICTURE else nullcontext():
-                return read(data, where)
-    except OSError as error:
-        what = f"can't be read: {error.strerror or error}"
-        raise refusal(where, what, "check the link or the permissions") from error
-
-
-def _mask_values(data: bytes, where: str) -> tuple[tuple[int, int], Counts]:
-    mask = decode_mask(data, where)
-    flat, values = mask.ravel(), np.zeros(256, np.int64)
-    for start in range(0, flat.size, _COUNT_AT_ONCE):
-        values += np.bincount(flat[start : start + _COUNT_AT_ONCE], minlength=256)
-    return (mask.shape[0], mask.shape[1]), values
-
-
-def _count(tally: _Tally, pair: Pair, checked: _Checked, faults: FaultList) -> None:
+def _count(tally: Tally, pair: Pair, checked: Checked, faults: FaultList) -> None:
     for kind, fault in checked.faults:
         faults.kinds.setdefault(kind, []).append(fault)
     if checked.size:
@@ -253,10 +194,11 @@ def _count(tally: _Tally, pair: Pair, checked: _Checked, faults: FaultList) -> N
     np.add.at(pixels, table[labelled], values[labelled])
     tally.values += values
     tally.pixels += pixels
+    tally.images[pixels > 0] += 1
     tally.image_pixels[pixels > 0] += pixels.sum()
 
 
-def _split(tally: _Tally, num_classes: int) -> Split:
+def _split(tally: Tally, num_classes: int) -> Split:
     assert tally.labels is not None  # a bad label map is a fault, and faults have been raised
     unnamed = [value for value in np.flatnonzero(tally.values) if value != 255 and tally.labels.table[value] == IGNORE]
     if unnamed:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.data import samples
+from sagemaker_semseg.data import files
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.labels import LabelMap
 from sagemaker_semseg.data.samples import find_channels, read_channels, read_split
@@ -173,17 +173,17 @@ def test_large_pictures_one_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatc
             self.lock.release()
 
     small, large = Counting(), Counting()
-    monkeypatch.setattr(samples, "_large", small)
+    monkeypatch.setattr(files, "_large", small)
     before = read_channels(find_channels(root), 3)
-    monkeypatch.setattr(samples, "_large", large)
-    monkeypatch.setattr(samples, "_LARGE_FILE", 0)
-    monkeypatch.setattr(samples, "_LARGE_PICTURE", 0)
+    monkeypatch.setattr(files, "_large", large)
+    monkeypatch.setattr(files, "_LARGE_FILE", 0)
+    monkeypatch.setattr(files, "_LARGE_PICTURE", 0)
     assert read_channels(find_channels(root), 3).train.samples == before.train.samples
     assert (small.taken, large.taken) == (0, 2 * 6)
 
 
 def test_counting_in_pieces_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "_COUNT_AT_ONCE", 7)
+    monkeypatch.setattr(files, "_COUNT_AT_ONCE", 7)
     assert read_channels(find_channels(root), 4).train.pixel_counts.tolist() == [64, 16, 8, 0]
 
 
@@ -377,7 +377,7 @@ def test_a_pipe_is_not_waited_for(root: Path) -> None:
 
 
 def test_files_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 100)
     assert "at most 100" in faults(root)["train/a.jpg"]
 
 
