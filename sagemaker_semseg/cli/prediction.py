@@ -23,9 +23,9 @@ from sagemaker_semseg.cli.journal import Journal
 from sagemaker_semseg.cli.tasks import Task, plan
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.channels import shown
+from sagemaker_semseg.data.files import MAX_FILE_BYTES
 from sagemaker_semseg.data.images import Pixels, decode_image, image_size
 from sagemaker_semseg.data.overlay import overlay
-from sagemaker_semseg.data.files import MAX_FILE_BYTES
 from sagemaker_semseg.errors import DataError, Fault
 from sagemaker_semseg.inference import Options, Segmenter, Stop
 from sagemaker_semseg.serving.errors import PayloadTooLarge
