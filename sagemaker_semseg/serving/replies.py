@@ -12,7 +12,6 @@ Python SDK 2). It is written by hand, for all of it but the array are a few doze
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,13 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.data.images import encode_mask
+from sagemaker_semseg.data.recordio import MAX_PART, whole_frame
 from sagemaker_semseg.serving.errors import PayloadTooLarge
 from sagemaker_semseg.serving.negotiate import Reply
 
-MAX_RECORD: Final = 2**29
+MAX_RECORD: Final = MAX_PART + 1
 """A record has fewer bytes: RecordIO keeps its length in 29 bits. A .npy is held to the same bound, for the memory."""
-
-_MAGIC: Final = 0xCED7230A
 
 # Numbers of fields in record.proto.
 _FEATURES: Final = 1  # of Record
@@ -64,11 +62,11 @@ def encode(reply: Reply, array: npt.NDArray[Any]) -> list[bytes | memoryview]:
     if reply.media_type == "application/x-npy":
         return [_npy_head(batch), data]
     head = _record_head(reply, batch.shape, data.nbytes)
-    size = len(head) + data.nbytes
+    before, after = whole_frame(len(head) + data.nbytes)
     # Always one whole record. dmlc's writers cut a payload wherever the magic number stands in it at a multiple of 4
     # bytes, but SageMaker's own readers don't join the pieces. A whole record is read right by both, for they go by its
     # length; only dmlc's splitting of a file among several readers looks for the number, and a reply isn't split.
-    return [struct.pack("<II", _MAGIC, size) + head, data, bytes(-size % 4)]
+    return [before + head, data, after]
 
 
 def _record_head(reply: Reply, shape: Sequence[int], size: int) -> bytes:

@@ -1,7 +1,7 @@
 """What one visit to one training sample looks like: the random choices, and image and mask cut accordingly.
 
-In: seed, pass, sample index and size of the picture; then source pixels. Out: a ``Cut``, which says where the crop lies
-and turns source pixels into an image and a mask of ``crop`` x ``crop``. Called by ``pipeline``; knows no files.
+In: seed, pass, place in the pass and size of the picture; then source pixels. Out: a ``Cut``, which says where the crop
+lies and turns source pixels into an image and a mask of ``crop`` x ``crop``. Called by ``pipeline``; knows no files.
 
 The steps are the reference engine's (GluonCV, ``SegmentationDataset._sync_transform``): scale so that the long side is
 drawn from base_size / 2 to base_size * 2, pad at the right and at the bottom up to the crop, crop, mirror with
@@ -12,15 +12,13 @@ source pixels that it needs are read.
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.data.order import random_bits
 from sagemaker_semseg.training.blur import blur
 from sagemaker_semseg.training.resample import Axis, Pixels, resample
 
@@ -83,13 +81,14 @@ class Cut:
 
 
 def draw_cut(
-    seed: int, pass_number: int, index: int, source_height: int, source_width: int, base_size: int, crop: int
+    seed: int, pass_number: int, place: int, source_height: int, source_width: int, base_size: int, crop: int
 ) -> Cut:
-    """The cut of sample ``index`` in the ``pass_number``-th pass over the training set.
+    """The cut of the sample that comes at ``place`` in the ``pass_number``-th pass over the training set.
 
-    A pure function of its arguments: neither threads, nor the order of calls, nor where a run began change it.
+    A pure function of its arguments: neither threads, nor the order of calls, nor where a run began change it. The
+    place and not the sample counts, because who reads a stream knows no other name of a sample.
     """
-    draws = _Draws(seed, pass_number, index)
+    draws = _Draws(seed, pass_number, place)
     long = draws.integer(base_size // 2, 2 * base_size)
     if source_height > source_width:
         height, width = long, _proportional(source_width, long, source_height)
@@ -104,16 +103,11 @@ def draw_cut(
     return Cut(rows, columns, crop, flip, sigma if blurred else 0.0)
 
 
-def order(seed: int, pass_number: int, samples: int) -> npt.NDArray[np.intp]:
-    """The order in which a pass visits the samples: a permutation of 0 .. samples - 1."""
-    return np.argsort(np.array(_bits("order", seed, pass_number, 0, samples), np.uint64), kind="stable")
-
-
 class _Draws:
     """Random numbers for one visit."""
 
-    def __init__(self, seed: int, pass_number: int, index: int):
-        self._bits = iter(_bits("cut", seed, pass_number, index, 6))
+    def __init__(self, seed: int, pass_number: int, place: int):
+        self._bits = iter(random_bits("cut", seed, pass_number, place, 6))
 
     def uniform(self) -> float:
         """Uniform in [0, 1)."""
@@ -122,16 +116,6 @@ class _Draws:
     def integer(self, low: int, high: int) -> int:
         """Uniform in low .. high, both included."""
         return low + int(self.uniform() * (high - low + 1))
-
-
-def _bits(purpose: str, seed: int, pass_number: int, index: int, count: int) -> tuple[int, ...]:
-    """``count`` random numbers of 64 bits, a function of the arguments alone.
-
-    A hash (SHAKE256), because it needs no state, is the same on every machine and with every release of numpy, and
-    takes a fifth of the time of setting up a generator.
-    """
-    name = f"{purpose} {seed} {pass_number} {index}".encode()
-    return struct.unpack(f"<{count}Q", hashlib.shake_256(name).digest(8 * count))
 
 
 def _look_up(table: Pixels, values: Pixels) -> Pixels:

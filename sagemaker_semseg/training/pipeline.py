@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import tensorflow as tf
 
-from sagemaker_semseg.training.augment import draw_cut, order
+from sagemaker_semseg.data.order import order
+from sagemaker_semseg.training import pairs
+from sagemaker_semseg.training.augment import draw_cut
 from sagemaker_semseg.training.farewell import watched
 from sagemaker_semseg.training.resample import Pixels
 from sagemaker_semseg.training.window import read_image, read_mask
@@ -58,11 +60,10 @@ def training_batches(
 
     def visit(position: int, image: Pixels, labels: Pixels) -> None:
         pass_number, place = divmod(position, count)
-        index = int(order_of(pass_number)[place])
-        sample = samples[index]
-        cut = draw_cut(hp.seed, pass_number, index, sample.height, sample.width, hp.base_size, crop)
-        cut.image(read_image(sample, cut.rows.span, cut.columns.span), image)
-        cut.mask(read_mask(sample, cut.rows.span[1]), lookup, labels)
+        sources = pairs.of_sample(samples[int(order_of(pass_number)[place])])
+        cut = draw_cut(hp.seed, pass_number, place, *sources[0].header.displayed, hp.base_size, crop)
+        cut.image(read_image(sources[0], cut.rows.span, cut.columns.span), image)
+        cut.mask(read_mask(sources[1], cut.rows.span[1]), lookup, labels)
 
     def load(number: np.int64) -> Pair:
         images, labels = _array(chunk, crop, crop, 3), _array(chunk, crop, crop)
@@ -104,7 +105,8 @@ def evaluation_batches(
         size = len(batch), batch[0].height, batch[0].width
         images, labels = _array(*size, 3), _array(*size)
         for place, sample in enumerate(batch):
-            images[place], labels[place] = read_image(sample), lookup.take(read_mask(sample))
+            image, mask = pairs.of_sample(sample)
+            images[place], labels[place] = read_image(image), lookup.take(read_mask(mask))
         return images, labels
 
     # whole batches of whole pictures are large: few at a time

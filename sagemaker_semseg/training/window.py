@@ -1,7 +1,8 @@
-"""Reads from a sample's files only what a crop needs.
+"""Reads from the bytes of a picture only what a crop needs.
 
-In: a ``Sample`` and a part of its picture. Out: the pixels of that part, exactly those of ``decode_image`` and
-``decode_mask``. Called by ``pipeline`` for training. Files whose kind has no shorter way are decoded whole.
+In: a ``Source``, the bytes of a file or of a record in a stream, and a part of its picture. Out: the pixels of that
+part, exactly those of ``decode_image`` and ``decode_mask``. Called by ``pipeline`` for training. Pictures whose kind
+has no shorter way are decoded whole.
 
 JPEG: TensorFlow's decoder, the same libjpeg-turbo as Pillow's, reconstructs a window of the picture. JPEG's scaled
 decoding isn't used: it stays within 2 levels of the whole picture scaled down only where a further reduction of 6
@@ -13,19 +14,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from sagemaker_semseg.data.containers import Header, read_header
 from sagemaker_semseg.data.images import decode_image, decode_mask
-from sagemaker_semseg.errors import DataError, Fault
 from sagemaker_semseg.training.resample import Pixels
-
-if TYPE_CHECKING:
-    from sagemaker_semseg.data.samples import Sample
 
 Span = tuple[int, int]
 
@@ -33,36 +29,46 @@ Span = tuple[int, int]
 _JPEG_MARGIN = 2
 
 
-def read_image(sample: Sample, rows: Span | None = None, columns: Span | None = None) -> Pixels:
+@dataclass(frozen=True)
+class Source:
+    """A picture's bytes, of which the header has been read. where: names them in errors."""
+
+    data: bytes
+    where: str
+    header: Header
+
+    @classmethod
+    def of(cls, data: bytes, where: str) -> Source:
+        """Raises ``DataError`` if they aren't a JPEG or PNG."""
+        return cls(data, where, read_header(data, where))
+
+
+def read_image(source: Source, rows: Span | None = None, columns: Span | None = None) -> Pixels:
     """Rows and columns (from, to excluded; None is all) of the image as displayed: (height, width, 3) uint8 RGB.
 
-    Raises ``DataError`` if the file can't be decoded or has another size than the sample, ``OSError`` if it is gone.
+    Raises ``DataError`` if it can't be decoded.
     """
-    data = sample.image.read_bytes()
-    header = read_header(data, str(sample.image))
-    _compare(sample, sample.image, header)
+    header = source.header
     if rows is None or columns is None:
-        return decode_image(data, str(sample.image))
+        return decode_image(source.data, source.where)
     if header.kind == "JPEG" and header.orientation == 1 and header.channels in (1, 3):
         pixels = _jpeg_window(header, rows, columns)
         if pixels is not None:
             return pixels
-    return decode_image(data, str(sample.image))[slice(*rows), slice(*columns)]
+    return decode_image(source.data, source.where)[slice(*rows), slice(*columns)]
 
 
-def read_mask(sample: Sample, rows: int | None = None) -> Pixels:
+def read_mask(source: Source, rows: int | None = None) -> Pixels:
     """The mask's values in its first ``rows`` rows (None is all; more may come): (height, width) uint8.
 
-    Raises ``DataError`` if the file can't be decoded or has another size than the sample, ``OSError`` if it is gone.
+    Raises ``DataError`` if it can't be decoded.
     """
-    data = sample.mask.read_bytes()
-    header = read_header(data, str(sample.mask))
-    _compare(sample, sample.mask, header)
+    header = source.header
     if header.kind == "PNG" and (header.channels, header.depth, header.orientation) == (1, 8, 1):
         values = _png_rows(header, rows or header.height)
         if values is not None:
             return values
-    return decode_mask(data, str(sample.mask))
+    return decode_mask(source.data, source.where)
 
 
 def _jpeg_window(header: Header, rows: Span, columns: Span) -> Pixels | None:
@@ -108,10 +114,3 @@ def _png_data(stream: bytes) -> bytes:
             parts.append(stream[at + 8 : at + 8 + length])
         at += 12 + length
     return b"".join(parts)
-
-
-def _compare(sample: Sample, path: Path, header: Header) -> None:
-    height, width = header.displayed
-    if (height, width) != (sample.height, sample.width):
-        what = f"{height} x {width} pixels (height x width), but {sample.height} x {sample.width} when it was checked"
-        raise DataError("a file changed", [Fault(str(path), what, "leave the files alone while a training runs")])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from sagemaker_semseg.training.augment import MEAN_COLOUR, Cut, draw_cut, order
+from sagemaker_semseg.training.augment import MEAN_COLOUR, Cut, draw_cut
 from sagemaker_semseg.training.resample import Axis
 
 REFERENCE = Path(__file__).resolve().parents[2] / "../shared/reference/gluoncv/transforms.npz"
@@ -142,22 +142,13 @@ def test_mirror_and_blur_come_half_of_the_time_each() -> None:
     assert sum(cut.flip and cut.sigma > 0 for cut in drawn) == pytest.approx(1000, abs=110)
 
 
-def test_a_cut_is_a_function_of_seed_pass_and_index() -> None:
-    def cut(seed: int, pass_number: int, index: int) -> Cut:
-        return draw_cut(seed, pass_number, index, 480, 640, base_size=520, crop=240)
+def test_a_cut_is_a_function_of_seed_pass_and_place() -> None:
+    def cut(seed: int, pass_number: int, place: int) -> Cut:
+        return draw_cut(seed, pass_number, place, 480, 640, base_size=520, crop=240)
 
     cuts = [cut(*which) for which in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (-1, 2, 3), (12, 3, 4), (1, 23, 4))]
     assert len({(one.rows, one.columns, one.sigma) for one in cuts}) == len(cuts)
     assert cut(1, 2, 3) == cuts[0]
-
-
-def test_every_pass_visits_every_sample_in_an_order_of_its_own() -> None:
-    orders = [tuple(order(7, number, 50)) for number in range(20)]
-    assert all(sorted(one) == list(range(50)) for one in orders)
-    assert len(set(orders)) == 20
-    assert tuple(order(8, 0, 50)) != orders[0] == tuple(order(7, 0, 50))
-    firsts = Counter(int(order(0, number, 4)[0]) for number in range(4000))
-    assert all(count == pytest.approx(1000, abs=110) for count in firsts.values())
 
 
 def test_random_numbers_stay_the_same_between_releases() -> None:
@@ -166,8 +157,6 @@ def test_random_numbers_stay_the_same_between_releases() -> None:
         bits = struct.unpack(f"<{count}Q", hashlib.shake_256(name.encode()).digest(8 * count))
         return [(number >> 11) / 2**53 for number in bits]
 
-    keys = uniforms("order 0 0 0", 8)
-    assert order(0, 0, 8).tolist() == sorted(range(8), key=keys.__getitem__) == [3, 0, 6, 2, 1, 5, 4, 7]
     long, top, left, mirror, *_ = uniforms("cut 0 0 0", 6)
     assert (260 + int(long * 781), mirror < 0.5) == (702, False)  # 260 .. 1040
     place = 702, int(top * (527 - 240 + 1)), int(left * (702 - 240 + 1)), False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
@@ -16,8 +17,9 @@ from PIL import Image
 
 from sagemaker_semseg.data.images import decode_image, decode_mask, encode_mask
 from sagemaker_semseg.data.labels import LabelMap
+from sagemaker_semseg.data.order import order
 from sagemaker_semseg.data.samples import Sample, Split
-from sagemaker_semseg.training.augment import draw_cut, order
+from sagemaker_semseg.training.augment import draw_cut
 from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
 
 CROP, BASE = 24, 40
@@ -76,9 +78,8 @@ def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split
         assert images.dtype == labels.dtype == np.uint8
         for image, label in zip(images, labels, strict=True):
             pass_number, place = divmod(position, 5)
-            index = int(order(4, pass_number, 5)[place])
-            sample = split.samples[index]
-            cut = draw_cut(4, pass_number, index, sample.height, sample.width, BASE, CROP)
+            sample = split.samples[order(4, pass_number, 5)[place]]
+            cut = draw_cut(4, pass_number, place, sample.height, sample.width, BASE, CROP)
             expected, expected_labels = np.zeros_like(image), np.zeros_like(label)
             whole = decode_image(sample.image.read_bytes())
             cut.image(whole[slice(*cut.rows.span), slice(*cut.columns.span)], expected)
@@ -145,6 +146,24 @@ def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
     gone.samples[1].mask.unlink()
     with pytest.raises(tf.errors.OpError, match=r"1\.png"):
         list(batches)
+
+
+def test_a_file_of_another_size_is_named(tmp_path: Path) -> None:
+    changed = make_split(tmp_path, [(30, 40), (20, 40)])
+    changed.samples[1].image.write_bytes(changed.samples[0].image.read_bytes())
+    for batches in (training_batches(changed, hp(2)), evaluation_batches(changed, 2)):
+        with pytest.raises(tf.errors.OpError, match=r"1\.jpg: 30 x 40 pixels .* but 20 x 40 when it was checked"):
+            list(iter(batches))
+    changed.samples[1].image.write_bytes(saved_at(20, 40))
+    changed.samples[1].mask.write_bytes(changed.samples[0].mask.read_bytes())
+    with pytest.raises(tf.errors.OpError, match=r"1\.png: 30 x 40"):
+        list(evaluation_batches(changed, 2))
+
+
+def saved_at(height: int, width: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height)).save(out, "JPEG")
+    return out.getvalue()
 
 
 def test_an_iterator_is_released_at_once(split: Split) -> None:

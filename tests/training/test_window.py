@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,9 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.data.images import decode_image
-from sagemaker_semseg.data.samples import Sample
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.training import window
-from sagemaker_semseg.training.window import read_image, read_mask
+from sagemaker_semseg.training.window import Source, read_image, read_mask
 
 HEIGHT, WIDTH = 91, 117
 
@@ -37,10 +35,8 @@ def saved(picture: Image.Image, kind: str, **settings: Any) -> bytes:
     return out.getvalue()
 
 
-def sample_of(folder: Path, image: bytes = b"", mask: bytes = b"", size: tuple[int, int] = (HEIGHT, WIDTH)) -> Sample:
-    (folder / "a.jpg").write_bytes(image)
-    (folder / "a.png").write_bytes(mask)
-    return Sample("a", folder / "a.jpg", folder / "a.png", *size)
+def source(data: bytes) -> Source:
+    return Source.of(data, "a.png")
 
 
 JPEGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -55,42 +51,41 @@ JPEGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", JPEGS)
-def test_windows_of_a_jpeg(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_of_a_jpeg(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     mode, settings = JPEGS[name]
     data = saved(colours().convert(mode), "JPEG", quality=88, **settings)
-    sample, expected = sample_of(tmp_path, data), decode_image(data)
+    opened, expected = source(data), decode_image(data)
     monkeypatch.setattr(window, "decode_image", None)  # the whole is not decoded
     random = np.random.default_rng(3)
     for _ in range(60):
         top, left = int(random.integers(HEIGHT)), int(random.integers(WIDTH))
         rows, columns = (top, int(random.integers(top, HEIGHT)) + 1), (left, int(random.integers(left, WIDTH)) + 1)
-        assert (read_image(sample, rows, columns) == expected[slice(*rows), slice(*columns)]).all(), (rows, columns)
+        assert (read_image(opened, rows, columns) == expected[slice(*rows), slice(*columns)]).all(), (rows, columns)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_windows_are_of_the_image_as_displayed(tmp_path: Path, orientation: int) -> None:
+def test_windows_are_of_the_image_as_displayed(orientation: int) -> None:
     tags = Image.Exif()
     tags[0x0112] = orientation
     data = saved(colours(), "JPEG", exif=tags)
     expected = decode_image(data)
-    sample = sample_of(tmp_path, data, size=expected.shape[:2])
-    assert (read_image(sample, (10, 70), (20, 61)) == expected[10:70, 20:61]).all()
-    assert (read_image(sample) == expected).all()
+    assert (read_image(source(data), (10, 70), (20, 61)) == expected[10:70, 20:61]).all()
+    assert (read_image(source(data)) == expected).all()
 
 
-def test_other_images_are_decoded_whole(tmp_path: Path) -> None:
+def test_other_images_are_decoded_whole() -> None:
     for data in (saved(colours(), "PNG"), saved(colours().convert("CMYK"), "JPEG")):
-        assert (read_image(sample_of(tmp_path, data), (5, 60), (7, 90)) == decode_image(data)[5:60, 7:90]).all()
+        assert (read_image(source(data), (5, 60), (7, 90)) == decode_image(data)[5:60, 7:90]).all()
 
 
-def test_a_jpeg_that_tensorflow_refuses_is_left_to_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jpeg_that_tensorflow_refuses_is_left_to_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(colours(), "JPEG")
 
     def refuse(**_: object) -> None:
         raise window.tf.errors.InvalidArgumentError(None, None, "no")
 
     monkeypatch.setattr(window.tf.raw_ops, "DecodeAndCropJpeg", refuse)
-    assert (read_image(sample_of(tmp_path, data), (5, 60), (7, 90)) == decode_image(data)[5:60, 7:90]).all()
+    assert (read_image(source(data), (5, 60), (7, 90)) == decode_image(data)[5:60, 7:90]).all()
 
 
 def paletted(values: np.ndarray) -> Image.Image:
@@ -140,33 +135,24 @@ MASKS = {
 
 
 @pytest.mark.parametrize("name", MASKS)
-def test_rows_of_a_mask_are_its_indices(tmp_path: Path, name: str) -> None:
+def test_rows_of_a_mask_are_its_indices(name: str) -> None:
     count, write = MASKS[name]
     values = labels(count)
-    sample = sample_of(tmp_path, mask=write(values))
-    assert (read_mask(sample) == values).all()
+    opened = source(write(values))
+    assert (read_mask(opened) == values).all()
     for rows in (1, 40, HEIGHT):
-        read = read_mask(sample, rows)
+        read = read_mask(opened, rows)
         assert len(read) >= rows
         assert (read == values[: len(read)]).all()
 
 
-def test_only_the_rows_needed_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sample = sample_of(tmp_path, mask=saved(paletted(labels()), "PNG"))
+def test_only_the_rows_needed_are_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window, "decode_mask", None)  # Pillow is not asked
-    assert read_mask(sample, 33).shape == (33, WIDTH)
+    assert read_mask(source(saved(paletted(labels()), "PNG")), 33).shape == (33, WIDTH)
 
 
-def test_damaged_masks_are_refused(tmp_path: Path) -> None:
+def test_damaged_masks_are_refused() -> None:
     rows = b"".join(b"\0" + row.tobytes() for row in labels())
     for data in (png(8, 0, False, rows[: len(rows) // 2]), png(8, 0, False, rows.replace(b"\0", b"\7"))):
         with pytest.raises(DataError, match=r"a\.png"):
-            read_mask(sample_of(tmp_path, mask=data), HEIGHT)
-
-
-def test_a_file_of_another_size_is_named(tmp_path: Path) -> None:
-    image, mask = saved(colours(), "JPEG"), saved(paletted(labels()), "PNG")
-    sample = sample_of(tmp_path, image, mask, (HEIGHT + 1, WIDTH))
-    for read, name in ((read_image, "a.jpg"), (read_mask, "a.png")):
-        with pytest.raises(DataError, match=f"{name}: 91 x 117 pixels .* but 92 x 117"):
-            read(sample)
+            read_mask(source(data), HEIGHT)
