@@ -1,0 +1,28 @@
+"""What SageMaker is sent: a specification comes in, the request of one API action goes out as a dictionary. Nothing is
+sent here and nothing is asked; ``remote`` does that, and a test can compare.
+
+What wasn't said is left out of the request. What SageMaker would refuse only after a while, or with a riddle, is a
+``UserError`` with every fault.
+"""
+
+from sagemaker_semseg.sdk.requests.hosting import endpoint, endpoint_config, endpoint_faults, model, model_faults
+from sagemaker_semseg.sdk.requests.names import base_name, check_name, unique_name
+from sagemaker_semseg.sdk.requests.training import training_faults, training_job
+from sagemaker_semseg.sdk.requests.transform import transform_faults, transform_job
+from sagemaker_semseg.sdk.requests.tuning import tuning_job
+
+__all__ = [
+    "base_name",
+    "check_name",
+    "endpoint",
+    "endpoint_config",
+    "endpoint_faults",
+    "model",
+    "model_faults",
+    "training_faults",
+    "training_job",
+    "transform_faults",
+    "transform_job",
+    "tuning_job",
+    "unique_name",
+]

@@ -1,0 +1,99 @@
+"""CreateHyperParameterTuningJob, and names."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.sdk.requests import base_name, check_name, training_job, tuning_job, unique_name
+from tests.sdk.service_model import check
+
+RANGES = {
+    "learning_rate": SimpleNamespace(min_value=0.0001, max_value=0.1, scaling_type="Logarithmic"),
+    "mini_batch_size": (4, 32),
+    "optimizer": ["sgd", "adam"],
+    "momentum": (0.9, 0.999),
+    "num_classes": SimpleNamespace(values=["21"]),
+}
+
+
+def test_a_tuning(training):
+    request = tuning_job(
+        "semseg-261125-1000", training=training_job(training), hyperparameter_ranges=RANGES, max_jobs=20,
+        max_parallel_jobs=4, early_stopping_type="Auto", random_seed=1, max_runtime_in_seconds=9000,
+        warm_start_config={
+            "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "earlier"}],
+            "WarmStartType": "TransferLearning",
+        },
+        tags={"team": "streets"},
+    )  # fmt: skip
+    check("CreateHyperParameterTuningJob", request)
+    assert request["HyperParameterTuningJobConfig"] == {
+        "Strategy": "Bayesian",
+        "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "validation:mIOU"},
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 20, "MaxParallelTrainingJobs": 4, "MaxRuntimeInSeconds": 9000},
+        "ParameterRanges": {
+            "ContinuousParameterRanges": [
+                {"Name": "learning_rate", "MinValue": "0.0001", "MaxValue": "0.1", "ScalingType": "Logarithmic"},
+                {"Name": "momentum", "MinValue": "0.9", "MaxValue": "0.999", "ScalingType": "Auto"},
+            ],
+            "IntegerParameterRanges": [
+                {"Name": "mini_batch_size", "MinValue": "4", "MaxValue": "32", "ScalingType": "Auto"}
+            ],
+            "CategoricalParameterRanges": [
+                {"Name": "optimizer", "Values": ["sgd", "adam"]},
+                {"Name": "num_classes", "Values": ["21"]},
+            ],
+        },
+        "TrainingJobEarlyStoppingType": "Auto",
+        "RandomSeed": 1,
+    }
+    definition = request["TrainingJobDefinition"]
+    assert definition["StaticHyperParameters"] == {"use_pretrained_model": "True"}  # num_classes is searched
+    job = training_job(training)
+    for name in ("RoleArn", "InputDataConfig", "OutputDataConfig", "ResourceConfig", "StoppingCondition"):
+        assert definition[name] == job[name]
+    assert request["Tags"] == [{"Key": "team", "Value": "streets"}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"name": "x" * 33}, "1 to 32 letters"),
+        ({"strategy": "Guess"}, "strategy: 'Guess' came, one of Bayesian, Random, Hyperband, Grid is expected"),
+        ({"objective_type": "Best"}, "objective_type: 'Best' came"),
+        ({"objective_metric_name": "validation:miou"}, "no metric 'validation:miou' (one of train:loss"),
+        ({"hyperparameter_ranges": {}}, "hyperparameter_ranges: is empty"),
+        ({"hyperparameter_ranges": {"lr": (1, 2)}}, "lr: there is no such hyperparameter"),
+        ({"hyperparameter_ranges": {"momentum": (1, 0)}}, "momentum: is no range"),
+        ({"hyperparameter_ranges": {"momentum": 0.5}}, "momentum: is no range"),
+    ],
+)
+def test_what_is_refused(training, settings, expected):
+    with pytest.raises(UserError) as caught:
+        tuning_job(**{
+            "name": "t", "training": training_job(training), "hyperparameter_ranges": RANGES, **settings,
+        })  # fmt: skip
+    assert expected in str(caught.value)
+
+
+def test_names_that_nobody_has():
+    now = 1_795_000_000.1239
+    assert unique_name("semseg", now=now) == "semseg-2026-11-18-11-06-40-123"
+    for base, length in (("a_b.c" * 30, 63), ("x" * 99, 32), ("---", 63), ("ä", 32)):
+        name = unique_name(base, length, now)
+        assert check_name("name", name, length) == [], name
+    assert re.fullmatch(r"x{19,21}-261118-1106", unique_name("x" * 99, 32, now))
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/semseg:0.1.0", "semseg"),
+        ("registry:5000/semseg@sha256:abc", "semseg"),
+        ("semseg", "semseg"),
+    ],
+)
+def test_the_image_s_own_name(image, expected):
+    assert base_name(image) == expected
