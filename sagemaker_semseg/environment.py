@@ -64,9 +64,8 @@ class WeightPlaces:
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> WeightPlaces:
-        home = Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         return cls(
-            cache=Path(variables.get("SAGEMAKER_SEMSEG_CACHE") or home / "sagemaker-semseg"),
+            cache=_cache(variables),
             image=Path(variables.get("SAGEMAKER_SEMSEG_WEIGHTS") or "/usr/local/share/sagemaker-semseg/weights"),
             hub=(variables.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
             offline=variables.get("HF_HUB_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on"),
@@ -76,6 +75,16 @@ class WeightPlaces:
 def weight_places() -> WeightPlaces:
     """This process's ``WeightPlaces``."""
     return WeightPlaces.read(os.environ)
+
+
+def data_cache() -> Path:
+    """Where copies of data in S3 are kept: beside the cache of weights."""
+    return _cache(os.environ) / "data"
+
+
+def _cache(variables: Mapping[str, str]) -> Path:
+    home = Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(variables.get("SAGEMAKER_SEMSEG_CACHE") or home / "sagemaker-semseg")
 
 
 @dataclass(frozen=True)

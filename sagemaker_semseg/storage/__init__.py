@@ -15,7 +15,8 @@ from pathlib import Path
 
 from sagemaker_semseg.storage.files import replacing
 from sagemaker_semseg.storage.folder import Folder
-from sagemaker_semseg.storage.s3 import S3Folder, S3Uri, is_s3
+from sagemaker_semseg.storage.s3 import S3Uri, is_s3
+from sagemaker_semseg.storage.s3_folder import S3Folder
 from sagemaker_semseg.storage.store import Entry, Log, Store
 
 __all__ = ["Entry", "Folder", "Log", "S3Folder", "S3Uri", "Store", "is_s3", "locate", "replacing", "store_at"]

@@ -1,10 +1,13 @@
-"""What S3, or the way there, refuses: an exception of botocore comes in, an error for people goes out. ``s3`` calls it.
+"""What S3, or the way there, refuses: an exception of botocore comes in, an error for people goes out, or whether the
+same request may succeed later. ``s3`` and ``s3_retry`` call it.
 
 By names, since botocore may not be installed. Of a message that isn't known nothing is shown but S3's own text: what
 botocore says of an unknown failure may quote a header of the request, and with it a token or a key's id.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sagemaker_semseg.errors import DataError, Fault, UserError
 
@@ -20,6 +23,9 @@ _OBJECT = {
     "InvalidObjectState": ("is archived", "restore it, or leave it out"),
     "PreconditionFailed": ("has changed since the command began", "run the command again"),
 }
+# answers to a HEAD have no body, and so a status only
+_OBJECT |= {"403": _OBJECT["AccessDenied"], "404": _OBJECT["NoSuchKey"]}
+
 # what is wrong with all of them
 _ALL = {
     "NoSuchBucket": ("there is no such bucket", "check its name"),
@@ -37,6 +43,8 @@ _ALL = {
     "AuthorizationHeaderMalformed": ("the bucket lies in another region, or the credentials are malformed", _REGION),
     "IllegalLocationConstraintException": ("the bucket lies in another region", _REGION),
     "SlowDown": ("S3 is overloaded", "run the command again later"),
+    "ServiceUnavailable": ("S3 is overloaded", "run the command again later"),
+    "503": ("S3 is overloaded", "run the command again later"),
 }
 # botocore's own exceptions, each before those it is derived from
 _LOCAL = {
@@ -57,6 +65,30 @@ _LOCAL = {
     "ParamValidationError": ("is not a name that S3 takes", "check the bucket's name and the key"),
     "BotoCoreError": ("can't be used", "check the configuration: aws s3 ls"),
 }
+# what may be otherwise the next time; all answers of status 429 and from 500 on are too
+_PASSING_CODES = {"RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "OperationAborted"}
+_OUT_OF_REACH = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
+_PASSING = _OUT_OF_REACH | {
+    *("ConnectionClosedError", "ReadTimeoutError", "ResponseStreamingError", "IncompleteReadError"),
+    *("FlexibleChecksumError", "ChecksumError", "ResponseParserError"),  # cut short or changed on its way
+    *("ProtocolError", "IncompleteRead", "HTTPException"),  # urllib3's and the standard library's
+    *("ConnectionError", "TimeoutError"),  # the system's; not botocore's of this name
+}
+
+
+def passes(error: Exception) -> bool:
+    """Whether the same request may succeed a little later."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status == 429 or status >= 500 or _code(response) in _PASSING_CODES
+    names = {cls.__name__ for cls in type(error).__mro__ if cls.__name__ != "ConnectionError" or cls is ConnectionError}
+    return bool(names & _PASSING)
+
+
+def is_out_of_reach(error: Exception) -> bool:
+    """Whether no connection was made at all."""
+    return type(error).__name__ in _OUT_OF_REACH
 
 
 def in_words(error: Exception, where: str) -> UserError | None:
@@ -64,8 +96,7 @@ def in_words(error: Exception, where: str) -> UserError | None:
     classes = [cls.__name__ for cls in type(error).__mro__ if cls.__module__.startswith("botocore")]
     response = getattr(error, "response", None)
     if "ClientError" in classes and isinstance(response, dict):
-        answer = response.get("Error", {})
-        code = str(answer.get("Code", ""))
+        answer, code = response.get("Error", {}), _code(response)
         if code in _OBJECT:
             return DataError("a file can't be used:", [Fault(where, *_OBJECT[code])])
         what, remedy = _ALL.get(code, (f"S3 answers {code}: {str(answer.get('Message', ''))[:300]}", ""))
@@ -75,3 +106,7 @@ def in_words(error: Exception, where: str) -> UserError | None:
             what, remedy = _LOCAL[name]
             return UserError("S3 can't be used:", [Fault(where, f"{what} ({classes[0]})", remedy)])
     return None
+
+
+def _code(response: dict[str, Any]) -> str:
+    return str(response.get("Error", {}).get("Code", ""))

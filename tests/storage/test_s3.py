@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from sagemaker_semseg.errors import DataError, UserError
-from sagemaker_semseg.storage import S3Folder, S3Uri, locate, s3
+from sagemaker_semseg.storage import Entry, S3Folder, S3Uri, locate, s3, s3_folder, s3_retry
 from sagemaker_semseg.storage.s3_errors import in_words
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIDTHEKEY", "AWS_SECRET_ACCESS_KEY": "THESECRET", "AWS_SESSION_TOKEN": "THETOKEN"}
@@ -63,7 +63,7 @@ def test_an_object_that_changes_after_it_was_listed(bucket):
 
 def test_a_log_is_not_written_with_every_line(bucket, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(s3.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(s3_folder.time, "monotonic", lambda: now[0])
     store = S3Folder(S3Uri("pictures", ""))
     log, seen = store.log("log"), []
     for number in range(25):
@@ -212,8 +212,8 @@ def breaking(aws):
         server.shutdown()
 
 
-def entry(size: int) -> s3.Entry:
-    return s3.Entry("a", size, "stamp", "s3://pictures/a")
+def entry(size: int) -> Entry:
+    return Entry("a", size, "stamp", "s3://pictures/a")
 
 
 def test_a_connection_that_breaks_is_made_again(breaking):
@@ -223,10 +223,10 @@ def test_a_connection_that_breaks_is_made_again(breaking):
 
 
 def test_a_connection_that_always_breaks(breaking):
-    breaking.breaks = 9
+    breaking.breaks = 99
     with pytest.raises(DataError, match="doesn't arrive whole"):
         S3Folder(S3Uri("pictures", "")).read(entry(1000), 1000)
-    assert len(breaking.asked) == 3
+    assert len(breaking.asked) == s3_retry.ATTEMPTS
 
 
 @pytest.mark.parametrize("size", [999, 1001])
