@@ -108,6 +108,10 @@ bench-training: $(READY) peers  ## images/s and memory of training beside GluonC
 bench-pipeline: $(READY) peers  ## images/s of the input pipeline beside GluonCV's loader
 	@$(PY) benchmarks/pipeline_speed.py $(ARGS)
 
+.PHONY: bench-memory
+bench-memory: $(READY)  ## memory of training, validation and serving beside its estimate
+	@$(PY) benchmarks/memory.py $(ARGS)
+
 .PHONY: bench-serving bench-overload soak
 bench-serving: $(READY) peers  ## latency of the endpoint beside ONNX Runtime, OpenVINO, GluonCV, PyTorch and Keras
 	@$(PY) benchmarks/serving_latency.py $(ARGS)

@@ -214,7 +214,9 @@ def page(known: dict[str, dict[str, float]], note: str) -> str:
 Peak of a process's resident memory (10^6 bytes) beside what `sagemaker_semseg.memory` says. `train` are three steps of
 training, `validate` two of an evaluation, `serve` is an endpoint's worker that loads its model and labels three images;
 for that the larger of loading and running counts. Pictures are random numbers, so the reading of files isn't in it: a
-training's own reading adds two batches of bytes and a picture for each core. {note}
+training's own reading adds two batches of bytes and a picture for each core. An image of more than 2^21 pixels goes
+through an endpoint in tiles, which are smaller than that by what divides it evenly: there the estimate is the most that
+it can be. {note}
 
 {facts(machine.describe(), versions)}
 ## What the factors were fitted to

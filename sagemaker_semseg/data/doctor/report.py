@@ -5,13 +5,15 @@ Nothing here reads a file or knows how a report looks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from sagemaker_semseg.memory import Estimate
 
 Level = Literal["error", "warning"]
 Counts = npt.NDArray[np.int64]
@@ -53,6 +55,7 @@ class SplitFacts:
     image_pixel_counts: (num_classes,) labelled pixels of the images in which the class occurs.
     ignored_pixels: that count in no loss. value_counts: (256,) pixels of each mask value before the label map.
     specimens: a few pairs to look at, chosen so that every class is seen where that is possible.
+    lookup: (256,) uint8, the label of each mask value, 255 for what is ignored; None where they are the same.
     """
 
     channel: str
@@ -64,6 +67,7 @@ class SplitFacts:
     ignored_pixels: int
     value_counts: Counts
     specimens: tuple[Specimen, ...] = ()
+    lookup: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,19 @@ class Advice:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """The whole of it. settings: what the data were examined for (num_classes, crop_size, mini_batch_size, ...)."""
+    """The whole of it.
+
+    settings: what the data were examined for, hyperparameters by name and ``data``, the folder or manifest as given.
+    estimates: of memory, by what it is for. ``advice.advised`` fills the last two.
+    """
 
     findings: Sequence[Finding]
     splits: Sequence[SplitFacts]
     num_classes: int
     class_names: Sequence[str] = ()
-    advice: Sequence[Advice] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    advice: Sequence[Advice] = ()
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Finding]:

@@ -1,0 +1,151 @@
+"""Estimates of memory held against peaks that real processes had, and against the networks that Keras builds."""
+
+import numpy as np
+import pytest
+
+from sagemaker_semseg import memory
+from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.memory import ERROR_BAND, inference, training_step, validation_step
+
+ADAM, BFLOAT16 = {"optimizer": "adam"}, {"precision": "mixed_bfloat16"}
+
+OFF = 0.1
+"""As far as any measured peak was from its estimate; what people are told is wider, for other machines."""
+assert OFF < ERROR_BAND
+
+# benchmarks/results/memory-2026-11-25.md: MB of a process that had TensorFlow, the network and three steps
+TRAINING = [
+    (1365, "fcn", "resnet-18", 4, 240, 21, {}),
+    (2527, "fcn", "resnet-18", 16, 240, 21, {}),
+    (1582, "fcn", "resnet-18", 4, 240, 150, {}),
+    (2359, "deeplab", "resnet-18", 8, 240, 21, {}),
+    (1621, "fcn", "resnet-50", 1, 64, 21, {}),
+    (4432, "fcn", "resnet-50", 8, 240, 21, {}),
+    (4339, "fcn", "resnet-50", 2, 480, 21, {}),
+    (3551, "psp", "resnet-50", 4, 240, 21, {}),
+    (3946, "deeplab", "resnet-50", 4, 240, 21, {}),
+    (2165, "fcn", "resnet-50", 2, 120, 21, ADAM),
+    (2285, "fcn", "resnet-50", 4, 240, 21, BFLOAT16),
+    (4639, "psp", "resnet-152", 2, 240, 21, {}),
+    # to these no factor was fitted
+    (5263, "fcn", "resnet-50", 4, 360, 60, {}),
+    (3930, "deeplab", "resnet-101", 3, 200, 11, {}),
+    (2211, "psp", "resnet-34", 12, 160, 21, {}),
+    (2845, "deeplab", "resnet-18", 6, 320, 21, ADAM),
+    (2601, "psp", "resnet-50", 8, 160, 2, BFLOAT16),
+]
+# the same page, two steps of an evaluation and three images in an endpoint's worker
+VALIDATION = [
+    (908, "fcn", "resnet-18", 3, 480, 640),
+    (2263, "psp", "resnet-50", 1, 1024, 2048),
+    (1382, "deeplab", "resnet-50", 1, 960, 1280),
+]
+INFERENCE = [
+    (278, "fcn", "resnet-18", 480, 640),
+    (1567, "fcn", "resnet-50", 1024, 2048),
+    (1393, "psp", "resnet-50", 960, 1280),
+    (968, "fcn", "resnet-101", 480, 640),
+]
+
+
+def hyperparameters(algorithm="fcn", backbone="resnet-50", **more):
+    return resolve({"num_classes": 21, "algorithm": algorithm, "backbone": backbone, **more})
+
+
+@pytest.mark.parametrize(("measured", "algorithm", "backbone", "images", "crop", "classes", "more"), TRAINING)
+def test_a_training_step_takes_what_was_measured(measured, algorithm, backbone, images, crop, classes, more):
+    size = {"mini_batch_size": images, "crop_size": crop, "num_classes": classes}
+    estimate = training_step(hyperparameters(algorithm, backbone, **size, **more))
+    assert estimate.total / 1e6 == pytest.approx(measured, rel=OFF)
+
+
+@pytest.mark.parametrize(("measured", "algorithm", "backbone", "images", "height", "width"), VALIDATION)
+def test_a_validation_step_takes_what_was_measured(measured, algorithm, backbone, images, height, width):
+    hp = hyperparameters(algorithm, backbone, validation_mini_batch_size=images)
+    assert validation_step(hp, [(height, width)]).total / 1e6 == pytest.approx(measured, rel=OFF)
+
+
+@pytest.mark.parametrize(("measured", "algorithm", "backbone", "height", "width"), INFERENCE)
+def test_an_endpoint_takes_what_was_measured(measured, algorithm, backbone, height, width):
+    estimate = inference(hyperparameters(algorithm, backbone), height, width)
+    assert estimate.total / 1e6 == pytest.approx(measured, rel=OFF)
+
+
+def test_the_parts_are_what_the_formulas_say():
+    """ResNet-18 with FCN, 21 classes, by hand where a hand can do it: 4 images of 240 x 240 in float32."""
+    estimate = training_step(hyperparameters(backbone="resnet-18", mini_batch_size=4, crop_size=240))
+    logits = 4 * 240 * 240 * 21 * 4
+    assert estimate.parts["logits"] == pytest.approx(1.75 * logits)
+    assert estimate.parts["program"] == 650e6 + 24 * 4e6  # 20 in the backbone with its 3 short cuts, and 2 x 2
+    # largest: 64 channels at half the size, before the pooling
+    assert estimate.parts["working"] == pytest.approx(8.5 * 4 * 4 * 64 * 120 * 120)
+    assert estimate.total == sum(estimate.parts.values())
+    assert estimate.on_gpu == estimate.total - estimate.parts["program"]
+
+
+def test_what_is_kept_grows_with_images_and_area_and_halves_with_the_numbers():
+    def activations(**more):
+        return training_step(hyperparameters(**more)).parts["activations"]
+
+    once = activations(mini_batch_size=4, crop_size=240)
+    assert activations(mini_batch_size=8, crop_size=240) == pytest.approx(2 * once)
+    assert activations(mini_batch_size=1, crop_size=480) == pytest.approx(once)
+    assert activations(mini_batch_size=4, crop_size=240, precision="mixed_float16") == pytest.approx(once / 2)
+
+
+@pytest.mark.parametrize(("optimizer", "slots"), [("sgd", 1), ("nag", 1), ("adam", 2), ("adagrad", 1), ("rmsprop", 3)])
+def test_slots_are_the_optimizers_own(optimizer, slots):
+    from sagemaker_semseg.training.optimizers import make_optimizer
+
+    hp = hyperparameters(optimizer=optimizer)
+    assert len(make_optimizer(hp).slot_names) == slots
+    none = training_step(hp).parts["parameters"] / (1 + slots)
+    assert none == pytest.approx(training_step(hyperparameters()).parts["parameters"] / 2)
+
+
+@pytest.mark.parametrize("algorithm", ["fcn", "psp", "deeplab"])
+@pytest.mark.parametrize("backbone", ["resnet-18", "resnet-50"])
+def test_every_convolution_has_the_size_that_keras_gives_it(algorithm, backbone):
+    """Sizes of the results, by Keras's own reckoning at 96 x 128, in the order of the list."""
+    from sagemaker_semseg.models.fastpaths import Conv2D
+    from sagemaker_semseg.models.network import build_network
+
+    network = build_network(algorithm, backbone, 21)
+    sizes = {}
+    for layer in network.layers:
+        sizes[layer.name] = [(1, 96, 128, 3)] if not sizes else [sizes[tensor._keras_history.operation.name][0]
+                             for tensor in _inputs(layer)]  # fmt: skip
+        if layer.name != "images":
+            shapes = sizes[layer.name]
+            sizes[layer.name] = [layer.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)]
+    keras_s = sorted(int(np.prod(sizes[layer.name][0])) for layer in network.layers if isinstance(layer, Conv2D))
+    ours = sorted(c.after for c in memory._convolutions(hyperparameters(algorithm, backbone), 96, 128))
+    assert ours == keras_s
+
+
+def _inputs(layer):
+    inputs = layer.input
+    return inputs if isinstance(inputs, list) else [inputs]
+
+
+def test_an_evaluations_batch_is_what_the_evaluation_makes_of_it():
+    from sagemaker_semseg.training import evaluation
+
+    assert memory.MAX_EVALUATION_PIXELS == evaluation.MAX_PIXELS
+    hp = hyperparameters(validation_mini_batch_size=16)
+    three, one = (validation_step(hp, [size]).parts["working"] for size in ((480, 640), (1440, 640)))
+    assert three == pytest.approx(one)  # 3 images of 480 x 640 fit into 2^20 pixels
+    sizes = [(480, 640), (1024, 2048), (64, 64)]
+    assert validation_step(hp, sizes).total == validation_step(hp, sizes[1:2]).total
+
+
+def test_a_large_image_goes_through_an_endpoint_in_tiles():
+    hp = hyperparameters()
+    assert inference(hp, 20_000, 20_000).total == pytest.approx(inference(hp, 1024, 2048).total, rel=0.01)
+    assert inference(hp, 2048, 2048, tile_pixels=2**22).total > 1.5 * inference(hp, 2048, 2048).total
+
+
+def test_devices_share_a_batch():
+    assert training_step(hyperparameters(mini_batch_size=16), replicas=4) == training_step(
+        hyperparameters(mini_batch_size=4)
+    )
