@@ -17,8 +17,8 @@ A forward step alone holds the tensors around one convolution at a time, those o
 program: Python, TensorFlow and its graphs.
 
 The factors below were fitted to measured peaks on a CPU with two cores and then held against others, which were at
-most 10 % off (``benchmarks/memory.py`` and its page); other machines get a wider band. On a GPU the program stays in the machine's memory and the rest is the
-GPU's; cuDNN's working space isn't known here, and no GPU was measured.
+most 10 % off (``benchmarks/memory.py`` and its page); other machines get a wider band. On a GPU the program stays in
+the machine's memory and the rest is the GPU's; cuDNN's working space isn't known here, and no GPU was measured.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def validation_step(hp: Hyperparameters, sizes: Iterable[tuple[int, int]]) -> Es
 def inference(hp: Hyperparameters, height: int, width: int, tile_pixels: int = 2**21) -> Estimate:
     """Of an endpoint's worker, or of ``predict``, with its largest image; float32 and the runtime graph.
 
-    Images of more than ``tile_pixels`` go through the network in tiles, for which this is the most. While it starts, a worker takes more for about
-    a second: the larger of the two counts.
+    Images of more than ``tile_pixels`` go through the network in tiles, for which this is the most. While it starts, a
+    worker takes more for about a second: the larger of the two counts.
     """
     share = min(1.0, tile_pixels / (height * width))
     live = 4 * share * max(c.before + c.after for c in _convolutions(hp, height, width))
