@@ -144,6 +144,25 @@ def cores() -> int:
     return max(1, min(bound, int(_share(Path("/sys/fs/cgroup"), bound))))
 
 
+def memory() -> int | None:
+    """Bytes of memory that this process may use: the machine's, and no more than its container's. None: not known."""
+    try:
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows
+        return None
+    return _memory_limit(Path("/sys/fs/cgroup"), machine)
+
+
+def _memory_limit(cgroup: Path, machine: int) -> int:
+    """The least of the machine's memory and what control groups, version 2 or 1, grant to a container."""
+    for file in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
+        try:
+            return min(machine, int(file.read_text(encoding="ascii")))
+        except (OSError, ValueError):  # not there, or "max": as much as there is
+            continue
+    return machine
+
+
 def prepare_tensorflow() -> bool:
     """Set the variables that TensorFlow reads when it is imported, where the user hasn't; call it before that import.
 

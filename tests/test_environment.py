@@ -174,3 +174,31 @@ def test_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     for share, expected in ((6.0, 6), (2.5, 2), (0.5, 1), (64.0, 6)):
         monkeypatch.setattr(module, "_share", lambda folder, default, share=share: share)
         assert cores() == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({}, 1000),
+        ({"memory.max": "max\n"}, 1000),
+        ({"memory.max": "700\n"}, 700),
+        ({"memory.max": "9000\n"}, 1000),
+        ({"memory.max": "broken"}, 1000),
+        ({"memory/memory.limit_in_bytes": "600\n"}, 600),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 1000),  # version 1's "as much as there is"
+    ],
+)
+def test_a_containers_memory(tmp_path: Path, files: dict[str, str], limit: int) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="ascii")
+    assert module._memory_limit(tmp_path, 1000) == limit
+
+
+def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_memory_limit", lambda folder, machine: machine)
+    pages = {"SC_PHYS_PAGES": 300, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__, raising=False)
+    assert module.memory() == 300 * 4096
+    monkeypatch.delattr(os, "sysconf")
+    assert module.memory() is None
