@@ -138,6 +138,20 @@ def worker_variables(threads: int) -> dict[str, str]:
     return {**dict.fromkeys(names, str(threads)), **os.environ}
 
 
+def state_folder() -> Path:
+    """Where the jobs and endpoints of this machine are kept: ``SAGEMAKER_SEMSEG_STATE``, else a folder in
+    ``XDG_STATE_HOME`` or ``~/.local/state``.
+    """
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return Path(os.environ.get("SAGEMAKER_SEMSEG_STATE") or home / "sagemaker-semseg").absolute()
+
+
+def job_variables(more: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a process that runs a job or an endpoint: this one's, but for what was said of another job."""
+    kept = {name: value for name, value in os.environ.items() if name not in _OF_A_JOB}
+    return {**kept, "PYTHONUNBUFFERED": "1", **more}
+
+
 def cores() -> int:
     """Cores that this process may use: those it is bound to, and no more than its container's share of time."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -220,6 +234,9 @@ _HOSTING: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "flip": ("SAGEMAKER_SEMSEG_FLIP", _switch, "true or false"),
     "tile_pixels": ("SAGEMAKER_SEMSEG_TILE_PIXELS", _number(1, 2**31), "a number of pixels"),
 }
+
+
+_OF_A_JOB = frozenset(name for name, _, _ in _HOSTING.values()) | {"SAGEMAKER_BASE_DIR", "TRAINING_JOB_NAME"}
 
 
 def _host(path: Path) -> str:

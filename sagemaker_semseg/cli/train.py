@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from sagemaker_semseg import hyperparameters
 from sagemaker_semseg.cli import channels as channel_flags
-from sagemaker_semseg.cli import engine, start, summary
+from sagemaker_semseg.cli import container, engine, start, summary
 from sagemaker_semseg.cli.failures import INTERRUPTED
+from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.cli.start import RANDOM, Start
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.samples import Channels, read_channels
@@ -95,6 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    base = environment().base
+    return container.run(base, parse, _run) if container.is_job(options, base) else _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     job = prepare(options)
     strategy = engine.start(verbose=options.verbose)
     if options.restart:

@@ -29,6 +29,14 @@ class JobFailed(UserError):
     """A job or an endpoint has come to a bad end; the message has the reason that it left."""
 
 
+class InvocationFailed(UserError):
+    """An endpoint has answered that it can't serve a request. status: of its answer."""
+
+    def __init__(self, message: str, faults: Sequence[Fault] = (), status: int = 0):
+        super().__init__(message, faults)
+        self.status = status
+
+
 @dataclass(frozen=True)
 class Channel:
     """One channel of a job; None where nothing was said.
@@ -212,7 +220,7 @@ class Endpoint(Protocol):
     def invoke(self, arguments: Mapping[str, Any]) -> Reply:
         """arguments: of boto3's ``invoke_endpoint``: Body, ContentType, Accept, CustomAttributes and so on.
 
-        Raises ``UserError`` with what the model answered, if that is no result.
+        Raises ``InvocationFailed`` with what the model answered, if that is no result.
         """
 
     def wait(self) -> None:
@@ -245,8 +253,8 @@ class Backend(Protocol):
 
     def delete_model(self, name: str) -> None: ...
 
-    def deploy(self, spec: EndpointSpec) -> Endpoint:
-        """Start an endpoint; ``wait`` on it before use. Makes the model known, too."""
+    def deploy(self, spec: EndpointSpec, *, keep: bool) -> Endpoint:
+        """Start an endpoint; ``wait`` on it before use. Makes the model known, too. keep: as in ``train``."""
 
     def endpoint(self, name: str) -> Endpoint:
         """One that was started. Raises ``UserError`` if there is none of the name."""

@@ -1,0 +1,135 @@
+"""What a training measured: the lines of its log come in, a table of its epochs goes out.
+
+``SemSegEstimator.training_job_analytics`` makes one. pandas and matplotlib are needed for ``dataframe`` and ``plot``
+alone, and not installed with this package.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from calendar import timegm
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import strptime
+from typing import Any
+
+from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.metrics import METRIC_DEFINITIONS
+
+_EPOCH = re.compile(r"\bepoch=(\d+)\b")
+_TIME = re.compile(r"^\[(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d) ")
+_SHOWN = ("train:loss", "validation:mIOU", "validation:pixel_accuracy", "train:throughput")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value. timestamp: seconds since the first one, as in v2's table. epoch: counted from 0."""
+
+    timestamp: float
+    metric_name: str
+    value: float
+    epoch: int
+
+
+class TrainingJobAnalytics:
+    """The metrics of a training job, epoch by epoch.
+
+    points: every value, in the order of the log. epochs: one mapping for each epoch, of "epoch" and the metrics' names.
+    As a whole it is a table for people; in a notebook it is shown as one.
+    """
+
+    def __init__(self, points: Sequence[Point]):
+        self.points = tuple(points)
+
+    @classmethod
+    def of_log(
+        cls, lines: Iterable[str], definitions: Iterable[Mapping[str, str]] = METRIC_DEFINITIONS
+    ) -> TrainingJobAnalytics:
+        """definitions: as SageMaker takes them, a Name and a Regex with one group each."""
+        patterns = [(definition["Name"], re.compile(definition["Regex"])) for definition in definitions]
+        return cls(list(_points(lines, patterns)))
+
+    @property
+    def epochs(self) -> list[dict[str, float]]:
+        rows: dict[int, dict[str, float]] = {}
+        for point in self.points:
+            rows.setdefault(point.epoch, {"epoch": point.epoch})[point.metric_name] = point.value
+        return [rows[epoch] for epoch in sorted(rows)]
+
+    def best(self, metric_name: str = "validation:mIOU") -> dict[str, float]:
+        """The epoch in which a metric was highest. Raises ``UserError`` if it never occurred."""
+        rows = [row for row in self.epochs if metric_name in row]
+        if not rows:
+            names = ", ".join(sorted({point.metric_name for point in self.points})) or "none at all"
+            raise UserError(f"There is no value of {metric_name} yet; there are: {names}.")
+        return max(rows, key=lambda row: row[metric_name])
+
+    def dataframe(self, force_refresh: bool = False) -> Any:
+        """As the SageMaker Python SDK 2 gives it: a pandas table with timestamp, metric_name and value."""
+        try:
+            import pandas
+        except ImportError:
+            raise UserError("A data frame needs pandas: pip install pandas\nWithout it there is .epochs.") from None
+        rows = [(point.timestamp, point.metric_name, point.value) for point in self.points]
+        return pandas.DataFrame(rows, columns=["timestamp", "metric_name", "value"])
+
+    def plot(self, metric_names: Sequence[str] = ("train:loss", "validation:mIOU")) -> Any:
+        """Each metric over the epochs, one panel each; returns the matplotlib figure."""
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise UserError("A plot needs matplotlib: pip install matplotlib") from None
+        figure = Figure(figsize=(4.5 * len(metric_names), 3), layout="constrained")
+        for axes, name in zip(figure.subplots(1, len(metric_names), squeeze=False)[0], metric_names, strict=True):
+            rows = [row for row in self.epochs if name in row]
+            axes.plot([row["epoch"] + 1 for row in rows], [row[name] for row in rows], marker=".")
+            axes.set(xlabel="epoch", title=name)
+            axes.grid(alpha=0.3)
+        return figure
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __str__(self) -> str:
+        titles, *rows = self._cells()
+        widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
+        lines = (
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (titles, *rows)
+        )
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        titles, *rows = self._cells()
+        head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _cells(self) -> list[list[str]]:
+        rows = [
+            [f"{row['epoch'] + 1:.0f}", *(f"{row[name]:.4f}" if name in row else "-" for name in _SHOWN)]
+            for row in self.epochs
+        ]
+        return [["epoch", *_SHOWN], *rows]
+
+
+def _points(lines: Iterable[str], patterns: Sequence[tuple[str, re.Pattern[str]]]) -> Iterator[Point]:
+    epoch, first, now = 0, None, 0
+    for line in lines:
+        if found := _EPOCH.search(line):
+            epoch = int(found[1])
+        if found := _TIME.match(line):
+            now = timegm(strptime(found[1], "%m/%d/%Y %H:%M:%S"))
+            first = now if first is None else first
+        for name, pattern in patterns:
+            if (hit := pattern.search(line)) and (value := _number(hit[1])) is not None:
+                yield Point(float(now - (first or now)), name, value, epoch)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.rstrip(","))
+    except ValueError:
+        return None

@@ -1,0 +1,60 @@
+"""Where a job runs, by its instance type; and where one runs that is known by its name. The estimator and the predictor
+ask. A backend is imported when it is first needed: boto3 takes its time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.sdk.session import LOCAL_TYPES, Backend, Endpoint, Job
+
+Thing = TypeVar("Thing")
+
+
+def backend_of(instance_type: str | None, sagemaker_session: Any = None) -> Backend:
+    """The backend for an instance type; None means SageMaker, whose serverless endpoints have no type.
+
+    sagemaker_session: a ``boto3.Session``, or a ``Session`` of the SageMaker Python SDK; None takes the default one.
+    """
+    return _local() if instance_type in LOCAL_TYPES else _remote(sagemaker_session)
+
+
+def find_training_job(name: str, sagemaker_session: Any = None) -> tuple[Backend, Job]:
+    return _find(lambda backend: (backend, backend.training_job(name)), sagemaker_session)
+
+
+def find_transform_job(name: str, sagemaker_session: Any = None) -> Job:
+    return _find(lambda backend: backend.transform_job(name), sagemaker_session)
+
+
+def find_endpoint(name: str, sagemaker_session: Any = None) -> Endpoint:
+    return _find(lambda backend: backend.endpoint(name), sagemaker_session)
+
+
+def _find(look: Callable[[Backend], Thing], sagemaker_session: Any) -> Thing:
+    """What is on this machine, else what is on SageMaker; there alone if a session is given."""
+    if sagemaker_session is not None:
+        return look(_remote(sagemaker_session))
+    try:
+        return look(_local())
+    except UserError as error:
+        not_here = error
+    try:
+        return look(_remote(None))
+    except UserError as error:
+        raise UserError(f"{not_here}\nSageMaker was asked, too: {error}") from None
+
+
+def _local() -> Backend:
+    from sagemaker_semseg.sdk.local import LocalBackend
+
+    return LocalBackend()
+
+
+def _remote(sagemaker_session: Any) -> Backend:
+    module = importlib.import_module("sagemaker_semseg.sdk.remote")
+    backend: Backend = module.RemoteBackend(sagemaker_session)
+    return backend

@@ -1,0 +1,139 @@
+"""How an endpoint's reply becomes what ``predict`` returns: objects with ``ACCEPT`` and ``deserialize``.
+
+The protocol is that of the SageMaker Python SDK 2: any object with ``ACCEPT``, a string or a tuple of them, and
+``deserialize(stream, content_type)`` does, its own ones too. A reply comes from outside: what it claims is held against
+the bytes that are there.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sagemaker_semseg.artifact.protobuf import Field, Table, read
+from sagemaker_semseg.data.images import decode_mask
+from sagemaker_semseg.data.recordio import read_records
+from sagemaker_semseg.errors import DataError, Fault
+
+RECORDIO: Final = "application/x-recordio-protobuf"
+_PROTOBUF: Final = (RECORDIO, "application/x-protobuf")
+_NPY: Final = "application/x-npy"
+_AGAIN: Final = "ask again; if it comes again, look at the endpoint's log"
+
+# record.proto of the SageMaker Python SDK 2: what a reply can have of it
+_INTS: Final[Table] = {
+    1: Field("values", "int", repeated=True),
+    2: Field("keys", "int", repeated=True),
+    3: Field("shape", "int", repeated=True),
+}
+_FLOATS: Final[Table] = {
+    1: Field("values", "bytes"),  # packed: little-endian, one after the other
+    2: Field("keys", "int", repeated=True),
+    3: Field("shape", "int", repeated=True),
+}
+_VALUE: Final[Table] = {
+    2: Field("float32_tensor", _FLOATS),
+    7: Field("int32_tensor", _INTS),
+    9: Field("bytes", {1: Field("value", "bytes")}),
+}
+_RECORD: Final[Table] = {
+    1: Field("features", {1: Field("key", "text"), 2: Field("value", _VALUE)}, repeated=True),
+    3: Field("uid", "text"),
+    4: Field("metadata", "text"),
+    5: Field("configuration", "text"),
+}
+_MAX_VALUES: Final = 64
+
+
+class Deserializer(Protocol):
+    @property
+    def ACCEPT(self) -> Any:
+        """The content types that are wanted: a string, or a tuple of them."""
+
+    def deserialize(self, stream: Any, content_type: str) -> Any:
+        """stream: has ``read`` and ``close``."""
+
+
+class BytesDeserializer:
+    """Returns the reply's bytes as they are. accept: what is asked for."""
+
+    def __init__(self, accept: str = "*/*"):
+        self.accept = accept
+
+    @property
+    def ACCEPT(self) -> tuple[str, ...]:
+        return (self.accept,)
+
+    def deserialize(self, stream: Any, content_type: str) -> bytes:
+        try:
+            content: bytes = stream.read()
+            return content
+        finally:
+            stream.close()
+
+
+class ArrayDeserializer:
+    """Returns a mask as labels (H, W) uint8, and probabilities as (C, H, W) float32, or float16 if those were asked.
+
+    accept: which of them.
+    """
+
+    def __init__(self, accept: str = "image/png"):
+        self.accept = accept
+
+    @property
+    def ACCEPT(self) -> tuple[str, ...]:
+        return (self.accept,)
+
+    def deserialize(self, stream: Any, content_type: str) -> npt.NDArray[Any]:
+        """Raises ``DataError`` for what is neither."""
+        try:
+            return array_of(stream.read(), content_type)
+        finally:
+            stream.close()
+
+
+def array_of(content: bytes, content_type: str) -> npt.NDArray[Any]:
+    """What a reply holds: labels (H, W) uint8 or probabilities (C, H, W). Raises ``DataError`` if it is damaged."""
+    kind = content_type.split(";")[0].strip().lower()
+    try:
+        if kind == "image/png":
+            return decode_mask(content, "the reply")
+        if kind in _PROTOBUF:
+            return _of_record(content)
+        if kind == _NPY:
+            return _without_batch(np.lib.format.read_array(io.BytesIO(content), allow_pickle=False))
+    except ValueError as error:
+        raise _refusal(str(error)) from None
+    raise _refusal(f"is {content_type[:100]!r}; image/png, {', '.join(_PROTOBUF)} or {_NPY} are expected")
+
+
+def _of_record(content: bytes) -> npt.NDArray[Any]:
+    records = read_records(io.BytesIO(content), "the reply")
+    message = read(next(records, b""), _RECORD, "Record", _MAX_VALUES)
+    if next(records, None) is not None:
+        raise ValueError("has more than one record")
+    features = {entry.get("key"): entry.get("value", {}) for entry in message["features"]}
+    target = features.get("target", {})
+    shape = features.get("shape", {}).get("int32_tensor", {}).get("values", [])
+    if "float32_tensor" in target:
+        values = np.frombuffer(target["float32_tensor"].get("values", b""), "<f4")
+    else:
+        values = np.frombuffer(target.get("bytes", {}).get("value", b""), "<f2")
+    if not shape or min(shape) < 1 or math.prod(shape) != values.size:
+        raise ValueError(f"has the shape {shape[:8]} and {values.size} values")
+    return _without_batch(values.reshape(shape))
+
+
+def _without_batch(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.ndim != 4 or values.shape[0] != 1:
+        raise ValueError(f"has the shape {values.shape}, (1, classes, height, width) is expected")
+    return values[0]
+
+
+def _refusal(what: str) -> DataError:
+    return DataError("The endpoint's reply can't be read:", [Fault("the reply", what, _AGAIN)])

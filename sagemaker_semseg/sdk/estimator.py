@@ -1,0 +1,347 @@
+"""The estimator: settings and data come in, a trained model goes out, and from it endpoints and batch transforms.
+
+Names, order and defaults of all arguments are those of the SageMaker Python SDK 2's ``Estimator``. Where a job runs is
+``instance_type``'s to say: "local" and "local_gpu" are this machine, anything else is SageMaker. ``specification``
+makes of the settings what a backend is asked for, and tells everything that is wrong with them at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.metrics import METRIC_DEFINITIONS
+from sagemaker_semseg.sdk import specification
+from sagemaker_semseg.sdk.analytics import TrainingJobAnalytics
+from sagemaker_semseg.sdk.backends import backend_of, find_training_job
+from sagemaker_semseg.sdk.model import SemSegModel
+from sagemaker_semseg.sdk.names import DEFAULT_BASE, base_from_image, base_from_name, name_from_base
+from sagemaker_semseg.sdk.session import TrainingSpec
+from sagemaker_semseg.sdk.training_job import TrainingJob, shows
+from sagemaker_semseg.sdk.transformer import SemSegTransformer
+
+VPC_CONFIG_DEFAULT: Final = "VPC_CONFIG_DEFAULT"
+"""As in v2: the estimator's own subnets and security groups."""
+
+
+class SemSegEstimator:
+    """A training of a semantic segmentation network, on this machine or on SageMaker.
+
+        estimator = SemSegEstimator(
+            instance_count=1,
+            instance_type="local",
+            output_path="out",
+            hyperparameters=dict(algorithm="deeplab", num_classes=11),
+        )
+        estimator.fit({"train": "data/train", "train_annotation": "data/train_annotation",
+                       "validation": "data/validation", "validation_annotation": "data/validation_annotation"})
+        predictor = estimator.deploy(initial_instance_count=1, instance_type="local")
+
+    hyperparameters: of the table in docs/hyperparameters.md; each may also be given by its name, ``num_classes=11``.
+    output_path: a folder or s3://; the model is at OUTPUT_PATH/JOB/output/model.tar.gz. The other arguments mean what
+    they mean in v2; those for SageMaker alone say so if they are given for this machine.
+    Raises ``UserError`` with every argument that can't be used.
+    """
+
+    def __init__(
+        self,
+        image_uri: str | None = None,
+        role: str | None = None,
+        instance_count: int | None = None,
+        instance_type: str | None = None,
+        keep_alive_period_in_seconds: int | None = None,
+        volume_size: int = 30,
+        volume_kms_key: str | None = None,
+        max_run: int = 24 * 60 * 60,
+        input_mode: str = "File",
+        output_path: str | None = None,
+        output_kms_key: str | None = None,
+        base_job_name: str | None = None,
+        sagemaker_session: Any = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+        tags: Sequence[Mapping[str, str]] | None = None,
+        subnets: Sequence[str] | None = None,
+        security_group_ids: Sequence[str] | None = None,
+        model_uri: str | None = None,
+        model_channel_name: str = "model",
+        metric_definitions: Sequence[Mapping[str, str]] | None = None,
+        encrypt_inter_container_traffic: bool = False,
+        use_spot_instances: bool = False,
+        max_wait: int | None = None,
+        checkpoint_s3_uri: str | None = None,
+        checkpoint_local_path: str | None = None,
+        enable_network_isolation: bool = False,
+        rules: Sequence[Any] | None = None,
+        debugger_hook_config: Any = None,
+        tensorboard_output_config: Any = None,
+        enable_sagemaker_metrics: bool | None = None,
+        profiler_config: Any = None,
+        disable_profiler: bool = False,
+        environment: Mapping[str, str] | None = None,
+        max_retry_attempts: int | None = None,
+        source_dir: str | None = None,
+        git_config: Mapping[str, str] | None = None,
+        container_log_level: int = logging.INFO,
+        code_location: str | None = None,
+        entry_point: str | None = None,
+        dependencies: Sequence[str] | None = None,
+        instance_groups: Sequence[Any] | None = None,
+        training_repository_access_mode: str | None = None,
+        training_repository_credentials_provider_arn: str | None = None,
+        container_entry_point: Sequence[str] | None = None,
+        container_arguments: Sequence[str] | None = None,
+        disable_output_compression: bool = False,
+        enable_infra_check: bool | None = None,
+        enable_remote_debug: bool | None = None,
+        enable_session_tag_chaining: bool | None = None,
+        training_plan: str | None = None,
+        instance_placement_config: Any = None,
+        **kwargs: Any,
+    ):
+        given = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
+        faults = specification.faults_of_arguments(given, kwargs, tuple(given))
+        if faults:
+            raise UserError("The estimator can't be made like this:", faults)
+        self.image_uri, self.role = image_uri, role
+        self.instance_count, self.instance_type = instance_count or 1, str(instance_type)
+        self.keep_alive_period_in_seconds = keep_alive_period_in_seconds
+        self.volume_size, self.volume_kms_key, self.max_run = volume_size, volume_kms_key, max_run
+        self.input_mode, self.output_path, self.output_kms_key = input_mode, output_path, output_kms_key
+        self.base_job_name, self.sagemaker_session = base_job_name, sagemaker_session
+        self.tags, self.subnets, self.security_group_ids = tags, subnets, security_group_ids
+        self.model_uri, self.model_channel_name = model_uri, model_channel_name
+        self.metric_definitions = metric_definitions
+        self.encrypt_inter_container_traffic = encrypt_inter_container_traffic
+        self.use_spot_instances, self.max_wait = use_spot_instances, max_wait
+        self.checkpoint_s3_uri, self.checkpoint_local_path = checkpoint_s3_uri, checkpoint_local_path
+        self.environment, self.max_retry_attempts = environment, max_retry_attempts
+        self._enable_network_isolation = enable_network_isolation
+        self.more = {name: given[name] for name in specification.FOR_SAGEMAKER if given[name] is not None}
+        self._hyperparameters: dict[str, Any] = {**(hyperparameters or {}), **kwargs}
+        self.latest_training_job: TrainingJob | None = None
+        self._models: list[SemSegModel] = []
+        self._endpoints: list[Any] = []
+
+    def set_hyperparameters(self, **kwargs: Any) -> None:
+        """Set some, beside those that are set. They are checked when the training starts, all of them together."""
+        self._hyperparameters.update(kwargs)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Those that were set, as they were given."""
+        return self._hyperparameters
+
+    def enable_network_isolation(self) -> bool:
+        return self._enable_network_isolation
+
+    def training_image_uri(self) -> str | None:
+        return self.image_uri
+
+    # ---- training
+
+    def fit(
+        self,
+        inputs: Any = None,
+        wait: bool = True,
+        logs: bool | str | Sequence[str] = "All",
+        job_name: str | None = None,
+        experiment_config: Mapping[str, str] | None = None,
+    ) -> None:
+        """Train.
+
+        inputs: a mapping of channels to where they lie: a path, s3://, a ``TrainingInput`` of v2, an ``InputData`` or a
+        ``Channel`` of v3; or a folder that holds the channels' folders. wait: return when the training has ended; on
+        this machine it then ends with this process at the latest, and Ctrl-C stops it with the model so far. With
+        wait=False it goes on by itself. logs: "All" prints its log, "None" doesn't.
+        Raises one ``UserError`` with everything that is wrong before anything is started; ``JobFailed`` with the reason
+        that the training gives if it fails.
+        """
+        base = self.base_job_name or (base_from_image(self.image_uri) if self.image_uri else DEFAULT_BASE)
+        spec = specification.training(self, inputs, job_name or name_from_base(base), experiment_config)
+        backend = backend_of(self.instance_type, self.sagemaker_session)
+        job = backend.train(spec, keep=wait)
+        self.latest_training_job = TrainingJob(job)
+        print(f"training job {job.name}", file=sys.stderr, flush=True)
+        if wait:
+            job.wait(logs=shows(logs))
+
+    @classmethod
+    def attach(
+        cls, training_job_name: str, sagemaker_session: Any = None, model_channel_name: str = "model"
+    ) -> SemSegEstimator:
+        """The estimator of a job that was started, by whatever process; returns when it has ended, as v2's does.
+
+        Raises ``UserError`` if there is none of the name, ``JobFailed`` if it has failed.
+        """
+        _, job = find_training_job(training_job_name, sagemaker_session)
+        spec = job.state().spec
+        if not isinstance(spec, TrainingSpec):
+            raise UserError(f"The record of {training_job_name} doesn't say how it was started.")
+        arguments = specification.arguments_of(spec, model_channel_name)
+        estimator = cls(
+            **arguments, base_job_name=base_from_name(training_job_name), sagemaker_session=sagemaker_session
+        )
+        estimator.latest_training_job = TrainingJob(job)
+        job.wait(logs=False)
+        return estimator
+
+    def logs(self) -> None:
+        """Print the log of the latest training, and what comes, until it has ended."""
+        for line in self._job().job.logs(follow=True):
+            print(line, flush=True)
+
+    @property
+    def model_data(self) -> str:
+        """Where the model is. Raises ``UserError`` if there is none yet."""
+        job = self._job()
+        state = job.job.state()
+        if not state.output:
+            what = f"{job.name} is {state.status}" + (f" ({state.failure})" if state.failure else "")
+            raise UserError(f"There is no model: the training job {what}.")
+        return state.output
+
+    @property
+    def training_job_analytics(self) -> TrainingJobAnalytics:
+        """The metrics of the latest training, epoch by epoch, as far as it has come."""
+        lines = self._job().job.logs(follow=False)
+        return TrainingJobAnalytics.of_log(lines, self.metric_definitions or METRIC_DEFINITIONS)
+
+    # ---- what becomes of the model
+
+    def create_model(
+        self,
+        role: str | None = None,
+        image_uri: str | None = None,
+        predictor_cls: Any = None,
+        vpc_config_override: Any = VPC_CONFIG_DEFAULT,
+        **kwargs: Any,
+    ) -> SemSegModel:
+        """The model of the latest training, to be deployed. kwargs: of ``SemSegModel``."""
+        return SemSegModel(
+            image_uri or self.image_uri,
+            self.model_data,
+            role or self.role,
+            predictor_cls=predictor_cls,
+            vpc_config=self.get_vpc_config(vpc_config_override),
+            sagemaker_session=self.sagemaker_session,
+            **{"enable_network_isolation": self._enable_network_isolation, **kwargs},
+        )
+
+    def deploy(
+        self,
+        initial_instance_count: int | None = None,
+        instance_type: str | None = None,
+        serializer: Any = None,
+        deserializer: Any = None,
+        accelerator_type: str | None = None,
+        endpoint_name: str | None = None,
+        use_compiled_model: bool = False,
+        wait: bool = True,
+        model_name: str | None = None,
+        kms_key: str | None = None,
+        data_capture_config: Any = None,
+        tags: Sequence[Mapping[str, str]] | None = None,
+        serverless_inference_config: Any = None,
+        async_inference_config: Any = None,
+        volume_size: int | None = None,
+        model_data_download_timeout: int | None = None,
+        container_startup_health_check_timeout: int | None = None,
+        inference_recommendation_id: str | None = None,
+        explainer_config: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Start an endpoint with the model of the latest training; returns its predictor. See ``SemSegModel.deploy``.
+
+        instance_type: may be another place than the training's. kwargs: of ``create_model``.
+        """
+        if use_compiled_model:
+            raise UserError("There are no compiled models: leave out use_compiled_model.")
+        base = self.base_job_name or base_from_name(self._job().name)
+        name = name_from_base(base)
+        model = self.create_model(**{"model_kms_key": self.output_kms_key, **kwargs})
+        model.name = model_name or name
+        predictor = model.deploy(
+            initial_instance_count,
+            instance_type,
+            serializer,
+            deserializer,
+            accelerator_type,
+            endpoint_name or name,
+            tags=tags or self.tags,
+            kms_key=kms_key,
+            wait=wait,
+            data_capture_config=data_capture_config,
+            async_inference_config=async_inference_config,
+            serverless_inference_config=serverless_inference_config,
+            volume_size=volume_size,
+            model_data_download_timeout=model_data_download_timeout,
+            container_startup_health_check_timeout=container_startup_health_check_timeout,
+            inference_recommendation_id=inference_recommendation_id,
+            explainer_config=explainer_config,
+        )
+        self._endpoints.append(predictor)
+        return predictor
+
+    def delete_endpoint(self) -> None:
+        """End the endpoint that ``deploy`` has started last."""
+        if not self._endpoints:
+            raise UserError("This estimator has no endpoint: deploy starts one.")
+        self._endpoints[-1].delete_endpoint()
+        self._endpoints.pop()
+
+    def transformer(
+        self,
+        instance_count: int,
+        instance_type: str,
+        strategy: str | None = None,
+        assemble_with: str | None = None,
+        output_path: str | None = None,
+        output_kms_key: str | None = None,
+        accept: str | None = None,
+        env: Mapping[str, str] | None = None,
+        max_concurrent_transforms: int | None = None,
+        max_payload: int | None = None,
+        tags: Sequence[Mapping[str, str]] | None = None,
+        role: str | None = None,
+        volume_kms_key: str | None = None,
+        vpc_config_override: Any = VPC_CONFIG_DEFAULT,
+        enable_network_isolation: bool | None = None,
+        model_name: str | None = None,
+    ) -> SemSegTransformer:
+        """What transforms a whole folder or prefix with the model of the latest training."""
+        isolated = self._enable_network_isolation if enable_network_isolation is None else enable_network_isolation
+        model = self.create_model(role, vpc_config_override=vpc_config_override, enable_network_isolation=isolated)
+        model.name = model_name or name_from_base(self.base_job_name or base_from_name(self._job().name))
+        return model.transformer(
+            instance_count,
+            instance_type,
+            strategy,
+            assemble_with,
+            output_path,
+            output_kms_key,
+            accept,
+            env,
+            max_concurrent_transforms,
+            max_payload,
+            tags or self.tags,
+            volume_kms_key,
+        )
+
+    def get_vpc_config(self, vpc_config_override: Any = VPC_CONFIG_DEFAULT) -> dict[str, list[str]] | None:
+        """Subnets and security groups as SageMaker takes them; None without both."""
+        if vpc_config_override != VPC_CONFIG_DEFAULT:
+            return dict(vpc_config_override) if vpc_config_override else None
+        if not self.subnets or not self.security_group_ids:
+            return None
+        return {"Subnets": list(self.subnets), "SecurityGroupIds": list(self.security_group_ids)}
+
+    def __repr__(self) -> str:
+        job = f", latest_training_job={self.latest_training_job.name!r}" if self.latest_training_job else ""
+        return f"SemSegEstimator(instance_type={self.instance_type!r}{job})"
+
+    def _job(self) -> TrainingJob:
+        if self.latest_training_job is None:
+            raise UserError("This estimator has trained nothing yet: call fit, or attach to a job.")
+        return self.latest_training_job

@@ -1,0 +1,100 @@
+"""This machine as the place where an estimator works: specifications come in, jobs and endpoints are started or found.
+
+What would keep a job from starting is looked for beforehand (``checks``); what lies in S3 is fetched into the cache
+before the job's process starts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sagemaker_semseg.errors import Fault
+from sagemaker_semseg.sdk.local import checks, results, tree
+from sagemaker_semseg.sdk.local.endpoints import LocalEndpoint
+from sagemaker_semseg.sdk.local.fetched import here
+from sagemaker_semseg.sdk.local.jobs import LocalJob, start
+from sagemaker_semseg.sdk.local.processes import Process
+from sagemaker_semseg.sdk.local.registry import Kind, Record, Registry, now
+from sagemaker_semseg.sdk.local.specs import to_values
+from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec, TrainingSpec, TransformSpec
+
+_PROGRAM = (sys.executable, "-m", "sagemaker_semseg")
+
+
+class LocalBackend:
+    """command: another program than the training entry; for tests."""
+
+    def __init__(self, command: Sequence[str] = (*_PROGRAM, "train")):
+        self._command = tuple(command)
+
+    def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec) -> list[Fault]:
+        return checks.faults(spec)
+
+    def train(self, spec: TrainingSpec, *, keep: bool) -> LocalJob:
+        kind: Kind = "training"
+        registry = Registry(kind)
+        place = results.place_of(spec.output_path, spec.name, registry.folder(spec.name))
+        record = _record(spec, command=list(self._command), place=place)
+        folder = registry.create(record)
+        try:
+            places = {channel.name: here(channel.place) for channel in spec.channels}
+            tree.lay_out(folder / "ml", spec, places)
+            return start(kind, record, keep=keep, variables=dict(spec.environment))
+        except BaseException:
+            registry.remove(spec.name)
+            raise
+
+    def training_job(self, name: str) -> LocalJob:
+        return _found("training", name)
+
+    def create_model(self, spec: ModelSpec) -> None:
+        """A model is its artifact; there is nothing to be made known."""
+
+    def delete_model(self, name: str) -> None:
+        """The artifact stays."""
+
+    def deploy(self, spec: EndpointSpec, *, keep: bool) -> LocalEndpoint:
+        kind: Kind = "endpoints"
+        model = here(spec.model.model_data)
+        command = [*_PROGRAM, "serve", "--model", str(model), "--host", "127.0.0.1", "--port", "0"]
+        record = _record(spec, command=command)
+        registry = Registry(kind)
+        registry.create(record)
+        try:
+            return LocalEndpoint(start(kind, record, keep=keep, variables=dict(spec.model.environment)))
+        except BaseException:
+            registry.remove(spec.name)
+            raise
+
+    def endpoint(self, name: str) -> LocalEndpoint:
+        return LocalEndpoint(_found("endpoints", name))
+
+    def transform(self, spec: TransformSpec, *, keep: bool) -> LocalJob:
+        kind: Kind = "transforms"
+        registry = Registry(kind)
+        output = spec.output_path or str(registry.folder(spec.name) / "output")
+        model = replace(spec.model, model_data=str(here(spec.model.model_data)))
+        spec = replace(spec, output_path=output, model=model)
+        record = _record(spec, command=[sys.executable, "-m", "sagemaker_semseg.sdk.local.transform", spec.name])
+        registry.create(replace(record, output=output))
+        try:
+            return start(kind, record, keep=keep, variables=dict(spec.environment))
+        except BaseException:
+            registry.remove(spec.name)
+            raise
+
+    def transform_job(self, name: str) -> LocalJob:
+        return _found("transforms", name)
+
+
+def _record(spec: TrainingSpec | EndpointSpec | TransformSpec, **more: object) -> Record:
+    """Of something that is about to start. Until its supervisor has taken over, this process sees to it."""
+    return Record(spec.name, "InProgress", now(), Process.this(), spec=to_values(spec), more=more)
+
+
+def _found(kind: Kind, name: str) -> LocalJob:
+    job = LocalJob(kind, name)
+    job.registry.get(name)
+    return job

@@ -1,0 +1,139 @@
+"""An endpoint on this machine: its name comes in, images go to its server and replies come back.
+
+The server is ``sagemaker-semseg serve`` on a free port of the loopback address, under a supervisor like any job's; the
+port stands in its log once it is ready. ``LocalBackend`` starts and finds endpoints, the predictor invokes them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.sdk.local.jobs import LOOK_SECONDS, LocalJob
+from sagemaker_semseg.sdk.session import ENDED, InvocationFailed, Reply
+
+REPLY_SECONDS: Final = 600.0
+"""For one reply: a large image on few cores takes its time."""
+
+END_SECONDS: Final = 60.0
+
+READY = re.compile(r"^serving .* at http://127\.0\.0\.1:(\d+)/ ")
+"""What the server prints once it takes requests."""
+
+# argument of boto3's invoke_endpoint -> header
+_HEADERS: Final = {
+    "ContentType": "Content-Type",
+    "Accept": "Accept",
+    "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
+    "TargetModel": "X-Amzn-SageMaker-Target-Model",
+    "TargetVariant": "X-Amzn-SageMaker-Target-Variant",
+    "InferenceId": "X-Amzn-SageMaker-Inference-Id",
+}
+
+
+class LocalEndpoint:
+    def __init__(self, job: LocalJob):
+        self.name, self.job = job.name, job
+        self._port: int | None = None
+
+    @property
+    def status(self) -> str:
+        """In SageMaker's words for an endpoint."""
+        status = self.job.record.status
+        if status in ENDED:
+            return "Failed"
+        return "InService" if self.port else "Creating"
+
+    @property
+    def port(self) -> int | None:
+        """None until it takes requests."""
+        if self._port is None:
+            for line in self.job.logs(follow=False):
+                if found := READY.match(line):
+                    self._port = int(found[1])
+                    break
+        return self._port
+
+    @property
+    def url(self) -> str | None:
+        return f"http://127.0.0.1:{self.port}" if self.port else None
+
+    def wait(self) -> None:
+        try:
+            while not self.port:
+                state = self.job.state()
+                if state.status in ENDED:
+                    raise self.job.failed(state)
+                time.sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            if self.job.kept:
+                self.delete()
+            raise
+
+    def invoke(self, arguments: Mapping[str, Any]) -> Reply:
+        body = _bytes(arguments.get("Body", b""))
+        given = {header: arguments.get(name) for name, header in _HEADERS.items()}
+        headers = {header: str(value) for header, value in given.items() if value is not None}
+        self.wait()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=REPLY_SECONDS)
+        try:
+            connection.request("POST", "/invocations", body, headers)
+            reply = connection.getresponse()
+            content, kind = reply.read(), reply.headers.get("content-type", "application/octet-stream")
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
+        finally:
+            connection.close()
+        if reply.status != 200:
+            raise _refused(self.name, reply.status, content)
+        return Reply(io.BytesIO(content), kind)
+
+    def delete(self, *, config: bool = True) -> None:
+        """End the server, answering what is in hand, and forget it."""
+        record = self.job.record
+        self.job.stop()
+        if record.process and not record.process.await_end(END_SECONDS):
+            self.job.kill()
+            record.process.await_end(END_SECONDS)
+        self.job.let_go()
+        self.job.registry.remove(self.name)
+
+    def delete_model(self) -> None:
+        """There is nothing but the artifact, which stays."""
+
+    def _unreachable(self, error: Exception) -> UserError:
+        state = self.job.state()
+        if state.status in ENDED:
+            return self.job.failed(state)
+        what = f"doesn't answer: {type(error).__name__}: {error}"
+        remedy = f"look at its log: sagemaker-semseg jobs logs {self.name}"
+        return UserError("The endpoint can't be invoked:", [Fault(f"{self.name} ({self.url})", what, remedy)])
+
+
+def _bytes(body: Any) -> bytes:
+    """As botocore takes a body: bytes, text, or a file."""
+    if hasattr(body, "read"):
+        body = body.read()
+    if isinstance(body, str):
+        return body.encode()
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    raise UserError(
+        f"The body of a request must be bytes, {type(body).__name__} came from the serializer.\n"
+        "Give predict the bytes of a JPEG or PNG file, or the predictor a serializer that makes them."
+    )
+
+
+def _refused(name: str, status: int, content: bytes) -> InvocationFailed:
+    try:
+        told = json.loads(content)["error"]
+        message, remedy = str(told["message"]), str(told["remedy"])
+    except (ValueError, LookupError, TypeError):
+        message, remedy = content[:300].decode("utf-8", "replace"), ""
+    return InvocationFailed(f"The endpoint {name} answers {status}:", [Fault("the request", message, remedy)], status)

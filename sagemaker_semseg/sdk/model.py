@@ -1,0 +1,164 @@
+"""A trained model that can be deployed: an artifact comes in, an endpoint's predictor or a batch transform goes out.
+
+As v2's ``Model``, with its arguments. ``SemSegEstimator`` makes one of its own artifact for ``deploy`` and
+``transformer``; so can whoever has a ``model.tar.gz``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.sdk.backends import backend_of
+from sagemaker_semseg.sdk.names import DEFAULT_BASE, name_from_base
+from sagemaker_semseg.sdk.predictor import SemSegPredictor
+from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec
+from sagemaker_semseg.sdk.transformer import SemSegTransformer
+
+
+class SemSegModel:
+    """model_data: a path or s3:// of a model.tar.gz."""
+
+    def __init__(
+        self,
+        image_uri: str | None = None,
+        model_data: str | None = None,
+        role: str | None = None,
+        predictor_cls: Callable[..., Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        name: str | None = None,
+        vpc_config: Mapping[str, Sequence[str]] | None = None,
+        sagemaker_session: Any = None,
+        enable_network_isolation: bool = False,
+        model_kms_key: str | None = None,
+    ):
+        if not model_data:
+            raise UserError("A model needs model_data: the path or the s3:// of a model.tar.gz.")
+        self.image_uri, self.model_data, self.role = image_uri, str(model_data), role
+        self.predictor_cls = predictor_cls
+        self.env = dict(env or {})
+        self.name = name
+        self.vpc_config = dict(vpc_config or {})
+        self.sagemaker_session = sagemaker_session
+        self.enable_network_isolation = enable_network_isolation
+        self.model_kms_key = model_kms_key
+        self.endpoint_name: str | None = None
+
+    def spec(self, tags: Sequence[Mapping[str, str]] = (), env: Mapping[str, str] | None = None) -> ModelSpec:
+        self.name = self.name or name_from_base(DEFAULT_BASE)
+        return ModelSpec(
+            self.name,
+            self.model_data,
+            self.image_uri,
+            self.role,
+            environment={**self.env, **(env or {})},
+            subnets=tuple(self.vpc_config.get("Subnets", ())),
+            security_group_ids=tuple(self.vpc_config.get("SecurityGroupIds", ())),
+            enable_network_isolation=self.enable_network_isolation,
+            tags=tuple(tags),
+        )
+
+    def create(self, instance_type: str | None = None, tags: Sequence[Mapping[str, str]] = ()) -> None:
+        """Make it known on SageMaker; on this machine there is nothing to do."""
+        backend_of(instance_type, self.sagemaker_session).create_model(self.spec(tags))
+
+    def deploy(
+        self,
+        initial_instance_count: int | None = None,
+        instance_type: str | None = None,
+        serializer: Any = None,
+        deserializer: Any = None,
+        accelerator_type: str | None = None,
+        endpoint_name: str | None = None,
+        tags: Sequence[Mapping[str, str]] | None = None,
+        kms_key: str | None = None,
+        wait: bool = True,
+        data_capture_config: Any = None,
+        async_inference_config: Any = None,
+        serverless_inference_config: Any = None,
+        volume_size: int | None = None,
+        model_data_download_timeout: int | None = None,
+        container_startup_health_check_timeout: int | None = None,
+        inference_recommendation_id: str | None = None,
+        explainer_config: Any = None,
+    ) -> Any:
+        """Start an endpoint and return its predictor. Raises ``UserError`` with everything that is wrong.
+
+        wait: return when it takes requests. On this machine such an endpoint ends with this process at the latest; with
+        wait=False it goes on by itself until it is deleted.
+        """
+        only_there = {
+            "accelerator_type": accelerator_type,
+            "inference_recommendation_id": inference_recommendation_id,
+            "explainer_config": explainer_config,
+        }
+        faults = [Fault(name, "is not supported", "leave it out") for name, given in only_there.items() if given]
+        if instance_type is None and serverless_inference_config is None:
+            what = "is missing"
+            faults.append(Fault("instance_type", what, 'give "local", or an instance of SageMaker like "ml.c5.xlarge"'))
+        spec = EndpointSpec(
+            endpoint_name or name_from_base(DEFAULT_BASE),
+            self.spec(tags or ()),
+            instance_type,
+            initial_instance_count,
+            tags=tuple(tags or ()),
+            kms_key=kms_key,
+            data_capture_config=data_capture_config,
+            serverless_inference_config=serverless_inference_config,
+            async_inference_config=async_inference_config,
+            volume_size=volume_size,
+            model_data_download_timeout=model_data_download_timeout,
+            container_startup_health_check_timeout=container_startup_health_check_timeout,
+        )
+        backend = None
+        if not faults:
+            backend = backend_of(instance_type, self.sagemaker_session)
+            faults = backend.faults(spec)
+        if faults or backend is None:
+            raise UserError("The endpoint can't be started:", faults)
+        endpoint = backend.deploy(spec, keep=wait)
+        if wait:
+            endpoint.wait()
+        self.endpoint_name = endpoint.name
+        if self.predictor_cls is not None:
+            return self.predictor_cls(endpoint.name, self.sagemaker_session)
+        return SemSegPredictor.of(endpoint, self.sagemaker_session, serializer=serializer, deserializer=deserializer)
+
+    def transformer(
+        self,
+        instance_count: int,
+        instance_type: str,
+        strategy: str | None = None,
+        assemble_with: str | None = None,
+        output_path: str | None = None,
+        output_kms_key: str | None = None,
+        accept: str | None = None,
+        env: Mapping[str, str] | None = None,
+        max_concurrent_transforms: int | None = None,
+        max_payload: int | None = None,
+        tags: Sequence[Mapping[str, str]] | None = None,
+        volume_kms_key: str | None = None,
+    ) -> SemSegTransformer:
+        """What transforms a whole folder or prefix with this model."""
+        return SemSegTransformer(
+            self.spec(tags or (), env),
+            instance_count,
+            instance_type,
+            strategy=strategy,
+            assemble_with=assemble_with,
+            output_path=output_path,
+            output_kms_key=output_kms_key,
+            accept=accept,
+            max_concurrent_transforms=max_concurrent_transforms,
+            max_payload=max_payload,
+            tags=tags,
+            env=env,
+            sagemaker_session=self.sagemaker_session,
+            volume_kms_key=volume_kms_key,
+        )
+
+    def delete_model(self) -> None:
+        """Forget it on SageMaker; the artifact stays."""
+        if self.name:
+            backend_of(None, self.sagemaker_session).delete_model(self.name)
