@@ -27,8 +27,8 @@ SETTINGS = [
 def few_blocks():
     """``resnet-18`` with one block a stage: the same code, half the time."""
     prepare_tensorflow()
+    from sagemaker_semseg import layout
     from sagemaker_semseg.models import backbones
-    from sagemaker_semseg.weights import layout
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(layout.BACKBONES, "resnet-18", (layout.BASIC, (1, 1, 1, 1)))
