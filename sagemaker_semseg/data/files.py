@@ -104,11 +104,11 @@ def _check(pair: Pair, look: Look | None) -> Checked:
         return shape, counts, look.mask(pair, data, pixels, counts) if look else None
 
     try:
-        size, image = _read_file(pair.image, read_image)
+        size, image = read_file(pair.image, read_image)
     except Refusal as error:
         faults += ((error.kind or "unusable image", fault) for fault in error.faults)
     try:
-        mask_size, values, mask = _read_file(pair.mask, read_mask)
+        mask_size, values, mask = read_file(pair.mask, read_mask)
     except Refusal as error:
         faults += ((error.kind or "unusable mask", fault) for fault in error.faults)
     if size and mask_size and size != mask_size:
@@ -120,7 +120,7 @@ def _check(pair: Pair, look: Look | None) -> Checked:
     return Checked(size, values, tuple(faults), image, mask)
 
 
-def _read_file(path: Path, read: Callable[[bytes, str], Result]) -> Result:
+def read_file(path: Path, read: Callable[[bytes, str], Result]) -> Result:
     """What ``read`` makes of a file's bytes; large files and large pictures wait for each other, to bound memory."""
     where = shown(path)
     try:
