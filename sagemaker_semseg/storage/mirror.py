@@ -133,7 +133,8 @@ class Mirror:
                 failed += 1
                 faults.extend(result.faults or [Fault(str(item), result.message)])
                 if failed >= _HOPELESS and failed == done - (total - len(missing)):
-                    faults.append(Fault(f"{len(missing) - failed} more", "were not tried, since none had arrived"))
+                    what = f"{len(missing) - failed} more were not tried"
+                    faults.insert(0, Fault(f"the first {failed}", f"can't be had, {what}"))
                     break
 
     def _fetch_one(self, item: Object, stop: threading.Event) -> None:
@@ -188,7 +189,8 @@ def _found(uris: Iterable[str], faults: list[Fault], progress: Progress) -> dict
             failed += 1
             faults.extend(item.faults)
             if failed >= _HOPELESS and not found:
-                faults.append(Fault(f"{len(rest) - failed} more", "were not tried, since none was found"))
+                what = f"{len(rest) - failed} more were not tried"
+                faults.insert(0, Fault(f"the first {failed}", f"can't be had, {what}"))
                 break
         else:
             found[places[place]] = item
@@ -240,7 +242,7 @@ def _told(path: Path) -> Iterator[None]:
 
 def _raise_any(faults: Sequence[Fault]) -> None:
     if faults:
-        raise DataError(f"the data can't be fetched from S3 ({len(faults)} faults):", faults)
+        raise DataError(f"the data can't be fetched from S3 (faults: {len(faults)}):", faults)
 
 
 def _nothing(done: int, in_all: int) -> None:

@@ -7,8 +7,6 @@ botocore says of an unknown failure may quote a header of the request, and with 
 
 from __future__ import annotations
 
-from typing import Any
-
 from sagemaker_semseg.errors import DataError, Fault, UserError
 
 _SIGN_IN = "sign in again (aws sso login), or renew AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
@@ -81,9 +79,15 @@ def passes(error: Exception) -> bool:
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status == 429 or status >= 500 or _code(response) in _PASSING_CODES
+        return status == 429 or status >= 500 or code_of(error) in _PASSING_CODES
     names = {cls.__name__ for cls in type(error).__mro__ if cls.__name__ != "ConnectionError" or cls is ConnectionError}
     return bool(names & _PASSING)
+
+
+def code_of(error: Exception) -> str:
+    """The code of S3's answer; "" if there was none."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 def is_out_of_reach(error: Exception) -> bool:
@@ -96,7 +100,7 @@ def in_words(error: Exception, where: str) -> UserError | None:
     classes = [cls.__name__ for cls in type(error).__mro__ if cls.__module__.startswith("botocore")]
     response = getattr(error, "response", None)
     if "ClientError" in classes and isinstance(response, dict):
-        answer, code = response.get("Error", {}), _code(response)
+        answer, code = response.get("Error", {}), code_of(error)
         if code in _OBJECT:
             return DataError("a file can't be used:", [Fault(where, *_OBJECT[code])])
         what, remedy = _ALL.get(code, (f"S3 answers {code}: {str(answer.get('Message', ''))[:300]}", ""))
@@ -106,7 +110,3 @@ def in_words(error: Exception, where: str) -> UserError | None:
             what, remedy = _LOCAL[name]
             return UserError("S3 can't be used:", [Fault(where, f"{what} ({classes[0]})", remedy)])
     return None
-
-
-def _code(response: dict[str, Any]) -> str:
-    return str(response.get("Error", {}).get("Code", ""))

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.storage.s3 import S3Uri, client
+from sagemaker_semseg.storage.s3_errors import code_of
 from sagemaker_semseg.storage.s3_retry import Damaged, Stopped, persistently
 
 _PIECE = 2**20
@@ -64,8 +65,7 @@ def look_up(uri: S3Uri, stop: threading.Event | None = None) -> Object:
         try:
             return client().head_object(Bucket=uri.bucket, Key=uri.key)
         except Exception as error:
-            code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-            if code in ("400", "403", "404"):  # the answer to a HEAD has no body that would say why
+            if code_of(error) in ("400", "403", "404"):  # the answer to a HEAD has no body that would say why
                 client().get_object(Bucket=uri.bucket, Key=uri.key, Range="bytes=0-0")["Body"].close()
             raise
 

@@ -207,7 +207,7 @@ def breaking(aws):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as server:
         server.breaks, server.busy, server.asked = 0, 0, []
         aws.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
 
