@@ -11,7 +11,7 @@ from typing import Final
 
 from sagemaker_semseg.data.images import palette
 
-__all__ = ["bar", "colour", "count", "gigabytes", "key", "share", "stack", "table", "text"]
+__all__ = ["bar", "colour", "count", "gigabytes", "key", "sentence", "share", "stack", "table", "text"]
 
 LONGEST: Final = 300
 """Characters of a foreign text that are shown; names are shorter, and a page of them stays small."""
@@ -24,6 +24,13 @@ def text(value: object) -> str:
         shown = shown[: LONGEST - 30] + " ... " + shown[-25:]
     printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in shown)
     return html.escape(printable, quote=True)
+
+
+def sentence(value: str) -> str:
+    """``text`` with a capital where it begins with a plain word; a file's or a setting's name stays as it is."""
+    shown = text(value)
+    first = shown.split(" ", 1)[0]
+    return shown[:1].upper() + shown[1:] if first.isalpha() and first.islower() else shown
 
 
 def count(number: int, one: str = "", many: str = "") -> str:

@@ -18,7 +18,7 @@ from typing import Final
 
 from sagemaker_semseg import __version__
 from sagemaker_semseg.data.doctor import classes
-from sagemaker_semseg.data.doctor.markup import bar, colour, count, gigabytes, key, share, stack, table, text
+from sagemaker_semseg.data.doctor.markup import bar, colour, count, gigabytes, key, sentence, share, stack, table, text
 from sagemaker_semseg.data.doctor.report import Finding, Report, SplitFacts
 from sagemaker_semseg.data.doctor.specimens import thumbnails
 from sagemaker_semseg.hyperparameters import TABLE
@@ -127,14 +127,14 @@ def _finding(level: str, kind: str, group: Sequence[Finding], shown: Sequence[Fi
     def rows(findings: Sequence[Finding]) -> str:
         cells = [[_cell(name, getattr(finding, name)) for name in columns] for finding in findings]
         lines = ("<tr>" + "".join(line) + "</tr>" for line in cells)
-        return table(f"{text(kind)}: where and what", heads, lines)
+        return table(f"{text(kind)}: where and what", heads, lines, "wide")
 
-    pieces = [f'<article class="finding"><h3><span class="level {level}">{level}</span><span>{text(kind)}</span>']
-    pieces.append(f'<span class="count">{count(len(group), "time")}</span></h3>')
+    pieces = [f'<article class="finding"><h3><span class="level {level}">{level}</span><span>{sentence(kind)}</span>']
+    pieces.append(f'<span class="count">{count(len(group))} times</span></h3>' if len(group) > 1 else "</h3>")
     if alike["why"] and group[0].why:
-        pieces.append(f"<p>{text(group[0].why)}</p>")
+        pieces.append(f"<p>{sentence(group[0].why)}</p>")
     if alike["remedy"] and group[0].remedy:
-        pieces.append(f'<p class="remedy">{text(group[0].remedy)}</p>')
+        pieces.append(f'<p class="remedy">{sentence(group[0].remedy)}</p>')
     pieces.append(rows(shown[:AT_ONCE]))
     if folded := shown[AT_ONCE:]:
         pieces.append(f"<details><summary>{count(len(folded))} more</summary>{rows(folded)}</details>")
@@ -145,7 +145,8 @@ def _finding(level: str, kind: str, group: Sequence[Finding], shown: Sequence[Fi
 
 
 def _cell(name: str, value: str) -> str:
-    return f"<td><code>{text(value)}</code></td>" if name == "where" else f"<td>{text(value)}</td>"
+    shown = f"<code>{text(value)}</code>" if name == "where" else sentence(value)
+    return f'<td class="full">{shown}</td>'
 
 
 # ---- what the data are
