@@ -20,12 +20,15 @@ from sagemaker_semseg.data.doctor.kinds import in_order, of_faults
 from sagemaker_semseg.data.doctor.names import of_names
 from sagemaker_semseg.data.doctor.pictures import Onlooker, Record
 from sagemaker_semseg.data.doctor.report import Report, Specimen, SplitFacts
-from sagemaker_semseg.data.labels import IGNORE, INVALID
+from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
 from sagemaker_semseg.data.samples import Progress, Tally, inspect
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
 MOST_CLASSES: Final = 254
-_SETTINGS: Final = ("algorithm", "backbone", "base_size", "crop_size", "mini_batch_size", "precision")
+_SETTINGS: Final = (
+    *("algorithm", "backbone", "base_size", "crop_size", "mini_batch_size", "validation_mini_batch_size"),
+    *("num_training_samples", "class_weights", "optimizer", "precision"),
+)
 _SPECIMENS: Final = 8
 
 
@@ -93,7 +96,14 @@ def _facts(tally: Tally, records: Sequence[Record], num_classes: int) -> SplitFa
         ignored_pixels=int(tally.values.sum() - tally.pixels.sum()),
         value_counts=tally.values,
         specimens=_specimens(tally, records, num_classes),
+        lookup=_lookup(tally.labels),
     )
+
+
+def _lookup(labels: LabelMap | None) -> npt.NDArray[np.uint8] | None:
+    if labels is None or np.array_equal(labels.table, LabelMap.identity(labels.num_classes).table):
+        return None
+    return labels.lookup
 
 
 def _specimens(tally: Tally, records: Sequence[Record], num_classes: int) -> tuple[Specimen, ...]:
