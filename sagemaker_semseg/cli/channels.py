@@ -1,14 +1,19 @@
-"""Where a job's channels lie: the flags for them, and from the flags the folders by name. ``train`` and ``evaluate``
-call it.
+"""Where a job's channels lie: the flags for them, and from the flags the folders by name, fetched first if they are in
+S3. ``train`` and ``evaluate`` call it.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-from sagemaker_semseg.data.channels import find_channels
+from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.data.channels import CHANNELS, find_channels
+from sagemaker_semseg.environment import data_cache
 from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.storage import is_s3
+from sagemaker_semseg.storage.mirror import Mirror
 
 _START = {
     "model": ("--model", "an earlier model to train further, this package's or AWS's: its folder or model.tar.gz"),
@@ -23,23 +28,37 @@ def add_flags(parser: argparse.ArgumentParser, *, start: bool = False) -> None:
     """
     group = parser.add_argument_group("data")
     text = "the folder that holds the folders train, train_annotation, validation, validation_annotation and, if the "
-    text += "masks need one, label_map"
-    group.add_argument("--data", type=Path, metavar="DIR", help=text)
+    text += "masks need one, label_map; or s3://BUCKET/PREFIX of them"
+    group.add_argument("--data", metavar="DIR", help=text)
     for name in _NAMES:
         flag = "--" + name.replace("_", "-")
-        group.add_argument(flag, type=Path, dest=f"channel_{name}", metavar="DIR", help=f"the channel {name} lies here")
+        group.add_argument(flag, dest=f"channel_{name}", metavar="DIR", help=f"the channel {name} lies here")
     for name, (flag, text) in _START.items() if start else ():
-        group.add_argument(flag, type=Path, dest=f"channel_{name}", metavar="PATH", help=text)
+        group.add_argument(flag, dest=f"channel_{name}", metavar="PATH", help=text)
 
 
 def from_flags(options: argparse.Namespace) -> dict[str, Path]:
     """The folders by channel; one with a flag of its own is taken instead of that in ``--data``.
 
-    Raises DataError if no flag was given, or nothing is where ``--data`` says.
+    Raises DataError if no flag was given, or nothing is where one says; UserError if S3 can't be used.
     """
     named = {name: getattr(options, f"channel_{name}", None) for name in (*_NAMES, *_START)}
-    given: dict[str, Path] = {name: path for name, path in named.items() if path is not None}
+    given: dict[str, str] = {name: place for name, place in named.items() if place is not None}
     if options.data is None and not given:
         fault = Fault("--data", "is missing", "give the folder that holds the channels")
         raise DataError("there is no data:", [fault])
-    return {**find_channels(options.data), **given} if options.data is not None else given
+    found = find_channels(_here(options.data, _is_channels)) if options.data is not None else {}
+    return {**found, **{name: _here(place) for name, place in given.items()}}
+
+
+def _here(place: str, wanted: Callable[[str], bool] | None = None) -> Path:
+    """The place on this machine; what is in S3 is fetched into the cache, unless it is there."""
+    if not is_s3(place):
+        return Path(place)
+    with bar(f"fetching {place}") as move:
+        return Mirror(data_cache()).at(place, move, wanted)
+
+
+def _is_channels(name: str) -> bool:
+    """Whether a name below ``--data`` belongs to a channel; what else lies there isn't fetched."""
+    return name.partition("/")[0] in CHANNELS

@@ -56,8 +56,9 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("The command can't be carried out:", options.faults)
     artifact = read_artifact(model_path(options.model))
     hp = resolve(artifact.hyperparameters)
+    folders = channel_flags.from_flags(options)
     with bar("checking the data") as move:
-        split = read_split(channel_flags.from_flags(options), hp.num_classes, options.split, move)
+        split = read_split(folders, hp.num_classes, options.split, move)
     strategy = engine.start(verbose=options.verbose)
     scores = measure(artifact, split, options.batch_size or hp.validation_mini_batch_size, strategy)
     names = class_names(artifact)

@@ -67,14 +67,18 @@ class Mirror:
         place = S3Uri.parse(uri)
         above = place.key + "/" if place.key and not place.key.endswith("/") else place.key
         items: dict[str, Object] = {}
+        others = 0
         for page in pages(place.bucket, above):
             for item in page:
                 name = item.key[len(above) :]
                 if _counts(name) and (wanted is None or wanted(name)):
                     items[name] = item
+                else:
+                    others += 1
             (progress or _nothing)(0, len(items))
         if not items:
-            fault = Fault(uri, "there is nothing", "check the bucket and the prefix: aws s3 ls")
+            what = f"none of the {others} objects there can be used" if others else "there is nothing"
+            fault = Fault(uri, what, f"look what is there: aws s3 ls {S3Uri(place.bucket, above)}")
             raise DataError("the data can't be used:", [fault])
         return self._tree(place.bucket, above, items, progress or _nothing)
 

@@ -1,0 +1,64 @@
+"""The flags that say where the channels lie, on this machine or in S3."""
+
+import argparse
+import re
+
+import pytest
+
+from sagemaker_semseg.cli import channels, main
+from sagemaker_semseg.errors import DataError, UserError
+
+
+@pytest.fixture
+def in_s3(bucket, data, tmp_path, monkeypatch):
+    """The demo set under s3://pictures/set, beside what doesn't belong to it; returns the bucket's client."""
+    monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", str(tmp_path / "cache"))
+    for path in data.rglob("*.*"):
+        bucket.put_object(Bucket="pictures", Key=f"set/{path.relative_to(data).as_posix()}", Body=path.read_bytes())
+    for key in ("set/raw/video.mp4", "set/README.md", "set/train/"):
+        bucket.put_object(Bucket="pictures", Key=key, Body=b"" if key.endswith("/") else b"x")
+    return bucket
+
+
+def folders(*arguments):
+    parser = argparse.ArgumentParser()
+    channels.add_flags(parser, start=True)
+    return channels.from_flags(parser.parse_args(arguments))
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_data_in_s3(in_s3, data, tmp_path):
+    found = folders("--data", "s3://pictures/set")
+    here = folders("--data", str(data))
+    assert found.keys() == here.keys()
+    assert all(files(found[name]) == files(here[name]) for name in here)
+    assert not [*(tmp_path / "cache").rglob("*.mp4")]
+
+
+def test_a_channel_of_its_own(in_s3, data):
+    found = folders(
+        "--data", str(data), "--validation", "s3://pictures/set/train", "--model", "s3://pictures/set/README.md"
+    )
+    assert files(found["validation"]) == files(data / "train")
+    assert found["train"] == data / "train"
+    assert found["model"].suffix == ".md"
+
+
+def test_nothing_of_use_in_s3(in_s3):
+    with pytest.raises(DataError, match=r"s3://pictures/set/raw: none of the 1 objects there can be used"):
+        folders("--data", "s3://pictures/set/raw")
+    with pytest.raises(DataError, match=r"s3://pictures/none: there is nothing \(.*aws s3 ls s3://pictures/none/\)"):
+        folders("--data", "s3://pictures/none")
+    with pytest.raises(UserError, match="s3://nobodys/set: there is no such bucket"):
+        folders("--data", "s3://nobodys/set")
+
+
+def test_evaluate_reads_from_s3(in_s3, trained, data, capsys):
+    def scores(place):
+        assert main(["evaluate", str(trained.output), "--data", place]) == 0
+        return re.findall(r"mIOU .*", capsys.readouterr().out)
+
+    assert scores("s3://pictures/set") == scores(str(data))
