@@ -22,6 +22,7 @@ _COMMANDS = {
     "evaluate": "evaluate",
     "predict": "predict",
     "serve": "serve",
+    "check": "check",
     "export": "export",
     "import": "import_",
     "weights": "weights",
@@ -34,6 +35,7 @@ model and masks out."""
 
 _EPILOG = """\
 a first training:
+  sagemaker-semseg check --data mydata --num-classes 3
   sagemaker-semseg train --data mydata --output out --num-classes 3 --use-pretrained-model False
   sagemaker-semseg evaluate out --data mydata
   sagemaker-semseg predict out new1.jpg new2.jpg -o masks --overlay

@@ -9,21 +9,21 @@ import argparse
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagemaker_semseg import hyperparameters
 from sagemaker_semseg.cli import channels as channel_flags
-from sagemaker_semseg.cli import container, engine, start, summary
+from sagemaker_semseg.cli import classes, container, engine, start, summary
 from sagemaker_semseg.cli.failures import INTERRUPTED
 from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.cli.start import RANDOM, Start
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.samples import Channels, read_channels
 from sagemaker_semseg.environment import environment, weight_places
-from sagemaker_semseg.errors import Fault, HyperparameterError, UserError
+from sagemaker_semseg.errors import DataError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.training import checkpoint
 
@@ -114,9 +114,9 @@ def prepare(options: argparse.Namespace) -> Job:
     given = hyperparameters.from_flags(options)
     hp = _hyperparameters(given, errors)
     num_classes = _num_classes(given)
-    names = _class_names(options.class_names)
+    names = classes.names_of(options.class_names)
     folders = _folders(options, errors)
-    faults = [*options.faults, *_faults_of_names(names, num_classes), *_faults_of_output(options.output, folders)]
+    faults = [*options.faults, *classes.faults_of(names, num_classes), *_faults_of_output(options.output, folders)]
     if faults:
         errors.append(UserError("The command can't be carried out:", faults))
     channels = None
@@ -124,8 +124,9 @@ def prepare(options: argparse.Namespace) -> Job:
         try:
             with bar("checking the data") as move:
                 channels = read_channels(folders, num_classes or _MOST_CLASSES, move)
-        except UserError as error:
-            errors.append(error)
+        except DataError as error:
+            whole = "sagemaker-semseg check finds whatever else is wrong or doubtful with the data"
+            errors.append(DataError(f"{error.message}; {whole}", error.faults))
     goes_on = not options.restart and options.output is not None and _last(options.output).is_file()
     begin = _begin(hp, given, folders, errors) if not goes_on else Start(words="its checkpoint")
     if errors or hp is None or channels is None:
@@ -229,23 +230,6 @@ def _num_classes(given: Mapping[str, str]) -> int | None:
         return resolve({"num_classes": given.get("num_classes")}).num_classes
     except HyperparameterError:
         return None
-
-
-def _class_names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",")) if text is not None else ()
-
-
-def _faults_of_names(names: Sequence[str], num_classes: int | None) -> list[Fault]:
-    faults = []
-    if names and num_classes and len(names) != num_classes:
-        what = f"{len(names)} names came, num_classes is {num_classes}"
-        faults.append(Fault("--class-names", what, "give one name for every class, from label 0 on"))
-    if not all(names):
-        faults.append(Fault("--class-names", "a name is empty", "leave out the comma too much"))
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    if twice:
-        faults.append(Fault("--class-names", f"{', '.join(twice)} is there twice", "give each class a name of its own"))
-    return faults
 
 
 def _folders(options: argparse.Namespace, errors: list[UserError]) -> dict[str, Path]:

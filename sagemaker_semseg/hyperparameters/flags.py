@@ -6,6 +6,7 @@ Flags stay strings here: ``values.resolve`` checks them with everything else, so
 from __future__ import annotations
 
 import argparse
+from collections.abc import Container
 
 from sagemaker_semseg.hyperparameters.page import default_text
 from sagemaker_semseg.hyperparameters.table import TABLE, Hyperparameter
@@ -20,11 +21,12 @@ _METAVARS = {
 }
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every hyperparameter, in the groups of the table."""
-    for group in dict.fromkeys(row.group for row in TABLE):
+def add_flags(parser: argparse.ArgumentParser, names: Container[str] | None = None) -> None:
+    """Add a flag for every hyperparameter, or for those in ``names``, in the groups of the table."""
+    rows = [row for row in TABLE if names is None or row.name in names]
+    for group in dict.fromkeys(row.group for row in rows):
         arguments = parser.add_argument_group(f"hyperparameters: {group.lower()}")
-        for row in (row for row in TABLE if row.group == group):
+        for row in (row for row in rows if row.group == group):
             arguments.add_argument(row.flag, dest=row.name, metavar=_metavar(row), help=_help(row))
 
 

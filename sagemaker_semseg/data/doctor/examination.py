@@ -20,15 +20,17 @@ from sagemaker_semseg.data.doctor.kinds import in_order, of_faults
 from sagemaker_semseg.data.doctor.names import of_names
 from sagemaker_semseg.data.doctor.pictures import Onlooker, Record
 from sagemaker_semseg.data.doctor.report import Report, Specimen, SplitFacts
-from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
+from sagemaker_semseg.data.labels import IGNORE, INVALID
 from sagemaker_semseg.data.samples import Progress, Tally, inspect
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
 MOST_CLASSES: Final = 254
-_SETTINGS: Final = (
+SETTINGS: Final = (
     *("algorithm", "backbone", "base_size", "crop_size", "mini_batch_size", "validation_mini_batch_size"),
     *("num_training_samples", "class_weights", "optimizer", "precision"),
 )
+"""Hyperparameters besides num_classes that say something about the data, or about the memory they need."""
+
 _SPECIMENS: Final = 8
 
 
@@ -67,7 +69,7 @@ def examine(
         splits=[_facts(tally, onlooker.records.get(tally.split, []), classes) for tally in tallies],
         num_classes=classes,
         class_names=tuple(class_names),
-        settings={"num_classes": classes, **{name: getattr(hyperparameters, name) for name in _SETTINGS}},
+        settings={"num_classes": classes, **{name: getattr(hyperparameters, name) for name in SETTINGS}},
     )
 
 
@@ -96,14 +98,8 @@ def _facts(tally: Tally, records: Sequence[Record], num_classes: int) -> SplitFa
         ignored_pixels=int(tally.values.sum() - tally.pixels.sum()),
         value_counts=tally.values,
         specimens=_specimens(tally, records, num_classes),
-        lookup=_lookup(tally.labels),
+        lookup=None if tally.labels is None or whole.is_identity(tally.labels) else tally.labels.lookup,
     )
-
-
-def _lookup(labels: LabelMap | None) -> npt.NDArray[np.uint8] | None:
-    if labels is None or np.array_equal(labels.table, LabelMap.identity(labels.num_classes).table):
-        return None
-    return labels.lookup
 
 
 def _specimens(tally: Tally, records: Sequence[Record], num_classes: int) -> tuple[Specimen, ...]:

@@ -75,7 +75,7 @@ def of_classes(tallies: Sequence[Tally], num_classes: int, names: Sequence[str])
 
 def of_scale(tallies: Sequence[Tally], num_classes: int | None, where: Path) -> Iterator[Finding]:
     """Masks whose values are multiples of one number, or 0 and 255, and that no label map explains."""
-    if any(tally.labels is None or not _is_identity(tally.labels) for tally in tallies):
+    if any(tally.labels is None or not is_identity(tally.labels) for tally in tallies):
         return
     values = [int(value) for value in np.flatnonzero(sum(tally.values for tally in tallies))]
     scale = _scale(values, num_classes)
@@ -148,7 +148,8 @@ def _sizes(records: Sequence[Record], where: Path) -> Iterator[Finding]:
         )
 
 
-def _is_identity(labels: LabelMap) -> bool:
+def is_identity(labels: LabelMap) -> bool:
+    """Whether the masks are read as they are."""
     return bool(np.array_equal(labels.table, LabelMap.identity(labels.num_classes).table))
 
 

@@ -1,0 +1,106 @@
+"""``sagemaker-semseg check``: a data set comes in; what is wrong or doubtful with it goes out as a table, as JSON and
+as a page, before a training spends any time on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from sagemaker_semseg import hyperparameters
+from sagemaker_semseg.cli import channels as channel_flags
+from sagemaker_semseg.cli import classes, diagnosis
+from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.data.doctor import examine
+from sagemaker_semseg.data.doctor.advice import advised
+from sagemaker_semseg.data.doctor.content import to_dict
+from sagemaker_semseg.data.doctor.examination import SETTINGS
+from sagemaker_semseg.data.doctor.report import Report
+from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.storage import replacing
+
+USAGE = "%(prog)s --data DIR [--num-classes N] [--json FILE] [--html FILE] [--strict]"
+SUMMARY = "examine a data set: every fault, and whatever is doubtful"
+DESCRIPTION = """\
+Reads every file once and tells what would stop a training (errors) and what would make its model worse (warnings):
+where, what, why it matters, how to mend it. Then what the data hold, settings that suit them, and the memory needed."""
+EPILOG = """\
+examples:
+  sagemaker-semseg check --data mydata --num-classes 3
+  sagemaker-semseg check --data mydata --num-classes 3 --class-names road,car,tree --html report.html
+  sagemaker-semseg check --data mydata --num-classes 3 --crop-size 480 --mini-batch-size 8 --backbone resnet-101
+  sagemaker-semseg check --data mydata --json - | jq '.findings[] | select(.level == "error") | .where'
+  sagemaker-semseg check --data mydata --num-classes 3 --strict || exit 1
+
+Without --num-classes the number that the masks need is proposed. docs/check.md lists all findings.
+
+exit status: 0 no errors, 1 warnings with --strict (or a fault of this program), 2 errors
+"""
+
+CLEAN, DOUBTFUL, WRONG = 0, 1, 2
+_ASKED: Final = ("num_classes", *SETTINGS)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    channel_flags.add_flags(parser)
+    group = parser.add_argument_group("report")
+    text = "names of the classes from label 0 on, with commas between them"
+    group.add_argument("--class-names", metavar="A,B,C", help=text)
+    text = "write everything that was found there too; - prints it instead of the table"
+    group.add_argument("--json", metavar="FILE", help=text)
+    text = "write the report as a page with pictures, in one file"
+    group.add_argument("--html", type=Path, metavar="FILE", help=text)
+    group.add_argument("--strict", action="store_true", help="warnings count too: exit status 1")
+    hyperparameters.add_flags(parser, _ASKED)
+
+
+def run(options: argparse.Namespace) -> int:
+    given = hyperparameters.from_flags(options)
+    names = classes.names_of(options.class_names)
+    hp = resolve({"num_classes": max(2, len(names)), **given})
+    num_classes = hp.num_classes if "num_classes" in given else None
+    faults = [*options.faults, *classes.faults_of(names, num_classes)]
+    if faults:
+        raise UserError("The command can't be carried out:", faults)
+    folders = channel_flags.from_flags(options)
+    with bar("examining the data") as move:
+        report = examine(folders, hp, num_classes=num_classes or len(names) or None, class_names=names, progress=move)
+    report = dataclasses.replace(report, settings={**report.settings, "data": str(options.data or "")})
+    report = advised(report, _memory())
+    _write(report, options.json, options.html)
+    if options.json != "-":
+        diagnosis.show(report, options.data, proposed=num_classes is None and not names)
+    return WRONG if report.errors else DOUBTFUL if report.warnings and options.strict else CLEAN
+
+
+def _write(report: Report, json_file: str | None, page: Path | None) -> None:
+    if json_file:
+        text = json.dumps(to_dict(report), indent=1) + "\n"
+        if json_file == "-":
+            print(text, end="")
+        else:
+            with replacing(json_file) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    if page:
+        from sagemaker_semseg.data.doctor.page import render
+
+        with replacing(page) as temporary:
+            temporary.write_text(render(report), encoding="utf-8")
+
+
+def _memory() -> int | None:
+    """Bytes of this machine's memory, or of what a container may take of it; None where the system doesn't say."""
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):  # no such limit, or "max"
+        return there
+    return min(there, limit)
