@@ -26,6 +26,7 @@ _COMMANDS = {
     "export": "export",
     "import": "import_",
     "weights": "weights",
+    "convert": "convert",
     "demo": "demo",
 }
 
@@ -68,7 +69,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options, unknown = top.parse_known_args(arguments)
     if "run" not in options:
         top.error("a command is missing")
-    options.faults = _unknown(unknown, commands[options.command])
+    options.faults = _unknown(unknown, getattr(options, "parser", commands[options.command]))
     return options
 
 

@@ -99,7 +99,7 @@ def _check(pair: Pair, look: Look | None) -> Checked:
 
     def read_mask(data: bytes, where: str) -> tuple[tuple[int, int], Counts, object]:
         pixels = decode_mask(data, where)
-        counts = _count(pixels)
+        counts = count_values(pixels)
         shape = (pixels.shape[0], pixels.shape[1])
         return shape, counts, look.mask(pair, data, pixels, counts) if look else None
 
@@ -139,7 +139,7 @@ def read_file(path: Path, read: Callable[[bytes, str], Result]) -> Result:
         raise refusal(where, what, "check the link or the permissions") from error
 
 
-def _count(mask: Pixels) -> Counts:
+def count_values(mask: Pixels) -> Counts:
     flat, values = mask.ravel(), np.zeros(256, np.int64)
     for start in range(0, flat.size, _COUNT_AT_ONCE):
         values += np.bincount(flat[start : start + _COUNT_AT_ONCE], minlength=256)

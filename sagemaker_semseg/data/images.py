@@ -68,11 +68,11 @@ def decode_image(data: bytes, where: str = "image") -> Pixels:
     opened = _open(header, where)
     if opened.mode.startswith("I;16"):
         grey = (np.asarray(opened) >> 8).astype(np.uint8)
-        return _upright(np.repeat(grey[:, :, None], 3, axis=2), header.orientation)
+        return upright(np.repeat(grey[:, :, None], 3, axis=2), header.orientation)
     if opened.mode == "CMYK" and not header.adobe:
         opened = ImageChops.invert(opened)  # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted
     rgb = opened if opened.mode == "RGB" else opened.convert("RGB")
-    return _upright(np.asarray(rgb), header.orientation)
+    return upright(np.asarray(rgb), header.orientation)
 
 
 def decode_mask(data: bytes, where: str = "mask") -> Pixels:
@@ -94,7 +94,7 @@ def decode_mask(data: bytes, where: str = "mask") -> Pixels:
         values = _narrow(values, where)
     elif header.depth < 8 and not header.palette:
         values = values >> (8 - header.depth)  # Pillow spreads grey of 1, 2, 4 bits over 0..255 by repeating the bits
-    return _upright(values, header.orientation)
+    return upright(values, header.orientation)
 
 
 def encode_mask(labels: Pixels) -> bytes:
@@ -161,7 +161,7 @@ def _refuse_channels(header: Header, where: str) -> Exception:
     return refusal(where, f"the mask holds {name}, not labels", remedy, "colour mask")
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
+def upright(pixels: Pixels, orientation: int) -> Pixels:
     """Turns (H, W, ...) pixels as stored into pixels as displayed (EXIF 2.32, tag 0x0112)."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)

@@ -1,0 +1,140 @@
+"""``sagemaker-semseg convert``: a data set in another program's format comes in, the four folders of a training go out.
+
+The flags and the summary are here, and what differs between the formats in ``conversion``; the room ``convert`` does
+the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from sagemaker_semseg.cli import conversion
+from sagemaker_semseg.cli.failures import PROGRAM
+from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.convert import splits
+from sagemaker_semseg.convert.dataset import Dataset
+from sagemaker_semseg.convert.documents import read_lines
+from sagemaker_semseg.convert.writing import Written, write
+from sagemaker_semseg.data.channels import SPLITS
+from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.errors import DataError, Fault, UserError
+
+SUMMARY = "make the folders of a training from COCO, LabelMe, Pascal VOC, Cityscapes, YOLO"
+DESCRIPTION = """\
+Makes the folders train, train_annotation, validation and validation_annotation from a data set in another format. The
+pictures keep their bytes; the annotations become masks, whose numbers classes.txt explains.
+
+  coco         a JSON file of instances: polygons, run lengths
+  labelme      LabelMe's JSON files beside their pictures
+  voc          Pascal VOC's folders, also as other programs write them
+  cityscapes   Cityscapes' folders leftImg8bit and gtFine
+  yolo         data.yaml, pictures, and text files of polygons"""
+EPILOG = """\
+examples:
+  sagemaker-semseg convert coco annotations.json --images photos --output mydata
+  sagemaker-semseg convert voc VOCdevkit/VOC2012 --output mydata
+  sagemaker-semseg convert coco --help
+
+What is wrong with pictures and annotations comes in one message, and nothing is written then; --skip-faulty writes the
+rest. COCO, LabelMe and YOLO need pip install 'sagemaker-semseg[convert]'.
+
+exit status: 0 done, 1 a fault of this program, 2 something you can mend, 130 stopped with Ctrl-C
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    chooser = parser.add_subparsers(title="formats", dest="format", metavar="FORMAT", required=True)
+    for name, way in conversion.FORMATS.items():
+        chosen = chooser.add_parser(
+            name,
+            help=way.summary,
+            description=way.description,
+            epilog=way.epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        way.add_arguments(chosen)
+        _add_output(chosen)
+        chosen.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
+        chosen.set_defaults(parser=chosen)
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    text = "where the folders are written; it must not exist yet, or be empty"
+    group.add_argument("-o", "--output", type=Path, metavar="DIR", required=True, help=text)
+    text = "hard links to the pictures instead of copies, where the file system can do it"
+    group.add_argument("--link", action="store_true", help=text)
+    text = "leave out pictures with a fault and tell which, instead of writing nothing"
+    group.add_argument("--skip-faulty", action="store_true", help=text)
+    text = "what the annotations of a picture go by that EXIF turns: what a viewer shows, what the file stores, or "
+    text += "(default) what fits the size that they state, displayed if both do"
+    choices = ("auto", "displayed", "stored")
+    group.add_argument("--orientation", choices=choices, default="auto", help=text)
+    group = parser.add_argument_group("validation, where the data set doesn't say what is for it")
+    text = f"the share of the pictures, drawn by lot (default {splits.DEFAULT_SHARE:g})"
+    group.add_argument("--validation-share", metavar="SHARE", help=text)
+    group.add_argument("--seed", metavar="N", help="another seed draws other lots (default 0)")
+    text = "a text file that names the pictures for validation instead, one a line"
+    group.add_argument("--validation-list", type=Path, metavar="FILE", help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    faults = list(options.faults)
+    share = _number(options.validation_share, "--validation-share", splits.DEFAULT_SHARE, faults)
+    seed = _number(options.seed, "--seed", 0, faults)
+    if not 0 < share < 1:
+        faults.append(Fault("--validation-share", f"{share:g} came", "give a number between 0 and 1"))
+    if options.validation_list and (options.validation_share or options.seed):
+        what = "says already what is for validation"
+        faults.append(Fault("--validation-list", what, "leave out --validation-share and --seed"))
+    if faults:
+        raise UserError("The command can't be carried out:", faults)
+    dataset = conversion.FORMATS[options.format].read(options)
+    if options.validation_list:
+        names = [line for line in read_lines(options.validation_list) if line]
+        dataset = splits.by_names(dataset, names, str(options.validation_list))
+    else:
+        dataset = splits.by_lot(dataset, share, int(seed))
+    with bar("converting") as move:
+        written = write(
+            dataset,
+            options.output,
+            link=options.link,
+            skip_faulty=options.skip_faulty,
+            orientation=options.orientation,
+            progress=move,
+        )
+    _tell(dataset, written, options.output)
+    return 0
+
+
+def _number(text: str | None, flag: str, default: float, faults: list[Fault]) -> float:
+    try:
+        return default if text is None else int(text) if isinstance(default, int) else float(text)
+    except ValueError:
+        faults.append(Fault(flag, f"{text} is no number", "give a number"))
+        return default
+
+
+def _tell(dataset: Dataset, written: Written, output: Path) -> None:
+    """What was written, class by class, and the command that trains on it."""
+    if written.left_out.kinds:
+        faults = [fault for kind in written.left_out.kinds.values() for fault in kind]
+        print(DataError("left out (--skip-faulty):", faults), file=sys.stderr)
+    for note in written.notes:
+        print(f"note: {note}")
+    in_all, pictures = max(1, int(written.pixels.sum())), written.pictures.total()
+    width = max(len(name) for name in (*dataset.classes, "ignored"))
+    print(f"{'label':>5}  {'class':<{width}}  {'pictures':>8}  {'pixels':>7}")
+    for label, name in [*enumerate(dataset.classes), (IGNORE, "ignored")]:
+        share = written.pixels[label] / in_all
+        print(f"{label:>5}  {name:<{width}}  {written.occurs[label]:>8}  {share:>7.2%}")
+    print(f"{pictures} pictures: " + ", ".join(f"{written.pictures[split]} {split}" for split in SPLITS))
+    print(f"written to {output}; train on it with")
+    names = shlex.quote(",".join(dataset.classes))
+    data, classes = shlex.quote(str(output)), len(dataset.classes)
+    print(f"  {PROGRAM} train --data {data} --output model --num-classes {classes} --class-names {names}")

@@ -1,0 +1,203 @@
+"""COCO: a JSON file of instances and the folder of its pictures come in, a ``Dataset`` goes out.
+
+    {"images": [{"id", "file_name", "height", "width"}], "categories": [{"id", "name"}],
+     "annotations": [{"id", "image_id", "category_id", "segmentation", "iscrowd", "bbox"}]}
+
+A segmentation is a list of polygons, or run lengths, compressed or not (https://cocodataset.org/#format-data). The
+command ``convert coco`` calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sagemaker_semseg.convert.dataset import Choice, Dataset, Item, Labels, Size, labels_of
+from sagemaker_semseg.convert.documents import find_picture, name_of, read_json, unusable
+from sagemaker_semseg.convert.numbers import points, show, whole
+from sagemaker_semseg.convert.runs import Unusable
+from sagemaker_semseg.convert.shapes import Encoded, Outline, Region, Shape, box, draw
+from sagemaker_semseg.data.channels import shown
+from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.errors import DataError, Fault
+
+Boxes = Literal["error", "ignore", "fill"]
+_LISTS = ("images", "annotations", "categories")
+
+
+@dataclass(frozen=True)
+class Source:
+    """annotations: the JSON file. images: the folder from which its file names lead. split: see ``Item``."""
+
+    annotations: Path
+    images: Path
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Crowds:
+    """What becomes of what stands for more than an outline.
+
+    label_crowds: areas with ``iscrowd`` get their class; if not, they are ignored. boxes: of annotations with a box but
+    no outline: an error, or the box is ignored, or filled.
+    """
+
+    label_crowds: bool = False
+    boxes: Boxes = "error"
+
+
+def read(sources: Sequence[Source], choice: Choice, crowds: Crowds = Crowds()) -> Dataset:
+    """Classes are told apart by name, so that the ids of two files need not agree.
+
+    Raises ``DataError`` if a file is no such JSON; what is wrong with single entries is in the faults, or is told when
+    a mask is drawn.
+    """
+    dataset = Dataset()
+    files = [_File(source, dataset) for source in sources]
+    names = dict.fromkeys(name for file in files for _, name in sorted(file.names.items()))
+    labels = labels_of(names, choice, dataset, sources[0].annotations)
+    for file in files:
+        dataset.items += file.items({id: labels[name] for id, name in file.names.items()}, choice, crowds)
+    return dataset
+
+
+class _File:
+    """One JSON file. names: of the categories by id."""
+
+    def __init__(self, source: Source, dataset: Dataset):
+        self._source, self._dataset = source, dataset
+        self._where = shown(source.annotations)
+        content = read_json(source.annotations)
+        if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in _LISTS):
+            what = f"no JSON of COCO: an object with the lists {', '.join(_LISTS)} is expected"
+            raise unusable(self._where, what, "export the data set as COCO instances (not as results or captions)")
+        self.names: dict[int, str] = {}
+        for number, category in self._entries(content, "categories"):
+            id, name = whole(category.get("id")), category.get("name")
+            if id is None or not isinstance(name, str) or not name or id in self.names:
+                self._fault("categories", number, "an id of its own and a name are expected")
+            else:
+                self.names[id] = name
+        self._images = list(self._entries(content, "images"))
+        self._annotations: dict[int, list[dict[str, Any]]] = {}
+        self._group(content)
+
+    def _group(self, content: dict[str, Any]) -> None:
+        """The annotations by image. Those of no image are faults."""
+        ids = {id for _, image in self._images if (id := whole(image.get("id"))) is not None}
+        for number, annotation in self._entries(content, "annotations"):
+            image = whole(annotation.get("image_id"))
+            if "segments_info" in annotation:
+                remedy = "give the file of instances instead, as instances_val2017.json"
+                raise unusable(self._where, "panoptic annotations, instances are expected", remedy)
+            if image is None or image not in ids:
+                what = f"image_id {show(annotation.get('image_id'))} is that of no image"
+                self._fault("annotations", number, what, annotation)
+            else:
+                self._annotations.setdefault(image, []).append(annotation)
+
+    def items(self, labels: Mapping[int, int], choice: Choice, crowds: Crowds) -> Iterator[Item]:
+        seen: set[int] = set()
+        used: dict[Path, str] = {}
+        empty = 0
+        for number, image in self._images:
+            id, name = whole(image.get("id")), image.get("file_name")
+            if id is None or id in seen or not isinstance(name, str):
+                self._fault("images", number, "an id of its own and a file_name are expected", image)
+                continue
+            seen.add(id)
+            size: Size | None = None
+            if image.get("height") is not None or image.get("width") is not None:
+                height, width = whole(image.get("height")), whole(image.get("width"))
+                if not height or not width or min(height, width) < 1:
+                    self._fault("images", number, "height and width are no whole numbers above 0", image)
+                    continue
+                size = height, width
+            try:
+                path = find_picture(self._source.images, name)
+            except DataError as error:
+                self._dataset.faults.take("missing picture", error)
+                continue
+            if path in used:
+                self._fault("images", number, f"has the picture of {used[path]}, {name}", image)
+                continue
+            used[path] = f"image {id}"
+            found = self._annotations.get(id, [])
+            empty += not found
+            picture = _Picture(found, self._where, labels, choice, crowds)
+            yield Item(name_of(path, self._source.images), path, picture.draw, size, self._source.split)
+        if empty:
+            note = f"{self._where}: {empty} pictures without annotations, taken as showing none of the classes"
+            self._dataset.notes.append(note)
+
+    def _entries(self, content: dict[str, Any], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, entry in enumerate(content[name]):
+            if isinstance(entry, dict):
+                yield number, entry
+            else:
+                self._fault(name, number, f"an object is expected, not {show(entry)}")
+
+    def _fault(self, name: str, number: int, what: str, entry: Mapping[str, Any] | None = None) -> None:
+        id = f" (id {show(entry['id'])})" if entry and "id" in entry else ""
+        remedy = "mend the entry, or leave it out"
+        self._dataset.faults.add("bad entry", f"{self._where}, {name}[{number}]{id}", what, remedy)
+
+
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """The annotations of one picture, read when its mask is drawn: as Python's objects they take much memory."""
+
+    annotations: list[dict[str, Any]]
+    where: str
+    labels: Mapping[int, int]
+    choice: Choice
+    crowds: Crowds
+
+    def draw(self, height: int, width: int) -> Labels:
+        faults: list[Fault] = []
+        regions = []
+        for annotation in self.annotations:
+            where = f"{self.where}, annotation {show(annotation.get('id'))}"
+            try:
+                regions.append(self._region(annotation, where))
+            except Unusable as error:
+                faults.append(Fault(where, error.what, error.remedy))
+        return draw(regions, height, width, self.choice.ground, self.choice.larger_first, faults)
+
+    def _region(self, annotation: dict[str, Any], where: str) -> Region:
+        category = whole(annotation.get("category_id"))
+        if category is None or category not in self.labels:
+            what = f"category_id {show(annotation.get('category_id'))} is that of no category"
+            raise Unusable(what, "add the category, or remove the annotation")
+        label = self.labels[category]
+        segmentation = annotation.get("segmentation")
+        if not segmentation and annotation.get("bbox") is not None:
+            return self._box(annotation["bbox"], label, where)
+        shape = _shape(segmentation)
+        if annotation.get("iscrowd") in (1, True):
+            return Region(shape, label if self.crowds.label_crowds else IGNORE, where, below=True)
+        return Region(shape, label, where)
+
+    def _box(self, value: object, label: int, where: str) -> Region:
+        if self.crowds.boxes == "error":
+            raise Unusable("a box without an outline", "outline it, or see --boxes")
+        numbers = points(value)
+        if len(numbers) != 2:
+            raise Unusable(f"bbox {show(value)}, four numbers are expected", "export the annotation again")
+        (left, top), (width, height) = numbers
+        shape = Outline((box(left, top, left + width, top + height),))
+        return Region(shape, label, where) if self.crowds.boxes == "fill" else Region(shape, IGNORE, where, below=True)
+
+
+def _shape(segmentation: object) -> Shape:
+    if isinstance(segmentation, list) and segmentation:
+        return Outline(tuple(points(part) for part in segmentation))
+    if isinstance(segmentation, dict):
+        counts, size = segmentation.get("counts"), segmentation.get("size")
+        if isinstance(counts, str | list) and isinstance(size, list) and len(size) == 2:
+            height, width = whole(size[0]), whole(size[1])
+            if height is not None and width is not None:
+                return Encoded(counts, (height, width))
+    raise Unusable("no segmentation: polygons or run lengths are expected", "outline the object, or remove the entry")

@@ -1,0 +1,110 @@
+"""What a reader of a format hands on: the classes, and for each picture a function that draws its mask.
+
+``Choice`` is what the user wants of the classes, ``labels_of`` turns names into labels by it. Every reader makes a
+``Dataset``; ``splits`` and ``writing`` take it. What a reader found wrong is in ``Dataset.faults`` and is raised by
+``writing``, together with what only the pictures show.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sagemaker_semseg.data.channels import FaultList
+from sagemaker_semseg.data.labels import IGNORE
+
+Labels = npt.NDArray[np.uint8]
+Size = tuple[int, int]
+"""Height and width, in pixels."""
+
+BACKGROUND: Final = "background"
+MAX_CLASSES: Final = 254
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture.
+
+    name: its path below a channel, without extension. split: "train", "validation", or "" if lots are to decide.
+    size: that the annotations say it has; None if they don't say. draw: from a height and a width to the (H, W) mask;
+    raises ``DataError`` with what is wrong with the annotations.
+    """
+
+    name: str
+    image: Path
+    draw: Callable[[int, int], Labels]
+    size: Size | None = None
+    split: str = ""
+
+
+@dataclass
+class Dataset:
+    """classes: names from label 0 on. faults: of entries that no item stands for. notes: worth telling, not wrong."""
+
+    classes: tuple[str, ...] = ()
+    items: list[Item] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    faults: FaultList = field(default_factory=FaultList)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What becomes of the classes.
+
+    only: the names to keep, in the order of their labels; empty keeps all. ignored: names whose pixels become 255.
+    background: whether label 0 is whatever nobody outlined; if not, that is 255 and the classes begin at 0.
+    larger_first: smaller outlines lie above larger ones; if not, later ones above earlier ones.
+    """
+
+    only: tuple[str, ...] = ()
+    ignored: frozenset[str] = frozenset()
+    background: bool = True
+    larger_first: bool = True
+
+    @property
+    def ground(self) -> int:
+        """The label of whatever nobody outlined, and of classes that are not kept."""
+        return 0 if self.background else IGNORE
+
+
+def clean(name: str) -> str:
+    """A class's name as ``--class-names`` can take it: one line, no commas, no blanks at the ends."""
+    return re.sub(r"[\s,\x00-\x1f\x7f]+", " ", name.encode("utf-8", "replace").decode()).strip() or "unnamed"
+
+
+def labels_of(names: Iterable[str], choice: Choice, dataset: Dataset, where: Path | str) -> dict[str, int]:
+    """The label of every name, and ``dataset.classes``. names: as found, in the order of their labels."""
+    found = {name: clean(name) for name in names}
+    there = dict.fromkeys(found.values())
+    only, ignored = [clean(name) for name in choice.only], {clean(name) for name in choice.ignored}
+    for name in dict.fromkeys([*only, *sorted(ignored)]):
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(list(there)[:20]) or 'none'}"
+            dataset.faults.add("unknown class", where, f"there is no class {name}", remedy)
+    kept = [name for name in dict.fromkeys(only or there) if name not in ignored]
+    if choice.background:
+        kept = [name for name in kept if not is_background(name)]
+        dataset.classes = (BACKGROUND, *kept)
+    else:
+        dataset.classes = tuple(kept)
+    if not 2 <= len(dataset.classes) <= MAX_CLASSES:
+        what = f"{len(dataset.classes)} classes, from 2 to {MAX_CLASSES} can be trained ({', '.join(kept[:8])})"
+        dataset.faults.add("number of classes", where, what, "choose with --classes, or see --no-background")
+    if len(there) < len(found):
+        twice = sorted({name for name in there if list(found.values()).count(name) > 1})
+        dataset.notes.append(f"names that several classes share, which become one: {', '.join(twice)}")
+    number = {name: label for label, name in enumerate(dataset.classes)}
+    given = {name: IGNORE if known in ignored else number.get(known, choice.ground) for name, known in found.items()}
+    return {name: label if label < MAX_CLASSES else IGNORE for name, label in given.items()}
+
+
+def is_background(name: str) -> bool:
+    return name.strip("_").lower() == BACKGROUND

@@ -1,0 +1,209 @@
+"""The four folders, written whole or not at all: a ``Dataset`` whose items have a split comes in, pictures and masks go
+out, with ``classes.txt`` beside the folders. The last step of a conversion; the command calls it.
+
+Every picture is opened, so that whatever is wrong with pictures and annotations is known in one pass. Pictures keep
+their bytes; masks fit them as displayed, as training wants it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sagemaker_semseg.convert.dataset import Dataset, Item, Labels, Size
+from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, FaultList, shown
+from sagemaker_semseg.data.containers import Header
+from sagemaker_semseg.data.files import count_values, read_file
+from sagemaker_semseg.data.images import encode_mask, glance, upright
+from sagemaker_semseg.errors import DataError, Fault, UserError
+
+Orientation = Literal["auto", "displayed", "stored"]
+Counts = npt.NDArray[np.int64]
+
+_THREADS: Final = min(8, (os.cpu_count() or 1) + 2)
+_EXTENSION: Final = {"JPEG": ".jpg", "PNG": ".png"}
+
+
+@dataclass
+class Written:
+    """What was written.
+
+    pictures: by split. pixels: (256,) count of each label in all masks; occurs: (256,) pictures in which it occurs.
+    left_out: the faults of pictures that were skipped. notes: worth telling.
+    """
+
+    pictures: Counter[str] = field(default_factory=Counter)
+    pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
+    occurs: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
+    left_out: FaultList = field(default_factory=FaultList)
+    notes: list[str] = field(default_factory=list)
+
+
+def write(
+    dataset: Dataset,
+    output: Path,
+    *,
+    link: bool = False,
+    skip_faulty: bool = False,
+    orientation: Orientation = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> Written:
+    """Writes the data set below ``output``, which must not exist or be empty.
+
+    link: pictures are hard links where the file system can do it, and copies else. skip_faulty: what has a fault is
+    left out. orientation: whether annotations go by pixels as displayed or as stored where EXIF turns a picture; "auto"
+    goes by the size that they state. progress: called with (pictures done, in all).
+    Raises ``DataError`` with every fault, and ``UserError`` if ``output`` can't be written.
+    """
+    with _whole_folder(output) as folder:
+        work = _Work(folder, link, orientation, writes=skip_faulty or not dataset.faults.kinds)
+        written = Written(left_out=dataset.faults, notes=list(dataset.notes))
+        pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="convert")
+        try:
+            jobs = list(_named(dataset.items, written.notes))
+            for done, (item, outcome) in enumerate(zip(jobs, pool.map(work.do, jobs), strict=True), start=1):
+                _add(written, item[0], outcome)
+                work.writes = skip_faulty or not written.left_out.kinds
+                if progress:
+                    progress(done, len(jobs))
+        finally:
+            pool.shutdown(cancel_futures=True)
+        if not skip_faulty:
+            written.left_out.raise_any()
+        _check_splits(written)
+        written.notes += work.notes()
+        (folder / "classes.txt").write_text("".join(f"{name}\n" for name in dataset.classes), encoding="utf-8")
+    return written
+
+
+def _add(written: Written, item: Item, outcome: Counts | list[tuple[str, Fault]]) -> None:
+    if isinstance(outcome, list):
+        for kind, fault in outcome:
+            written.left_out.kinds.setdefault(kind, []).append(fault)
+        return
+    written.pictures[item.split] += 1
+    written.pixels += outcome
+    written.occurs += outcome > 0
+
+
+def _check_splits(written: Written) -> None:
+    empty = [split for split in SPLITS if not written.pictures[split]]
+    if empty:
+        counts = ", ".join(f"{split}: {written.pictures[split]}" for split in SPLITS)
+        what = f"no picture for {' and '.join(empty)} ({counts})"
+        written.left_out.add("too few pictures", "the data set", what, "both need at least one")
+        written.left_out.raise_any()
+
+
+class _Work:
+    """One picture at a time, in any thread. writes: whether files are still wanted; after a fault they are not."""
+
+    def __init__(self, folder: Path, link: bool, orientation: Orientation, writes: bool):
+        self.writes = writes
+        self._folder, self._link, self._orientation = folder, link, orientation
+        self._turned: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def do(self, job: tuple[Item, str]) -> Counts | list[tuple[str, Fault]]:
+        """The counts of the labels in the mask; or what is wrong, by kind."""
+        item, name = job
+        try:
+            data, kind, mask, counts = read_file(item.image, lambda data, where: self._read(item, data, where))
+        except DataError as error:
+            return [(getattr(error, "kind", "") or "unusable picture or annotation", fault) for fault in error.faults]
+        if self.writes:
+            suffix = item.image.suffix if item.image.suffix.lower() in EXTENSIONS else _EXTENSION[kind]
+            self._put(self._folder / item.split / f"{name}{suffix}", data, item.image if self._link else None)
+            self._put(self._folder / f"{item.split}_annotation" / f"{name}.png", mask)
+        return counts
+
+    def _read(self, item: Item, data: bytes, where: str) -> tuple[bytes, str, bytes, Counts]:
+        header, _ = glance(data, where)
+        as_stored = (header.height, header.width)
+        frame = item.size or (as_stored if self._orientation == "stored" else header.displayed)
+        self._check_size(frame, header, where)
+        labels = item.draw(*frame)
+        self._check_size((labels.shape[0], labels.shape[1]), header, where)
+        labels = self._turned_with(header, labels)
+        return data, header.kind, encode_mask(labels), count_values(labels)
+
+    def _check_size(self, size: Size, header: Header, where: str) -> None:
+        stored = (header.height, header.width)
+        fitting = {"auto": (stored, header.displayed), "displayed": (header.displayed,), "stored": (stored,)}
+        if size not in fitting[self._orientation]:
+            height, width = header.displayed
+            what = f"{width} x {height} pixels as displayed, but its annotations are for {size[1]} x {size[0]}"
+            remedy = "look whether the picture was scaled or turned after it was annotated"
+            raise DataError("a picture can't be used", [Fault(where, what, remedy)])
+
+    def _turned_with(self, header: Header, labels: Labels) -> Labels:
+        """The mask as displayed."""
+        if header.orientation == 1:
+            return labels
+        stored = self._orientation == "stored" or labels.shape != header.displayed
+        with self._lock:
+            self._turned["stored" if stored else "displayed"] += 1
+        return upright(labels, header.orientation) if stored else labels
+
+    def notes(self) -> Iterator[str]:
+        for what, count in sorted(self._turned.items()):
+            yield f"pictures that EXIF turns, annotations taken as {what}: {count} (--orientation)"
+
+    def _put(self, path: Path, data: bytes, source: Path | None = None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if source is not None:
+            with contextlib.suppress(OSError):  # another file system, or one without links
+                os.link(os.path.realpath(source), path)
+                return
+        path.write_bytes(data)
+
+
+def _named(items: Sequence[Item], notes: list[str]) -> Iterator[tuple[Item, str]]:
+    """The items with names under which training finds them, each only once even where case doesn't count."""
+    taken: set[tuple[str, str]] = set()
+    renamed = 0
+    for item in items:
+        parts = [part for part in unicodedata.normalize("NFC", item.name).split("/") if part]
+        wanted = "/".join("_" + part[1:] if part.startswith(".") else part for part in parts)
+        name, number = wanted, 1
+        while (item.split, name.casefold()) in taken:
+            number += 1
+            name = f"{wanted}-{number}"
+        taken.add((item.split, name.casefold()))
+        renamed += name != item.name
+        yield item, name
+    if renamed:
+        notes.append(f"pictures with a new name, since theirs was hidden or taken: {renamed}")
+
+
+@contextlib.contextmanager
+def _whole_folder(output: Path) -> Iterator[Path]:
+    """A folder beside ``output`` that takes its place when the block ends well, and is removed when it doesn't."""
+    target = output.absolute()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        fault = Fault(shown(output), "is there already", "remove it, or give another folder for --output")
+        raise UserError("The data set can't be written:", [fault])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".writing-{secrets.token_hex(8)}-{target.name[-48:]}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if target.exists():
+            target.rmdir()  # empty; not every system renames over it
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
