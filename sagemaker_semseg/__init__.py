@@ -11,6 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sagemaker_semseg.sdk import deserializers as deserializers
+    from sagemaker_semseg.sdk import serializers as serializers
+    from sagemaker_semseg.sdk import training_input as inputs  # noqa: F401
     from sagemaker_semseg.sdk.deserializers import ArrayDeserializer as ArrayDeserializer
     from sagemaker_semseg.sdk.deserializers import BytesDeserializer as BytesDeserializer
     from sagemaker_semseg.sdk.estimator import SemSegEstimator as SemSegEstimator
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from sagemaker_semseg.sdk.predictor import SemSegPredictor as SemSegPredictor
     from sagemaker_semseg.sdk.serializers import IdentitySerializer as IdentitySerializer
     from sagemaker_semseg.sdk.serializers import ImageSerializer as ImageSerializer
+    from sagemaker_semseg.sdk.training_input import ShuffleConfig as ShuffleConfig
+    from sagemaker_semseg.sdk.training_input import TrainingInput as TrainingInput
     from sagemaker_semseg.sdk.transformer import SemSegTransformer as SemSegTransformer
 
 __version__ = "0.1.0"
@@ -31,7 +36,11 @@ _HOMES = {
     "SemSegModel": "sdk.model",
     "SemSegPredictor": "sdk.predictor",
     "SemSegTransformer": "sdk.transformer",
+    "ShuffleConfig": "sdk.training_input",
+    "TrainingInput": "sdk.training_input",
 }
+# by v2's names, for notebooks that begin with ``import sagemaker_semseg as sagemaker``
+_MODULES = {"deserializers": "sdk.deserializers", "inputs": "sdk.training_input", "serializers": "sdk.serializers"}
 
 __all__ = [  # ``__getattr__`` has them
     "ArrayDeserializer",
@@ -42,16 +51,19 @@ __all__ = [  # ``__getattr__`` has them
     "SemSegModel",
     "SemSegPredictor",
     "SemSegTransformer",
+    "ShuffleConfig",
+    "TrainingInput",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = _HOMES.get(name) or _MODULES.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
+    module = importlib.import_module(f"{__name__}.{home}")
+    value = globals()[name] = module if name in _MODULES else getattr(module, name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -1,4 +1,4 @@
-"""Amazon S3 as it looks from here, without a network."""
+"""Amazon S3 as it looks from here, without a network; and a model that costs nothing."""
 
 import pytest
 
@@ -35,3 +35,36 @@ def bucket(aws):
         client = boto3.client("s3")
         client.create_bucket(Bucket="pictures")
         yield client
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory):
+    """A ``model.tar.gz`` of four classes whose graph is one convolution; no TensorFlow, and ready in no time."""
+    import numpy as np
+    import onnx.numpy_helper
+    import onnx.parser
+
+    from sagemaker_semseg.artifact import Artifact, write_artifact
+    from sagemaker_semseg.hyperparameters import resolve, to_strings
+
+    graph = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["": 17]>
+        small (uint8[N, H, W, 3] image) => (float[N, 4, H, W] logits, float[N, 4, h, w] coarse_logits)
+        {
+            nchw = Transpose <perm = [0, 3, 1, 2]> (image)
+            pixels = Cast <to = 1> (nchw)
+            coarse_logits = Conv <strides = [8, 8], pads = [4, 4, 4, 4]> (pixels, kernel)
+            shape = Shape (image)
+            size = Slice (shape, one, three)
+            sizes = Concat <axis = 0> (start, size)
+            logits = Resize <mode = "linear", coordinate_transformation_mode = "align_corners">
+                (coarse_logits, , , sizes)
+        }""")
+    kernel = np.random.default_rng(0).normal(0, 0.01, (4, 3, 9, 9)).astype(np.float32)
+    constants = {"kernel": kernel, "one": np.array([1]), "three": np.array([3]), "start": np.array([1, 4])}
+    graph.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
+    path = tmp_path_factory.mktemp("small") / "model.tar.gz"
+    labels = {"num_classes": 4, "class_names": ["ground", "disc", "box", "triangle"]}
+    strings = to_strings(resolve({"num_classes": 4}))
+    write_artifact(path, Artifact(strings, {"kernel": kernel}, labels, {}, graph.SerializeToString()))
+    return path

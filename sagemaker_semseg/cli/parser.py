@@ -25,6 +25,7 @@ _COMMANDS = {
     "check": "check",
     "export": "export",
     "import": "import_",
+    "jobs": "jobs",
     "weights": "weights",
     "convert": "convert",
     "demo": "demo",

@@ -7,6 +7,7 @@ the bytes that are there.
 
 from __future__ import annotations
 
+import abc
 import io
 import math
 from typing import Any, Final, Protocol
@@ -58,7 +59,20 @@ class Deserializer(Protocol):
         """stream: has ``read`` and ``close``."""
 
 
-class BytesDeserializer:
+class BaseDeserializer(abc.ABC):
+    """What one of your own may be derived from, as from v2's; it needn't be."""
+
+    @property
+    @abc.abstractmethod
+    def ACCEPT(self) -> Any:
+        """The content types that are wanted: a string, or a tuple of them."""
+
+    @abc.abstractmethod
+    def deserialize(self, stream: Any, content_type: str) -> Any:
+        """What ``predict`` returns. stream: has ``read`` and ``close``."""
+
+
+class BytesDeserializer(BaseDeserializer):
     """Returns the reply's bytes as they are. accept: what is asked for."""
 
     def __init__(self, accept: str = "*/*"):
@@ -76,7 +90,7 @@ class BytesDeserializer:
             stream.close()
 
 
-class ArrayDeserializer:
+class ArrayDeserializer(BaseDeserializer):
     """Returns a mask as labels (H, W) uint8, and probabilities as (C, H, W) float32, or float16 if those were asked.
 
     accept: which of them.

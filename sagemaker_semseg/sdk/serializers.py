@@ -5,6 +5,7 @@ The protocol is that of the SageMaker Python SDK 2, whose own serializers fit as
 
 from __future__ import annotations
 
+import abc
 import io
 import os
 from pathlib import Path
@@ -22,7 +23,20 @@ class Serializer(Protocol):
         """The body: bytes, text, or a file."""
 
 
-class IdentitySerializer:
+class BaseSerializer(abc.ABC):
+    """What one of your own may be derived from, as from v2's; it needn't be."""
+
+    @property
+    @abc.abstractmethod
+    def CONTENT_TYPE(self) -> Any:
+        """The Content-Type of what ``serialize`` returns."""
+
+    @abc.abstractmethod
+    def serialize(self, data: Any) -> Any:
+        """The body of the request: bytes, text, or a file."""
+
+
+class IdentitySerializer(BaseSerializer):
     """Sends the bytes as they are.
 
     >>> IdentitySerializer("image/jpeg").CONTENT_TYPE
@@ -40,7 +54,7 @@ class IdentitySerializer:
         return data
 
 
-class ImageSerializer:
+class ImageSerializer(BaseSerializer):
     """Sends an image: the bytes of a JPEG or PNG file, the path of one, a PIL image or an (H, W, 3) uint8 array.
 
     Images and arrays travel as PNG, which changes no pixel. The endpoint sees by the bytes which format it is.

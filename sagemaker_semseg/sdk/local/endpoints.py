@@ -21,8 +21,6 @@ from sagemaker_semseg.sdk.session import ENDED, InvocationFailed, Reply
 REPLY_SECONDS: Final = 600.0
 """For one reply: a large image on few cores takes its time."""
 
-END_SECONDS: Final = 60.0
-
 READY = re.compile(r"^serving .* at http://127\.0\.0\.1:(\d+)/ ")
 """What the server prints once it takes requests."""
 
@@ -47,7 +45,7 @@ class LocalEndpoint:
         """In SageMaker's words for an endpoint."""
         status = self.job.record.status
         if status in ENDED:
-            return "Failed"
+            return "Failed" if status == "Failed" else "Stopped"
         return "InService" if self.port else "Creating"
 
     @property
@@ -69,6 +67,7 @@ class LocalEndpoint:
             while not self.port:
                 state = self.job.state()
                 if state.status in ENDED:
+                    self.job.let_go()
                     raise self.job.failed(state)
                 time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
@@ -95,14 +94,8 @@ class LocalEndpoint:
         return Reply(io.BytesIO(content), kind)
 
     def delete(self, *, config: bool = True) -> None:
-        """End the server, answering what is in hand, and forget it."""
-        record = self.job.record
-        self.job.stop()
-        if record.process and not record.process.await_end(END_SECONDS):
-            self.job.kill()
-            record.process.await_end(END_SECONDS)
-        self.job.let_go()
-        self.job.registry.remove(self.name)
+        """End the server, which answers what is in hand first, and forget it."""
+        self.job.delete()
 
     def delete_model(self) -> None:
         """There is nothing but the artifact, which stays."""

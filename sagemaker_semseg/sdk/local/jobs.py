@@ -25,6 +25,9 @@ from sagemaker_semseg.sdk.session import ENDED, JobFailed, State, Status
 
 LOOK_SECONDS = 0.1
 
+STOP_SECONDS = 150.0
+"""A job has two minutes to end when it is asked to; the rest is for its supervisor."""
+
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -43,9 +46,17 @@ def start(kind: Kind, record: Record, *, keep: bool, variables: dict[str, str]) 
             start_new_session=True,  # a terminal's Ctrl-C is for this process, which then asks the job to stop
         )
     job.process = process
-    # held until they have ended: the system keeps what is left of a child until its parent has looked at it
-    _started[:] = [*(other for other in _started if other.poll() is None), process]
+    _started.append(process)
+    _forget_ended()
     return job
+
+
+def _forget_ended() -> None:
+    """The system keeps what is left of a child until its parent has looked at it."""
+    for process in [process for process in _started if process.poll() is not None]:
+        _started.remove(process)
+        if process.stdin:
+            process.stdin.close()
 
 
 class LocalJob:
@@ -83,6 +94,16 @@ class LocalJob:
         self.stop()
         if job := Process.read(self.record.more.get("job")):
             job.send_group(SIGKILL)
+
+    def delete(self) -> None:
+        """Stop it, and forget it with its folder; what was delivered elsewhere stays."""
+        process = self.record.process
+        self.stop()
+        if process and not process.await_end(STOP_SECONDS):
+            self.kill()
+            process.await_end(STOP_SECONDS)
+        self.let_go()
+        self.registry.remove(self.name)
 
     def logs(self, *, follow: bool) -> Iterator[str]:
         folder = self.registry.folder(self.name)
@@ -141,13 +162,11 @@ class LocalJob:
             print(f"the model so far: {output}", file=sys.stderr, flush=True)
 
     def let_go(self) -> None:
-        """Wait for the supervisor if its job has ended, and leave it to itself otherwise."""
-        if self.process is None or self.record.status not in ENDED:
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(timeout=10)
-        if self.process.stdin:
-            self.process.stdin.close()
+        """Wait for the supervisor if its job has ended; its record is written shortly before."""
+        if self.process is not None and self.record.status in ENDED:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=10)
+        _forget_ended()
 
 
 def _lines(file: TextIO, *, last: bool) -> Iterator[str]:

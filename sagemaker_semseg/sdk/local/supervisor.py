@@ -125,7 +125,9 @@ def _train(supervisor: Supervisor) -> None:
     if record.spec["instance_type"] == "local":
         variables["CUDA_VISIBLE_DEVICES"] = "-1"
     status = supervisor.run(record.more["command"], variables, record.spec["max_run"])
-    supervisor.finish(status, deliver(base, record.more["place"]))
+    model = deliver(base, record.more["place"])
+    print(f"model artifact: {model or 'none'}", flush=True)
+    supervisor.finish(status, model)
 
 
 def _rest(supervisor: Supervisor) -> None:

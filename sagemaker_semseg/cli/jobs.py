@@ -1,0 +1,170 @@
+"""``sagemaker-semseg jobs``: what was started on this machine from Python, by whichever process: trainings, batch
+transforms and endpoints are listed, shown, followed, stopped and forgotten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.sdk.local.endpoints import LocalEndpoint
+from sagemaker_semseg.sdk.local.jobs import STOP_SECONDS, LocalJob
+from sagemaker_semseg.sdk.local.registry import KINDS, Record, Registry
+from sagemaker_semseg.sdk.session import ENDED
+
+USAGE = "%(prog)s [list | show NAME | logs NAME | stop NAME | delete NAME] [options]"
+SUMMARY = "list, show, stop and delete what was started from Python"
+DESCRIPTION = """\
+The trainings, batch transforms and endpoints that SemSegEstimator has started on this machine, whether the process that
+did so still runs or not."""
+EPILOG = """\
+examples:
+  sagemaker-semseg jobs                     all of them, the newest first
+  sagemaker-semseg jobs show NAME           one of them, with why it has failed if it has
+  sagemaker-semseg jobs logs NAME --follow  its log, and what comes
+  sagemaker-semseg jobs stop NAME           ask it to end; a training keeps the model so far
+  sagemaker-semseg jobs delete NAME         stop it and forget it; results outside of its folder stay
+
+states: a training or a transform is InProgress, Stopping, Stopped, Completed or Failed, an endpoint is Creating,
+  InService, Stopped or Failed. One whose process was killed has Failed, whatever it wrote last.
+
+where: in SAGEMAKER_SEMSEG_STATE, else in sagemaker-semseg below XDG_STATE_HOME or ~/.local/state
+
+exit status: 0 done, 1 a fault of this program, 2 something you can mend
+"""
+
+_ACTIONS = ("list", "show", "logs", "stop", "delete")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", nargs="?", choices=_ACTIONS, default="list", help="what to do (default: list)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of a job or an endpoint")
+    text = "where a name is that of several: " + ", ".join(KINDS)
+    parser.add_argument("--kind", choices=tuple(KINDS), help=text)
+    parser.add_argument("--follow", action="store_true", help="logs: go on until it has ended")
+    parser.add_argument("--json", action="store_true", help="list and show: as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    faults = list(options.faults)
+    if options.action == "list" and options.name is not None:
+        faults.append(Fault(options.name, "list takes no name", f"sagemaker-semseg jobs show {options.name}"))
+    if options.action != "list" and options.name is None:
+        remedy = "sagemaker-semseg jobs lists them"
+        faults.append(Fault(options.action, "the name of a job or an endpoint is missing", remedy))
+    if faults:
+        raise UserError("The command can't be carried out:", faults)
+    if options.action == "list":
+        _list(options.kind, options.json)
+        return 0
+    job = _find(options.name, options.kind)
+    actions: Mapping[str, Callable[[], None]] = {
+        "show": lambda: _show(job, options.json),
+        "logs": lambda: _logs(job, options.follow),
+        "stop": lambda: _stop(job),
+        "delete": lambda: _delete(job),
+    }
+    actions[options.action]()
+    return 0
+
+
+def _find(name: str, kind: str | None) -> LocalJob:
+    found = [LocalJob(each, name) for each in KINDS if kind in (None, each) and Registry(each).read(name)]
+    if not found:
+        raise UserError(f"This machine knows no job and no endpoint called {name[:100]}.\nSee sagemaker-semseg jobs")
+    if len(found) > 1:
+        kinds = " and ".join(job.registry.what for job in found)
+        fault = Fault(name, f"is the name of a {kinds}", f"add --kind {found[0].registry.kind}")
+        raise UserError("The name can't be used:", [fault])
+    return found[0]
+
+
+def _list(kind: str | None, as_json: bool) -> None:
+    found = [(Registry(each), record) for each in KINDS if kind in (None, each) for record in Registry(each).all()]
+    found.sort(key=lambda pair: pair[1].created, reverse=True)
+    if as_json:
+        print(json.dumps([_facts(registry, record) for registry, record in found], indent=1))
+        return
+    if not found:
+        print("nothing was started on this machine yet; SemSegEstimator(...).fit(...) starts a training")
+        return
+    rows = [("name", "kind", "state", "begun (UTC)", "took", "result")]
+    for registry, record in found:
+        facts = _facts(registry, record)
+        result = facts["url"] or record.output or _first_line(record.failure)
+        begun = record.created[:16].replace("T", " ")
+        rows.append((record.name, registry.what, facts["status"], begun, _took(record), result))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]).rstrip())
+
+
+def _show(job: LocalJob, as_json: bool) -> None:
+    facts = {**_facts(job.registry, job.record), "spec": dict(job.record.spec)}
+    if as_json:
+        print(json.dumps(facts, indent=1))
+        return
+    hyperparameters = facts["spec"].get("hyperparameters") or {}
+    lines = [(name, facts[name]) for name in ("name", "kind", "status", "failure", "created", "ended", "url", "output")]
+    lines += [("folder", facts["folder"]), ("log", facts["log"])]
+    lines += [("channel", f"{one['name']}: {one['place']}") for one in facts["spec"].get("channels") or ()]
+    lines += [("set", f"{name}={value}") for name, value in hyperparameters.items()]
+    for title, text in lines:
+        if text:
+            print(f"{title:<12}{text}")
+
+
+def _logs(job: LocalJob, follow: bool) -> None:
+    for line in job.logs(follow=follow):
+        print(line, flush=True)
+
+
+def _stop(job: LocalJob) -> None:
+    record = job.record
+    if record.status in ENDED:
+        print(f"{job.name} has ended already: {record.status}")
+        return
+    job.stop()
+    if record.process and not record.process.await_end(STOP_SECONDS):
+        raise UserError(f"{job.name} doesn't end.", [Fault(str(record.process.pid), "still runs", "kill it")])
+    print(f"{job.name}: {job.record.status}")
+
+
+def _delete(job: LocalJob) -> None:
+    job.delete()
+    print(f"{job.name} is forgotten")
+
+
+def _facts(registry: Registry, record: Record) -> dict[str, Any]:
+    folder = registry.folder(record.name)
+    endpoint = LocalEndpoint(LocalJob("endpoints", record.name)) if registry.kind == "endpoints" else None
+    return {
+        "name": record.name,
+        "kind": registry.what,
+        "status": endpoint.status if endpoint else record.status,
+        "failure": record.failure,
+        "created": record.created,
+        "started": record.started,
+        "ended": record.ended,
+        "pid": record.process.pid if record.process and record.status not in ENDED else None,
+        "url": endpoint.url if endpoint and endpoint.status == "InService" else None,
+        "output": record.output,
+        "folder": str(folder),
+        "log": str(folder / "log"),
+    }
+
+
+def _took(record: Record) -> str:
+    if not record.started or (record.status in ENDED and not record.ended):
+        return "-"
+    end = datetime.fromisoformat(record.ended) if record.ended else datetime.now(timezone.utc)
+    seconds = int((end - datetime.fromisoformat(record.started)).total_seconds())
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0][:160]

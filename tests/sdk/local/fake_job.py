@@ -1,0 +1,75 @@
+"""A training in place of the real one: what it does follows from the hyperparameter ``epochs``' neighbour, ``seed``.
+
+It reads and writes SageMaker's tree as the real one does, and loads nothing.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from fake_behaviours import CRASH, FAIL, HANG, LEAVES_A_CHILD, STUBBORN, SUCCEED
+
+BASE = Path(os.environ["SAGEMAKER_BASE_DIR"])
+LINES = """\
+[11/25/2026 10:00:0{epoch} INFO 7] #quality_metric: host=algo-1, epoch={epoch}, train loss <loss>={loss}
+[11/25/2026 10:00:0{epoch} INFO 7] #throughput_metric: host=algo-1, train throughput=12.5 records/second
+[11/25/2026 10:00:0{epoch} INFO 7] #quality_metric: host=algo-1, epoch={epoch}, validation mIOU <score>={miou}
+[11/25/2026 10:00:0{epoch} INFO 7] #progress_metric: host=algo-1, completed 50.0 % of epochs"""
+
+
+def model():
+    (BASE / "model" / "hyperparams.json").write_text("{}")
+
+
+def wait(seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def child():
+    """A process that doesn't end by itself."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    (BASE / "child").write_text(str(process.pid))
+
+
+def main():
+    told = json.loads((BASE / "input" / "config" / "hyperparameters.json").read_text())
+    behaviour = int(told.get("seed", 0))
+    for epoch, (loss, miou) in enumerate([(2.5, 0.125), (1.5, 0.5), (1.25, 0.25)]):
+        print(LINES.format(epoch=epoch, loss=loss, miou=miou), flush=True)
+    if behaviour == SUCCEED:
+        print("job", os.environ["TRAINING_JOB_NAME"], os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+        (BASE / "output" / "data" / "notes.txt").write_text("notes")
+        model()
+    elif behaviour == FAIL:
+        (BASE / "output" / "failure").write_text("ClientError: the masks are upside down (turn them)" + 2000 * "x")
+        sys.exit(2)
+    elif behaviour == CRASH:
+        print("the last words", file=sys.stderr)
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif behaviour == HANG:
+
+        def end(number, frame):
+            model()
+            print("ended as told", flush=True)
+            sys.exit(0)
+
+        signal.signal(signal.SIGTERM, end)
+        print("ready", flush=True)
+        wait()
+    elif behaviour == STUBBORN:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child()
+        print("ready", flush=True)
+        wait()
+    elif behaviour == LEAVES_A_CHILD:
+        child()
+        model()
+
+
+main()

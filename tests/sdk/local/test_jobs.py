@@ -1,0 +1,230 @@
+"""Jobs on this machine: what they leave, how they fail, stop and are found again, and that nothing of them stays."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.sdk.local import supervisor
+from sagemaker_semseg.sdk.local.processes import Process
+from sagemaker_semseg.sdk.local.registry import Registry
+from sagemaker_semseg.sdk.session import JobFailed
+from tests.sdk.local.conftest import FAKE_JOB, eventually
+from tests.sdk.local.fake_behaviours import CRASH, FAIL, HANG, LEAVES_A_CHILD, STUBBORN, SUCCEED
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def tree(state, name="job"):
+    return state / "training" / name / "ml"
+
+
+def test_a_job_finds_sagemakers_tree_and_leaves_its_results(backend, spec, state, tmp_path, capfd):
+    ended = backend.train(spec(SUCCEED), keep=True).wait(logs=True)
+    assert (ended.status, ended.failure) == ("Completed", "")
+    base = tree(state)
+    config = json.loads((base / "input/config/inputdataconfig.json").read_text())
+    assert config["train"] == {
+        "TrainingInputMode": "File",
+        "S3DistributionType": "FullyReplicated",
+        "RecordWrapperType": "None",
+    }
+    assert json.loads((base / "input/config/hyperparameters.json").read_text()) == {"num_classes": "4", "seed": "0"}
+    assert json.loads((base / "input/config/resourceconfig.json").read_text())["current_host"] == "algo-1"
+    assert (base / "input/data/train/a.png").is_file()
+    assert ended.output == str(tmp_path / "out/job/output/model.tar.gz")
+    with tarfile.open(ended.output) as archive:
+        assert archive.getnames() == ["hyperparams.json"]
+    with tarfile.open(tmp_path / "out/job/output/output.tar.gz") as archive:
+        assert archive.getnames() == ["notes.txt"]
+    out = capfd.readouterr().out
+    assert "validation mIOU <score>=0.5" in out
+    assert "job job -1" in out  # its name, and no GPU with "local"
+
+
+def test_without_an_output_path_the_model_is_in_the_jobs_folder(backend, spec, state):
+    ended = backend.train(spec(output_path=None), keep=True).wait(logs=False)
+    assert ended.output == str(state / "training/job/output/model.tar.gz")
+    assert Path(ended.output).is_file()
+
+
+def test_a_failure_tells_what_the_job_says(backend, spec):
+    with pytest.raises(JobFailed) as caught:
+        backend.train(spec(FAIL), keep=True).wait(logs=False)
+    assert "ClientError: the masks are upside down (turn them)" in str(caught.value)
+    assert "jobs logs job" in str(caught.value)
+    state = backend.training_job("job").state()
+    assert (state.status, len(state.failure), state.output) == ("Failed", 1024, None)
+
+
+def test_a_crash_tells_how_it_ended_and_its_last_words(backend, spec):
+    with pytest.raises(
+        JobFailed, match=r"(?s)killed by SIGKILL; the machine may have run out of memory.*the last words"
+    ):
+        backend.train(spec(CRASH), keep=True).wait(logs=False)
+
+
+def test_a_taken_name_is_refused_and_the_first_job_stays(backend, spec):
+    first = backend.train(spec(SUCCEED), keep=True).wait(logs=False)
+    with pytest.raises(UserError, match=r"job: is the name of another one, Completed .*jobs delete job"):
+        backend.train(spec(SUCCEED), keep=True)
+    assert backend.training_job("job").state() == first
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "-a", "a-", "a b", 64 * "a", "ä"])
+def test_names_that_are_none(backend, spec, name):
+    with pytest.raises(UserError, match="letters, digits and hyphens"):
+        backend.train(spec(name=name), keep=True)
+
+
+def test_nothing_stays_of_a_job_that_could_not_start(backend, spec, state, monkeypatch):
+    monkeypatch.setattr("sagemaker_semseg.sdk.local.tree.lay_out", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        backend.train(spec(), keep=True)
+    assert not (state / "training" / "job").exists()
+
+
+def test_a_detached_job_goes_on_and_is_found_by_its_name(backend, spec):
+    job = backend.train(spec(HANG), keep=False)
+    found = backend.training_job("job")
+    eventually(lambda: "ready" in list(found.logs(follow=False)))
+    assert found.state().status == "InProgress"
+    assert found.state().spec.hyperparameters == {"num_classes": "4", "seed": str(HANG)}
+    found.stop()
+    state = found.wait(logs=False)
+    assert (state.status, state.failure) == ("Stopped", "it was told to stop")
+    assert Path(state.output).is_file()  # the model so far
+    assert "ended as told" in list(job.logs(follow=True))
+
+
+def test_a_job_ends_when_its_time_is_over(backend, spec):
+    state = backend.train(spec(HANG, max_run=1), keep=True).wait(logs=False)
+    assert state.status == "Stopped"
+    assert "MaxRuntimeExceeded" in state.failure
+
+
+def test_one_that_ignores_sigterm_is_killed_with_its_children(backend, spec, state, monkeypatch):
+    job = backend.train(spec(STUBBORN), keep=True)
+    eventually(lambda: "ready" in list(job.logs(follow=False)))
+    child = Process.of(int((tree(state) / "child").read_text()))
+    job.kill()
+    assert job.wait(logs=False).status == "Stopped"
+    eventually(lambda: not child.alive)
+
+
+def test_what_a_job_leaves_behind_is_ended(backend, spec, state):
+    assert backend.train(spec(LEAVES_A_CHILD), keep=True).wait(logs=False).status == "Completed"
+    pid = int((tree(state) / "child").read_text())
+    eventually(lambda: Process.of(pid) is None)
+
+
+def test_a_supervisor_that_was_killed_is_told_truthfully_and_takes_its_job_along(backend, spec):
+    job = backend.train(spec(HANG), keep=False)
+    eventually(lambda: "ready" in list(job.logs(follow=False)))
+    inner = Process.read(job.record.more["job"])
+    os.kill(job.record.process.pid, signal.SIGKILL)
+    eventually(lambda: job.state().status == "Failed")
+    assert "was killed" in job.state().failure
+    if sys.platform == "linux":
+        eventually(lambda: not inner.alive)
+
+
+def test_another_process_with_the_number_of_a_job_is_not_the_job(backend, spec):
+    job = backend.train(spec(HANG), keep=False)
+    eventually(lambda: job.record.more.get("job"))
+    record = job.record
+    job.stop()
+    job.wait(logs=False)
+    impostor = Process(os.getpid(), record.process.born, record.process.machine)  # a number that lives again
+    Registry("training").update("job", status="InProgress", process=impostor)
+    assert backend.training_job("job").state().status == "Failed"
+    backend.training_job("job").stop()  # doesn't hit this process
+
+
+def test_secrets_are_for_the_job_alone(backend, spec, state):
+    backend.train(spec(environment={"AWS_SECRET_ACCESS_KEY": "hush-hush"}), keep=True).wait(logs=False)
+    files = [path for path in state.rglob("*") if path.is_file()]
+    assert len(files) > 4
+    assert not any(b"hush-hush" in path.read_bytes() for path in files)
+
+
+def test_checkpoints_outlive_the_job_in_a_folder_of_ones_own(backend, spec, state, tmp_path):
+    backend.train(spec(checkpoint_s3_uri=str(tmp_path / "kept")), keep=True).wait(logs=False)
+    assert (tree(state) / "checkpoints").resolve() == tmp_path / "kept"
+
+
+# ---- as processes: whoever waits, and what becomes of the job without it
+
+PROGRAM = """
+import sys
+from sagemaker_semseg.sdk import backends
+from sagemaker_semseg.sdk.local import LocalBackend
+from sagemaker_semseg import SemSegEstimator
+
+backends._local = lambda: LocalBackend([sys.executable, {fake!r}])
+estimator = SemSegEstimator(instance_type="local", num_classes=4, seed={seed}, output_path={output!r})
+print("fit", flush=True)
+estimator.fit({inputs!r}, job_name="job")
+"""
+
+
+@contextlib.contextmanager
+def fitting(inputs, output, seed):
+    """A process that runs ``fit``, once the job is ready."""
+    program = textwrap.dedent(PROGRAM).format(fake=str(FAKE_JOB), seed=seed, inputs=inputs, output=str(output))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, **pipes) as process:
+        try:
+            while (line := process.stdout.readline()) and line != "ready\n":
+                pass
+            assert line, process.stderr.read()
+            yield process
+        finally:
+            process.kill()
+
+
+def test_ctrl_c_stops_the_job_which_keeps_its_model(inputs, tmp_path):
+    with fitting(inputs, tmp_path / "out", HANG) as process:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode in (-signal.SIGINT, 130, 1)
+    assert "KeyboardInterrupt" in err
+    assert "stopping job; it keeps the model so far" in err
+    assert f"the model so far: {tmp_path / 'out/job/output/model.tar.gz'}" in err
+    record = Registry("training").read("job")
+    assert (record.status, record.failure) == ("Stopped", "it was told to stop")
+    assert not record.process.alive
+
+
+def test_ctrl_c_twice_ends_it_at_once(inputs, tmp_path, state):
+    with fitting(inputs, tmp_path / "out", STUBBORN) as process:
+        process.send_signal(signal.SIGINT)
+        eventually(lambda: Registry("training").read("job").status == "Stopping")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    record = Registry("training").read("job")
+    assert record.status == "Stopped"
+    pid = int((tree(state) / "child").read_text())
+    eventually(lambda: Process.of(pid) is None and not record.process.alive)
+
+
+def test_a_job_whose_waiting_process_is_killed_ends_by_itself(inputs, tmp_path):
+    with fitting(inputs, tmp_path / "out", HANG) as process:
+        process.kill()
+    eventually(lambda: Registry("training").read("job").status == "Stopped")
+    record = Registry("training").read("job")
+    assert record.failure == "the process that waited for it has ended"
+    assert Path(record.output).is_file()
+    eventually(lambda: not record.process.alive)
+
+
+def test_patience_is_sagemakers():
+    assert supervisor.STOP_SECONDS == 120
