@@ -41,8 +41,8 @@ def of_split(tally: Tally, records: Sequence[Record], where: Path) -> Iterator[F
         present = np.unpackbits(record.values).astype(np.bool_)
         known += 1
         labels = np.unique(tally.labels.table[present])
-        labels = labels[(labels != IGNORE) & (labels != INVALID)]
-        one_class += len(labels) == 1
+        labels = labels[labels != IGNORE]
+        one_class += len(labels) == 1 and labels[0] != INVALID
         if not len(labels):
             remedy = "label it, or remove the pair"
             yield finding("mask without labels", record.pair.mask, "every pixel of it is ignored", remedy)

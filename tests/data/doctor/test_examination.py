@@ -1,0 +1,151 @@
+"""Every planted fault is found by its kinds, alone and among all others; a clean set has none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted import CLASSES, FAULTS, HEIGHT, WIDTH, Fault, clean, encoded, labels, pair, picture
+
+from sagemaker_semseg.data import channels, containers, files, images, samples
+from sagemaker_semseg.data.channels import find_channels
+from sagemaker_semseg.data.doctor import pictures
+from sagemaker_semseg.data.doctor.content import to_dict
+from sagemaker_semseg.data.doctor.examination import examine
+from sagemaker_semseg.data.doctor.kinds import KINDS
+from sagemaker_semseg.data.doctor.report import Report
+from sagemaker_semseg.data.samples import read_channels
+from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.hyperparameters import resolve
+
+HP = resolve({"num_classes": CLASSES, "crop_size": 24})
+
+
+def examined(root: Path, num_classes: int | None = CLASSES) -> Report:
+    return examine(find_channels(root), HP, num_classes=num_classes)
+
+
+def kinds(report: Report) -> set[str]:
+    return {finding.kind for finding in report.findings}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    clean(tmp_path)
+    return tmp_path
+
+
+def test_a_clean_set(root: Path) -> None:
+    report = examined(root)
+    assert report.findings == []
+    train, validation = report.splits
+    assert (train.channel, train.pairs, validation.channel, validation.pairs) == ("train", 3, "validation", 2)
+    # stripes of 12 columns for 0, 1, 2 and 255
+    assert train.pixel_counts.tolist() == [3 * HEIGHT * 12] * 3
+    assert train.image_counts.tolist() == [3] * 3
+    assert train.image_pixel_counts.tolist() == [3 * HEIGHT * 36] * 3
+    assert train.ignored_pixels == train.value_counts[255] == 3 * HEIGHT * 12
+    assert train.sizes == {(HEIGHT, WIDTH): 3}
+    assert {specimen.name for specimen in train.specimens} == {"t0", "t1", "t2"}
+    assert train.lookup is None
+
+
+def test_there_are_forty_faults_and_more() -> None:
+    assert len({planted.name for planted in FAULTS}) >= 60
+    assert len({kind for planted in FAULTS for kind in planted.kinds}) >= 40
+
+
+@pytest.mark.parametrize("planted", FAULTS, ids=lambda planted: planted.name)
+def test_each_fault_alone(root: Path, planted: Fault) -> None:
+    planted.plant(root)
+    report = examined(root, planted.num_classes)
+    assert kinds(report) == planted.kinds
+    for finding in report.findings:
+        assert (finding.level, finding.why) == KINDS[finding.kind]
+        assert finding.where
+        assert finding.what
+        assert finding.remedy
+
+
+def test_all_faults_together(root: Path) -> None:
+    together = [planted for planted in FAULTS if not planted.alone]
+    for planted in together:
+        planted.plant(root)
+    report = examined(root)
+    assert kinds(report) - {"sizes far apart"} == frozenset().union(*(planted.kinds for planted in together))
+    # each is seen, though others of its kind are there: as many findings as alone, or more
+    alone = sum(len(planted.kinds) for planted in together)
+    assert len(report.findings) >= alone - 3  # listings of hidden and left-out files share one finding a folder
+    levels = [finding.level for finding in report.findings]
+    assert levels == sorted(levels)
+    json.dumps(to_dict(report))
+
+
+def test_errors_are_those_that_stop_a_training(root: Path) -> None:
+    for planted in FAULTS:
+        if not planted.alone:
+            planted.plant(root)
+    with pytest.raises(DataError) as error:
+        read_channels(find_channels(root), CLASSES)
+    expected = {(fault.where, fault.what, fault.remedy) for fault in error.value.faults}
+    errors = examined(root).errors
+    assert {(finding.where, finding.what, finding.remedy) for finding in errors} == expected
+    assert len(errors) == len(error.value.faults)
+
+
+def test_every_kind_that_a_reader_has_is_in_the_table() -> None:
+    source = "".join(Path(module.__file__).read_text() for module in (channels, containers, files, images, samples))
+    errors = {kind for kind, (level, _) in KINDS.items() if level == "error"}
+    assert {kind for kind in errors if f'"{kind}"' not in source} == {"channels swapped"}
+
+
+def test_very_large_images(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_LARGE", HEIGHT * WIDTH)
+    assert examined(root).findings == []
+    monkeypatch.setattr(pictures, "_LARGE", HEIGHT * WIDTH - 1)
+    assert kinds(examined(root)) == {"very large image"}
+
+
+def test_the_number_of_classes_is_proposed(root: Path) -> None:
+    report = examined(root, None)
+    assert (report.findings, report.num_classes) == ([], 3)
+    pair(root, "more", picture(50), labels(values=(0, 6)))
+    assert examined(root, None).num_classes == 7
+
+
+def test_specimens_show_every_class(root: Path) -> None:
+    for number in range(12):
+        pair(root, f"w{number:02}", picture(70 + number), labels(values=(0, 1)))
+    pair(root, "rare", picture(90), labels(values=(0, 3)))
+    train = examined(root, 4).splits[0]
+    assert train.specimens[0].name == "rare"
+    assert len(train.specimens) == len(set(train.specimens)) == 8
+
+
+def test_likeness_is_no_matter_of_plain_pictures_or_of_others(root: Path) -> None:
+    """Pictures that have little in them, or another one's colours elsewhere, are no copies."""
+    shade = np.linspace(100, 108, WIDTH, dtype=np.uint8)
+    for split, seed in (("train", 1), ("validation", 2)):
+        grain = np.random.default_rng(seed).integers(0, 4, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+        plain = np.tile(shade[None, :, None], (HEIGHT, 1, 3)) + grain
+        pair(root, f"plain-{split}", encoded_array(plain), split=split)
+    turned = picture(0).transpose(0)
+    pair(root, "mirrored", turned, split="validation")
+    assert examined(root).findings == []
+
+
+def encoded_array(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    return encoded(Image.fromarray(pixels))
+
+
+def test_findings_name_the_files(root: Path) -> None:
+    pair(root, "copy", picture(10))
+    (finding,) = examined(root).findings
+    assert (finding.where, finding.what) == (
+        str(root / "validation/v0.jpg"),
+        f"the same file as {root / 'train/copy.jpg'}",
+    )
