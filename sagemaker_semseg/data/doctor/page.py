@@ -28,7 +28,7 @@ __all__ = ["render"]
 
 AT_ONCE: Final = 3  # findings of a kind that aren't folded away
 MOST_OF_A_KIND: Final = 100
-MOST_FINDINGS: Final = 1000
+MOST_ROWS: Final = 700_000  # characters of the findings' rows, all together
 MOST_SAMPLES: Final = 12
 MOST_SIZES: Final = 8
 
@@ -106,39 +106,49 @@ def _findings(report: Report) -> Iterator[str]:
     order: dict[tuple[str, str], list[Finding]] = {}
     for finding in sorted(report.findings, key=lambda finding: finding.level != "error"):
         order.setdefault((finding.level, finding.kind), []).append(finding)
-    left = MOST_FINDINGS
+    left = MOST_ROWS
     groups = []
     for (level, kind), group in order.items():
-        shown = group[: min(MOST_OF_A_KIND, max(left, AT_ONCE))]
-        left -= len(shown)
-        groups.append(_finding(level, kind, group, shown))
-        if len(groups) >= MOST_OF_A_KIND:
-            groups.append(f'<p class="quiet">And {count(len(order) - len(groups), "more kind")}.</p>')
+        columns, rows = _rows(group, left)
+        left -= sum(map(len, rows))
+        groups.append(_finding(level, kind, group, columns, rows))
+        if len(groups) >= MOST_OF_A_KIND or left <= 0:
             break
+    if missing := len(order) - len(groups):
+        groups.append(f'<p class="quiet more">And {count(missing, "more kind")}; --json lists all.</p>')
     yield f'<section aria-labelledby="findings"><h2 id="findings">What was found</h2>{"".join(groups)}</section>'
 
 
-def _finding(level: str, kind: str, group: Sequence[Finding], shown: Sequence[Finding]) -> str:
+def _rows(group: Sequence[Finding], most: int) -> tuple[list[str], list[str]]:
+    """The columns whose values differ, and the first rows, of about ``most`` characters."""
+    differs = {name: len({getattr(finding, name) for finding in group}) > 1 for name in ("why", "remedy")}
+    columns = ["where", "what", *(name for name in differs if differs[name])]
+    rows: list[str] = []
+    for finding in group[:MOST_OF_A_KIND]:
+        if most <= 0:
+            break
+        rows.append("<tr>" + "".join(_cell(name, getattr(finding, name)) for name in columns) + "</tr>")
+        most -= len(rows[-1])
+    return columns, rows
+
+
+def _finding(level: str, kind: str, group: Sequence[Finding], columns: Sequence[str], rows: Sequence[str]) -> str:
     """One kind: why it matters and the remedy, once where they are the same for all, and where it occurs."""
-    alike = {name: len({getattr(finding, name) for finding in group}) == 1 for name in ("why", "remedy")}
-    columns = [name for name in ("where", "what", "why", "remedy") if not alike.get(name)]
     heads = [{"where": "Where", "what": "What", "why": "Why it matters", "remedy": "Remedy"}[name] for name in columns]
 
-    def rows(findings: Sequence[Finding]) -> str:
-        cells = [[_cell(name, getattr(finding, name)) for name in columns] for finding in findings]
-        lines = ("<tr>" + "".join(line) + "</tr>" for line in cells)
-        return table(f"{text(kind)}: where and what", heads, lines, "wide")
+    def listing(some: Sequence[str]) -> str:
+        return table(f"{text(kind)}: where and what", heads, some, "wide")
 
     pieces = [f'<article class="finding"><h3><span class="level {level}">{level}</span><span>{sentence(kind)}</span>']
     pieces.append(f'<span class="count">{count(len(group))} times</span></h3>' if len(group) > 1 else "</h3>")
-    if alike["why"] and group[0].why:
+    if "why" not in columns and group[0].why:
         pieces.append(f"<p>{sentence(group[0].why)}</p>")
-    if alike["remedy"] and group[0].remedy:
+    if "remedy" not in columns and group[0].remedy:
         pieces.append(f'<p class="remedy">{sentence(group[0].remedy)}</p>')
-    pieces.append(rows(shown[:AT_ONCE]))
-    if folded := shown[AT_ONCE:]:
-        pieces.append(f"<details><summary>{count(len(folded))} more</summary>{rows(folded)}</details>")
-    if missing := len(group) - len(shown):
+    pieces.append(listing(rows[:AT_ONCE]))
+    if folded := rows[AT_ONCE:]:
+        pieces.append(f"<details><summary>{count(len(folded))} more</summary>{listing(folded)}</details>")
+    if missing := len(group) - len(rows):
         pieces.append(f'<p class="quiet more">And {count(missing)} that are not listed here; --json lists all.</p>')
     pieces.append("</article>")
     return "".join(pieces)

@@ -27,6 +27,9 @@ __all__ = ["Thumbnails", "thumbnails"]
 SIDE: Final = 400
 """The longer side of a small picture in pixels; smaller images are enlarged by a whole factor up to it."""
 
+MOST_BYTES: Final = 40_000
+"""Of one small picture, or about as many."""
+
 MAX_PIXELS: Final = 1 << 25
 MAX_BYTES: Final = 1 << 27
 
@@ -84,6 +87,11 @@ def _size(height: int, width: int) -> tuple[int, int]:
 
 
 def _uri(pixels: Pixels) -> str:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+    data = b""
+    for quality in (82, 60, 40, 20):  # noise takes more bytes than any photograph
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, "JPEG", quality=quality)
+        data = out.getvalue()
+        if len(data) <= MOST_BYTES:
+            break
+    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
