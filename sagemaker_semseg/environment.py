@@ -152,6 +152,11 @@ def job_variables(more: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
 
 
+def image_uri() -> str | None:
+    """The container's image for jobs on SageMaker, if no other is given: ``SAGEMAKER_SEMSEG_IMAGE_URI``."""
+    return os.environ.get("SAGEMAKER_SEMSEG_IMAGE_URI") or None
+
+
 def cores() -> int:
     """Cores that this process may use: those it is bound to, and no more than its container's share of time."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -20,7 +20,7 @@ def given(**members: Any) -> Request:
 
 def refuse(faults: Sequence[Fault]) -> None:
     if faults:
-        raise UserError("The request can't be built:", faults)
+        raise UserError("SageMaker wouldn't take it:", faults)
 
 
 def tag_list(tags: Tags | None) -> list[dict[str, str]] | None:

@@ -1,12 +1,11 @@
-"""CreateHyperParameterTuningJob, and names."""
+"""CreateHyperParameterTuningJob: the whole request, and what is refused."""
 
-import re
 from types import SimpleNamespace
 
 import pytest
 
 from sagemaker_semseg.errors import UserError
-from sagemaker_semseg.sdk.requests import base_name, check_name, training_job, tuning_job, unique_name
+from sagemaker_semseg.sdk.requests import training_job, tuning_job
 from tests.sdk.service_model import check
 
 RANGES = {
@@ -76,24 +75,3 @@ def test_what_is_refused(training, settings, expected):
             "name": "t", "training": training_job(training), "hyperparameter_ranges": RANGES, **settings,
         })  # fmt: skip
     assert expected in str(caught.value)
-
-
-def test_names_that_nobody_has():
-    now = 1_795_000_000.1239
-    assert unique_name("semseg", now=now) == "semseg-2026-11-18-11-06-40-123"
-    for base, length in (("a_b.c" * 30, 63), ("x" * 99, 32), ("---", 63), ("ä", 32)):
-        name = unique_name(base, length, now)
-        assert check_name("name", name, length) == [], name
-    assert re.fullmatch(r"x{19,21}-261118-1106", unique_name("x" * 99, 32, now))
-
-
-@pytest.mark.parametrize(
-    ("image", "expected"),
-    [
-        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/semseg:0.1.0", "semseg"),
-        ("registry:5000/semseg@sha256:abc", "semseg"),
-        ("semseg", "semseg"),
-    ],
-)
-def test_the_image_s_own_name(image, expected):
-    assert base_name(image) == expected

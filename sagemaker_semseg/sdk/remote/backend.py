@@ -1,0 +1,260 @@
+"""SageMaker as the place where an estimator works: specifications come in, jobs and endpoints are started or found.
+
+What lies on this machine is brought to S3 first, a role's name becomes its ARN, and places that nobody named are in the
+default bucket. Then ``requests`` builds what is sent. If something can't be started, nothing of it is left behind.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sagemaker_semseg.environment import image_uri
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.sdk import requests
+from sagemaker_semseg.sdk.instances import training_warning
+from sagemaker_semseg.sdk.remote import transfer
+from sagemaker_semseg.sdk.remote.account import Account
+from sagemaker_semseg.sdk.remote.endpoints import RemoteEndpoint
+from sagemaker_semseg.sdk.remote.failures import explained, is_absent, is_taken
+from sagemaker_semseg.sdk.remote.jobs import RemoteTraining, RemoteTransform, not_here
+from sagemaker_semseg.sdk.remote.tuning import RemoteTuning
+from sagemaker_semseg.sdk.remote.waiting import patiently
+from sagemaker_semseg.sdk.requests.described import model_spec
+from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec, TrainingSpec, TransformSpec
+from sagemaker_semseg.storage import is_s3
+
+# stand for what isn't asked of AWS while a specification is only looked at
+_SOME_ROLE = "arn:aws:iam::000000000000:role/"
+_SOME_PLACE = "s3://to-be-made"
+
+
+class RemoteBackend:
+    """session: a ``boto3.Session``, a ``Session`` of AWS's SDK, or None for what boto3 finds by itself."""
+
+    def __init__(self, session: Any = None):
+        self.account = Account(session)
+
+    def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec) -> list[Fault]:
+        """Nothing is asked of AWS for it."""
+        if find_spec("boto3") is None:
+            return [Fault("SageMaker", "boto3 is missing", "pip install 'sagemaker-semseg[aws]'")]
+        found: list[Fault] = []
+        try:
+            self.account.client("sagemaker")
+        except UserError as error:
+            found += error.faults or [Fault("sagemaker_session", error.message)]
+        if isinstance(spec, TrainingSpec):
+            return found + requests.training_faults(_looked_at(spec)) + _absent(spec)
+        model = _looked_at_model(spec.model)
+        found += requests.model_faults(model) + _absent_file("model_data", spec.model.model_data)
+        if isinstance(spec, EndpointSpec):
+            return found + requests.endpoint_faults(spec)
+        data = spec.data if is_s3(spec.data) else _SOME_PLACE
+        planned = replace(spec, data=data, output_path=_s3_or(spec.output_path, _SOME_PLACE))
+        return found + requests.transform_faults(planned) + _absent_file("data", spec.data)
+
+    # ---- trainings
+
+    def train(self, spec: TrainingSpec, *, keep: bool) -> RemoteTraining:
+        """keep: has no meaning here, jobs go on by themselves."""
+        request = self.training_request(spec)
+        self._send("create_training_job", "CreateTrainingJob", request, f"training job {spec.name}")
+        return RemoteTraining(self.account, spec.name, _folder(spec.output_path))
+
+    def training_request(self, spec: TrainingSpec) -> dict[str, Any]:
+        """What is sent for it. Brings inputs to S3, and warns of an instance that is no good for training."""
+        requests.refuse(self.faults(spec))
+        if warning := training_warning(spec.instance_type):
+            warnings.warn(warning, stacklevel=2)
+        channels = [
+            replace(channel, place=transfer.bring_channel(self.account, channel)) if channel.is_local else channel
+            for channel in spec.channels
+        ]
+        ready = replace(
+            spec,
+            channels=channels,
+            image_uri=spec.image_uri or image_uri(),
+            role=self.account.role_arn(str(spec.role)),
+            output_path=self._output(spec.output_path),
+        )
+        return requests.training_job(ready)
+
+    def training_job(self, name: str) -> RemoteTraining:
+        job = RemoteTraining(self.account, name)
+        _look(job.describe, job.kind, name)
+        return job
+
+    # ---- models, endpoints, transforms
+
+    def create_model(self, spec: ModelSpec) -> None:
+        self._make_model(self._ready(spec))
+
+    def delete_model(self, name: str) -> None:
+        with explained(f"model {name}", "sagemaker:DeleteModel"):
+            patiently(lambda: self.account.client("sagemaker").delete_model(ModelName=name))
+
+    def deploy(self, spec: EndpointSpec, *, keep: bool) -> RemoteEndpoint:
+        """keep: has no meaning here, endpoints go on until they are deleted."""
+        requests.refuse(self.faults(spec))
+        spec = replace(spec, model=self._ready(spec.model))
+        default = None
+        if spec.async_inference_config is not None or spec.data_capture_config is not None:
+            default = f"s3://{self.account.bucket}/{transfer.PREFIX}/{spec.name}"
+        config, endpoint = requests.endpoint_config(spec, default_output_path=default), requests.endpoint(spec)
+        made: list[Callable[[], None]] = []
+        try:
+            if self._make_model(spec.model):
+                made.append(lambda: self.delete_model(spec.model.name))
+            self._send("create_endpoint_config", "CreateEndpointConfig", config, f"endpoint configuration {spec.name}")
+            made.append(
+                lambda: self._delete("delete_endpoint_config", "DeleteEndpointConfig", EndpointConfigName=spec.name)
+            )
+            self._send("create_endpoint", "CreateEndpoint", endpoint, f"endpoint {spec.name}")
+            made.append(lambda: self._delete("delete_endpoint", "DeleteEndpoint", EndpointName=spec.name))
+        except BaseException:
+            _undo(made)
+            raise
+        return RemoteEndpoint(self.account, spec.name, lambda: _undo(made))
+
+    def endpoint(self, name: str) -> RemoteEndpoint:
+        endpoint = RemoteEndpoint(self.account, name)
+        _look(endpoint.describe, "endpoint", name)
+        return endpoint
+
+    def transform(self, spec: TransformSpec, *, keep: bool) -> RemoteTransform:
+        """keep: has no meaning here, jobs go on by themselves."""
+        requests.refuse(self.faults(spec))
+        output = self._output(spec.output_path)
+        if not is_s3(spec.output_path or ""):
+            output = f"{output.rstrip('/')}/{spec.name}"  # unlike a training, a transform makes no folder of its own
+        data = spec.data if is_s3(spec.data) else transfer.bring(self.account, _path(spec.data), "transform")
+        ready = replace(spec, data=data, output_path=output, model=self._ready(spec.model))
+        request = requests.transform_job(ready)
+        made = self._make_model(ready.model)
+        try:
+            self._send("create_transform_job", "CreateTransformJob", request, f"transform job {spec.name}")
+        except BaseException:
+            _undo([lambda: self.delete_model(ready.model.name)] if made else [])
+            raise
+        return RemoteTransform(self.account, spec.name, _folder(spec.output_path))
+
+    def transform_job(self, name: str) -> RemoteTransform:
+        job = RemoteTransform(self.account, name)
+        _look(job.describe, job.kind, name)
+        return job
+
+    # ---- tuning
+
+    def tune(self, name: str, spec: TrainingSpec, ranges: Mapping[str, object], **settings: Any) -> RemoteTuning:
+        """Start a tuning job. settings: those of ``requests.tuning_job``."""
+        request = requests.tuning_job(
+            name, training=self.training_request(spec), hyperparameter_ranges=ranges, **settings
+        )
+        self._send("create_hyper_parameter_tuning_job", "CreateHyperParameterTuningJob", request, f"tuning job {name}")
+        return RemoteTuning(self.account, name)
+
+    def tuning_job(self, name: str) -> RemoteTuning:
+        job = RemoteTuning(self.account, name)
+        _look(job.describe, "tuning job", name)
+        return job
+
+    # ---- what is behind them
+
+    def _send(self, method: str, action: str, request: Mapping[str, Any], where: str) -> None:
+        with explained(where, f"sagemaker:{action}"):
+            getattr(self.account.client("sagemaker"), method)(**request)
+
+    def _delete(self, method: str, action: str, **name: str) -> None:
+        with explained(next(iter(name.values())), f"sagemaker:{action}"):
+            patiently(lambda: getattr(self.account.client("sagemaker"), method)(**name))
+
+    def _ready(self, spec: ModelSpec) -> ModelSpec:
+        """With the artifact in S3, the role's ARN and the image."""
+        data = spec.model_data
+        if not is_s3(data):
+            data = transfer.bring(self.account, _path(data), "model")
+        image = spec.image_uri or image_uri()
+        requests.refuse(requests.model_faults(_looked_at_model(replace(spec, image_uri=image, model_data=data))))
+        return replace(spec, model_data=data, image_uri=image, role=self.account.role_arn(str(spec.role)))
+
+    def _make_model(self, spec: ModelSpec) -> bool:
+        """Whether it was made. One of its name that is the same is taken as it is."""
+        try:
+            self._send("create_model", "CreateModel", requests.model(spec), f"model {spec.name}")
+        except UserError as error:
+            if not is_taken(error):
+                raise
+            with explained(f"model {spec.name}", "sagemaker:DescribeModel"):
+                told = patiently(lambda: self.account.client("sagemaker").describe_model(ModelName=spec.name))
+            if model_spec(told) != replace(spec, tags=()):
+                raise
+            return False
+        return True
+
+    def _output(self, place: str | None) -> str:
+        return _s3_or(place, "") or f"s3://{self.account.bucket}/"
+
+
+def _look(describe: Callable[[], object], kind: str, name: str) -> None:
+    try:
+        describe()
+    except UserError as error:
+        raise not_here(kind, name, error) from None
+
+
+def _undo(made: list[Callable[[], None]]) -> None:
+    """Delete what was made, the last first. What can't be deleted is said: it may cost something."""
+    while made:
+        try:
+            made.pop()()
+        except UserError as error:
+            if not is_absent(error):
+                warnings.warn(f"something is left behind: {error}", stacklevel=2)
+
+
+def _looked_at(spec: TrainingSpec) -> TrainingSpec:
+    channels = [replace(channel, place=_SOME_PLACE) if channel.is_local else channel for channel in spec.channels]
+    return replace(
+        spec,
+        channels=channels,
+        image_uri=spec.image_uri or image_uri(),
+        role=_role(spec.role),
+        output_path=_s3_or(spec.output_path, _SOME_PLACE),
+    )
+
+
+def _looked_at_model(spec: ModelSpec) -> ModelSpec:
+    data = spec.model_data if not spec.model_data or is_s3(spec.model_data) else _SOME_PLACE
+    return replace(spec, image_uri=spec.image_uri or image_uri(), role=_role(spec.role), model_data=data)
+
+
+def _role(role: str | None) -> str | None:
+    return role if not role or role.startswith("arn:") else _SOME_ROLE + role
+
+
+def _s3_or(place: str | None, other: str) -> str:
+    return place if place and is_s3(place) else other
+
+
+def _path(place: str) -> Path:
+    return Path(place.removeprefix("file://")).expanduser()
+
+
+def _folder(place: str | None) -> Path | None:
+    """Where results are to lie on this machine."""
+    return None if not place or is_s3(place) else _path(place)
+
+
+def _absent(spec: TrainingSpec) -> list[Fault]:
+    return [fault for channel in spec.channels for fault in _absent_file(channel.name, channel.place)]
+
+
+def _absent_file(where: str, place: str) -> list[Fault]:
+    if not place or is_s3(place) or _path(place).exists():
+        return []
+    return [Fault(where, f"{place}: no such file or folder", "check the path, or give s3://bucket/prefix")]
