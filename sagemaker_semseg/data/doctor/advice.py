@@ -39,11 +39,10 @@ def advised(report: Report, available: int | None = None) -> Report:
     given = {row.name: report.settings[row.name] for row in TABLE if row.name in report.settings}
     hp = resolve({**given, "num_classes": report.num_classes})
     splits = {split.channel: split for split in report.splits}
-    advice = [
-        *_num_classes(hp, report.splits),
-        *_num_training_samples(hp, splits.get("train")),
-        *_class_weights(hp, splits.get("train"), report.class_names),
-    ]
+    advice = _num_classes(hp, report.splits)
+    classes = _with(hp, advice).num_classes
+    advice += _num_training_samples(hp, splits.get("train"))
+    advice += _class_weights(hp, splits.get("train"), report.class_names, classes)
     size = _usual_size(splits.get("train"))
     scale = [*_base_size(hp, size)]
     scale += _crop_size(_with(hp, scale), size)
@@ -60,7 +59,7 @@ def _with(hp: Hyperparameters, advice: Sequence[Advice]) -> Hyperparameters:
 
 
 def _num_classes(hp: Hyperparameters, splits: Sequence[SplitFacts]) -> list[Advice]:
-    """Fewer where the last labels never occur; more where the masks, read as they are, hold labels beyond them."""
+    """Fewer where the last labels never occur; more where the masks, read as they are, hold the labels after them."""
     if not any(split.pixel_counts.any() for split in splits):
         return []
     beyond = 0
@@ -68,7 +67,8 @@ def _num_classes(hp: Hyperparameters, splits: Sequence[SplitFacts]) -> list[Advi
         values = np.flatnonzero(sum(split.value_counts for split in splits))
         values = values[values < 254]  # 254 and 255 are borders or a fault, not classes
         beyond = int(values.max(initial=0)) + 1
-        if beyond > hp.num_classes and 2 * len(values) >= beyond:  # consecutive ones, by and large, are labels
+        foreign = np.count_nonzero(values >= hp.num_classes)
+        if foreign and foreign >= 0.75 * (beyond - hp.num_classes):  # single ones are faults, a row of them isn't
             reason = f"the masks hold values up to {beyond - 1}, which would be errors with {hp.num_classes} classes"
             return [Advice("num_classes", str(beyond), reason)]
     used = int(np.flatnonzero(sum(split.pixel_counts for split in splits)).max()) + 1
@@ -88,7 +88,10 @@ def _num_training_samples(hp: Hyperparameters, train: SplitFacts | None) -> list
     return [Advice("num_training_samples", str(train.pairs), reason)]
 
 
-def _class_weights(hp: Hyperparameters, train: SplitFacts | None, names: Sequence[str]) -> list[Advice]:
+def _class_weights(
+    hp: Hyperparameters, train: SplitFacts | None, names: Sequence[str], num_classes: int
+) -> list[Advice]:
+    """num_classes: that is proposed, or else given."""
     if train is None or hp.class_weights:
         return []
     present = np.flatnonzero(train.pixel_counts)
@@ -102,8 +105,10 @@ def _class_weights(hp: Hyperparameters, train: SplitFacts | None, names: Sequenc
         name = names[label] if label < len(names) else f"class {label}"
         return f"{name} has {100 * shares[label]:.2g} % of the pixels"
 
-    reason = f"median-frequency balancing, as 'auto' reckons it: {spoken(int(most))}, {spoken(int(least))}"
-    return [Advice("class_weights", ",".join(f"{weight:.3g}" for weight in weights), reason)]
+    reason = f"median-frequency balancing, as 'auto' does it: {spoken(int(most))}, {spoken(int(least))}"
+    if num_classes > len(weights):  # what the others weigh isn't known yet
+        return [Advice("class_weights", "auto", reason)]
+    return [Advice("class_weights", ",".join(f"{weight:.3g}" for weight in weights[:num_classes]), reason)]
 
 
 def _usual_size(train: SplitFacts | None) -> tuple[int, int] | None:
@@ -136,11 +141,10 @@ def _base_size(hp: Hyperparameters, size: tuple[int, int] | None) -> list[Advice
     value = max(_eights(long), _SMALLEST)
     if value == hp.base_size:
         return []
-    factor = hp.base_size / long
-    change = f"shrunk to {factor:.0%}" if factor < 1 else f"enlarged to {factor:.0%}"
+    change = f"shrunk to {hp.base_size / long:.2f}" if hp.base_size < long else f"enlarged to {hp.base_size / long:.1f}"
     reason = (
-        f"the long side of the usual image has {long} pixels; with {hp.base_size} it is {change} for "
-        "training on average, but validation and endpoint see it whole"
+        f"the long side of the usual image has {long} pixels; with {hp.base_size} it is {change} times that on "
+        "average for training, but validation and endpoint see it as it is"
     )
     return [Advice("base_size", str(value), reason)]
 

@@ -52,7 +52,7 @@ def share(part: float, whole: float) -> str:
 
 
 def gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e9:.1f} GB" if size >= 50e6 else "< 0.1 GB"
 
 
 def bar(part: float, whole: float, kind: str) -> str:

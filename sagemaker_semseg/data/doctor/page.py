@@ -26,7 +26,8 @@ from sagemaker_semseg.memory import ERROR_BAND
 
 __all__ = ["render"]
 
-AT_ONCE: Final = 3  # findings of a kind that aren't folded away
+AT_ONCE: Final = 3  # findings of a kind that are seen at once, if the rest is worth folding away
+WORTH_FOLDING: Final = 3
 MOST_OF_A_KIND: Final = 100
 MOST_ROWS: Final = 700_000  # characters of the findings' rows, all together
 MOST_SAMPLES: Final = 12
@@ -137,7 +138,8 @@ def _finding(level: str, kind: str, group: Sequence[Finding], columns: Sequence[
     heads = [{"where": "Where", "what": "What", "why": "Why it matters", "remedy": "Remedy"}[name] for name in columns]
 
     def listing(some: Sequence[str]) -> str:
-        return table(f"{text(kind)}: where and what", heads, some, "wide")
+        plain = " plain" if len(columns) == 2 else ""  # what a file and what a fault is needs no heading to be seen
+        return table(f"{text(kind)}: where and what", heads, some, "wide" + plain)
 
     pieces = [f'<article class="finding"><h3><span class="level {level}">{level}</span><span>{sentence(kind)}</span>']
     pieces.append(f'<span class="count">{count(len(group))} times</span></h3>' if len(group) > 1 else "</h3>")
@@ -145,8 +147,9 @@ def _finding(level: str, kind: str, group: Sequence[Finding], columns: Sequence[
         pieces.append(f"<p>{sentence(group[0].why)}</p>")
     if "remedy" not in columns and group[0].remedy:
         pieces.append(f'<p class="remedy">{sentence(group[0].remedy)}</p>')
-    pieces.append(listing(rows[:AT_ONCE]))
-    if folded := rows[AT_ONCE:]:
+    seen = AT_ONCE if len(rows) >= AT_ONCE + WORTH_FOLDING else len(rows)
+    pieces.append(listing(rows[:seen]))
+    if folded := rows[seen:]:
         pieces.append(f"<details><summary>{count(len(folded))} more</summary>{listing(folded)}</details>")
     if missing := len(group) - len(rows):
         pieces.append(f'<p class="quiet more">And {count(missing)} that are not listed here; --json lists all.</p>')
@@ -276,7 +279,7 @@ def _memory(report: Report) -> Iterator[str]:
     most = max(estimate.total for estimate in report.estimates.values())
     rows = []
     for name, estimate in report.estimates.items():
-        parts = ", ".join(f"{kinds[kind]} {gigabytes(size)}" for kind, size in estimate.parts.items())
+        parts = ", ".join(f"{kinds[kind]} {gigabytes(size)}" for kind, size in estimate.parts.items() if size)
         rows.append(
             f'<tr><th scope="row">{text(name)}</th>'
             f'<td class="number" data-head="on a CPU">{gigabytes(estimate.total)}</td>'

@@ -82,7 +82,17 @@ def test_more_classes_where_the_masks_have_more():
     assert advice(split(value_counts=values), num_classes=2)["num_classes"].value == "6"
 
 
-@pytest.mark.parametrize("values", [[0, 1, 254, 255], [0, 1, 128], [0, 255]])
+def test_weights_fit_the_number_of_classes_that_is_proposed():
+    fewer = advice(split(pixels=(900, 90, 10, 0, 0), image_pixels=[1000, 500, 100, 0, 0]))
+    assert fewer["num_classes"].value == "3"
+    assert fewer["class_weights"].value == "0.2,1,1.8"
+    values = np.zeros(256, np.int64)
+    values[:3] = 9
+    more = advice(split(pixels=(99, 1), value_counts=values))
+    assert (more["num_classes"].value, more["class_weights"].value) == ("3", "auto")
+
+
+@pytest.mark.parametrize("values", [[0, 1, 254, 255], [0, 1, 128], [0, 1, 2, 7], [0, 255]])
 def test_odd_values_are_no_classes(values):
     counts = np.zeros(256, np.int64)
     counts[values] = 9

@@ -118,6 +118,7 @@ def test_findings_stand_by_kind_errors_first_and_say_once_what_is_the_same():
     assert seen.count("It teaches nothing") == 1
     assert "9 times" in seen
     assert "6 more" in seen  # folded
+    assert "more" not in Document(render(report(warnings[:5]))).seen
     assert all(f"train/{number}.jpg" in seen for number in range(9))
 
 
