@@ -1,5 +1,5 @@
 """Where a job's channels lie: the flags for them, and from the flags the folders by name, fetched first if they are in
-S3. ``train`` and ``evaluate`` call it.
+S3. ``train``, ``evaluate`` and ``check`` call it.
 """
 
 from __future__ import annotations

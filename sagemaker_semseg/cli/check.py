@@ -74,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
     report = advised(report, _memory())
     _write(report, options.json, options.html)
     if options.json != "-":
-        diagnosis.show(report, options.data, proposed=num_classes is None and not names)
+        above = {folder.parent for folder in folders.values()}
+        diagnosis.show(report, above.pop() if len(above) == 1 else None, proposed=num_classes is None and not names)
     return WRONG if report.errors else DOUBTFUL if report.warnings and options.strict else CLEAN
 
 

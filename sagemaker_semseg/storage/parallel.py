@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from queue import SimpleQueue
 from typing import TypeVar
 
 from sagemaker_semseg.errors import DataError
@@ -29,18 +30,21 @@ def in_parallel(
     ahead = iter(arguments)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="s3")
     running: dict[Future[Result], Argument] = {}
+    ended: SimpleQueue[Future[Result]] = SimpleQueue()  # futures.wait would look at all that run, each time
     try:
         while True:
             for argument in islice(ahead, threads * _WAITING - len(running)):
-                running[pool.submit(work, argument, stop)] = argument
+                future = pool.submit(work, argument, stop)
+                running[future] = argument
+                future.add_done_callback(ended.put)
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                argument = running.pop(future)
-                try:
-                    yield argument, future.result()
-                except DataError as error:
-                    yield argument, error
+            future = ended.get()
+            argument = running.pop(future)
+            try:
+                yield argument, future.result()
+            except DataError as error:
+                yield argument, error
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)

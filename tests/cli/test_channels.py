@@ -62,3 +62,16 @@ def test_evaluate_reads_from_s3(in_s3, trained, data, capsys):
         return re.findall(r"mIOU .*", capsys.readouterr().out)
 
     assert scores("s3://pictures/set") == scores(str(data))
+
+
+def test_check_names_files_below_the_data_wherever_they_are(in_s3, data, tmp_path, capsys):
+    def shown(place):
+        main(["check", "--data", place, "--num-classes", "2"])
+        return capsys.readouterr().out
+
+    in_s3.put_object(Bucket="pictures", Key="set/train/broken.jpg", Body=b"no picture")
+    in_s3.put_object(Bucket="pictures", Key="set/train_annotation/broken.png", Body=b"no picture")
+    text = shown("s3://pictures/set")
+    assert "train/broken.jpg" in text
+    assert str(tmp_path) not in text
+    assert str(data) not in shown(f"{data}/")
