@@ -56,8 +56,12 @@ def channels_of(inputs: object, *, model_uri: str | None = None, model_channel_n
     found = [_as_model(channel) if channel.name == model_channel_name else channel for channel in found]
     names = [channel.name for channel in found]
     faults += [Fault(name, "is given twice", "give it once") for name in dict.fromkeys(names) if names.count(name) > 1]
-    faults += [_unknown(name) for name in names if name not in CHANNELS and name != model_channel_name]
+    unknown = [_unknown(name) for name in names if name not in CHANNELS and name != model_channel_name]
+    faults += unknown
     if faults:
+        named = {fault.where for fault in faults}
+        absent = [] if unknown or not found else missing_channels(found)  # an unknown name may be meant for one of them
+        faults += [fault for fault in absent if fault.where not in named]
         raise DataError("The inputs can't be used:", faults)
     return found
 
