@@ -1,8 +1,8 @@
-"""The folders of a training job and the files in them, by name; no file is opened here.
+"""The channels of a training job and the files in them, by name; no picture is opened here.
 
 In: a folder that holds channels, or the channels' paths. Out: which channel lies where, and the pairs of an image and a
-mask whose path below the channel is the same but for the extension. Faults go into a ``FaultList``, which raises them
-all at once. Called by ``samples``; ``find_channels`` also by the command line.
+mask: those whose path below their folders is the same but for the extension, or those that a manifest names. Faults go
+into a ``FaultList``, which raises them all at once. Called by ``samples``; ``find_channels`` also by the command line.
 """
 
 from __future__ import annotations
@@ -11,13 +11,26 @@ import os
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Final
 
-from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.data.faults import FaultList, shown
+from sagemaker_semseg.data.manifest import SUFFIXES
+from sagemaker_semseg.data.pairs import Pair, Progress, of_manifest
+
+__all__ = [
+    "CHANNELS",
+    "EXTENSIONS",
+    "SPLITS",
+    "FaultList",
+    "Pair",
+    "find_channels",
+    "manifest_of",
+    "shown",
+    "split_pairs",
+]
 
 SPLITS: Final = ("train", "validation")
 _REQUIRED: Final = ("train", "train_annotation", "validation", "validation_annotation")
@@ -27,64 +40,81 @@ _LAYOUT: Final = (
     "expected: train/a.jpg with train_annotation/a.png, validation/b.jpg with validation_annotation/b.png, "
     "and, if the masks need one, label_map/train_label_map.json and label_map/validation_label_map.json"
 )
-_EACH_KIND_FIRST: Final = 5
-
-
-@dataclass
-class FaultList:
-    """Collects faults by kind, so that a thousand of one kind don't hide one of another."""
-
-    kinds: dict[str, list[Fault]] = field(default_factory=dict)
-
-    def add(self, kind: str, where: Path | str, what: str, remedy: str = "") -> None:
-        self.kinds.setdefault(kind, []).append(Fault(shown(where), shown(what), shown(remedy)))
-
-    def take(self, kind: str, error: DataError) -> None:
-        self.kinds.setdefault(kind, []).extend(error.faults)
-
-    def raise_any(self) -> None:
-        """Raises one ``DataError``: the message counts the kinds, ``faults`` begins with some of each kind."""
-        if not self.kinds:
-            return
-        counts = ", ".join(f"{kind}: {len(faults)}" for kind, faults in self.kinds.items())
-        first = [fault for faults in self.kinds.values() for fault in faults[:_EACH_KIND_FIRST]]
-        rest = [fault for faults in self.kinds.values() for fault in faults[_EACH_KIND_FIRST:]]
-        raise DataError(f"the data can't be used ({counts})", first + rest)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image and its mask. name: the path below the channel, without extension, with "/" on every system."""
-
-    name: str
-    image: Path
-    mask: Path
-
-
-def shown(path: Path | str) -> str:
-    """A path, or a text with paths in it, for people: printing the bytes that are no Unicode would fail."""
-    return str(path).encode("utf-8", "replace").decode()
 
 
 def find_channels(root: Path | str) -> dict[str, Path]:
-    """The channels that lie in ``root`` as folders named like them.
+    """The channels that lie in ``root`` as folders named like them, or as manifests (``train.manifest``).
 
     Raises ``DataError`` where there is no such folder, or none of the four channels of images and masks in it.
     """
     root = Path(root)
     faults = FaultList()
     found = {name: root / name for name in CHANNELS if (root / name).is_dir()}
+    for split in SPLITS:
+        manifests = [root / f"{split}{suffix}" for suffix in SUFFIXES if (root / f"{split}{suffix}").is_file()]
+        if split in found and f"{split}_annotation" in found:
+            continue
+        if len(manifests) > 1:
+            faults.add("two manifests", manifests[1], f"stands beside {manifests[0].name}", "remove one of them")
+        elif manifests:
+            found[split] = manifests[0]
     if not root.is_dir():
         faults.add("missing folder", root, "no such folder", _LAYOUT)
     elif not found.keys() & set(_REQUIRED):
-        what = f"holds none of the folders {', '.join(_REQUIRED)}"
+        what = f"holds none of the folders {', '.join(_REQUIRED)}, and no train.manifest"
         faults.add("missing channel", root, what, f"{_there(root)}; {_LAYOUT}")
     faults.raise_any()
     return found
 
 
-def split_pairs(channels: Mapping[str, Path], split: str, faults: FaultList, notes: list[str]) -> list[Pair]:
-    """The pairs of one split, sorted by name. What is wrong goes into ``faults``, what was left out into ``notes``."""
+def manifest_of(channel: Path) -> list[Path]:
+    """The manifests that stand for a channel's pictures: the channel itself if it is a file, or those in a folder that
+    holds neither pictures nor folders. Empty for a channel of pictures.
+    """
+    if channel.is_file():
+        return [channel]
+    manifests = []
+    try:
+        with os.scandir(channel) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                suffix = os.path.splitext(entry.name)[1].lower()
+                if suffix in EXTENSIONS or entry.is_dir():
+                    return []
+                if suffix in SUFFIXES:
+                    manifests.append(channel / entry.name)
+    except OSError:  # it is reported where its files are looked for
+        return []
+    return sorted(manifests)
+
+
+def split_pairs(
+    channels: Mapping[str, Path],
+    split: str,
+    faults: FaultList,
+    notes: list[str],
+    attributes: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> list[Pair]:
+    """The pairs of one split: of folders sorted by name, of a manifest as its lines are.
+
+    What is wrong goes into ``faults``, what was left out into ``notes``. attributes: of a manifest's images and masks
+    (``manifest.read_lines``). progress: is told of files that are fetched from S3.
+    """
+    manifests = manifest_of(channels[split]) if split in channels else []
+    if len(manifests) > 1:
+        listed = ", ".join(path.name for path in manifests[:12])
+        faults.add("two manifests", channels[split], f"holds {listed}", f"name one of them for the channel {split}")
+        return []
+    if manifests:
+        if f"{split}_annotation" in channels:
+            notes.append(f"{split}: a manifest names its masks, the channel {split}_annotation isn't read")
+        return of_manifest(manifests[0], split, faults, notes, attributes, progress)
+    return _pairs_of_folders(channels, split, faults, notes)
+
+
+def _pairs_of_folders(channels: Mapping[str, Path], split: str, faults: FaultList, notes: list[str]) -> list[Pair]:
     annotation = f"{split}_annotation"
     images = _files(channels, split, faults, notes)
     masks = _files(channels, annotation, faults, notes)
@@ -103,7 +133,8 @@ def _folder(channels: Mapping[str, Path], name: str, faults: FaultList) -> Path 
     if name in channels and channels[name].is_dir():
         return channels[name]
     if name in channels:
-        faults.add("missing channel", channels[name], f"the folder of the channel {name} doesn't exist", _LAYOUT)
+        kind = "manifest" if channels[name].suffix in SUFFIXES else "folder"
+        faults.add("missing channel", channels[name], f"the {kind} of the channel {name} doesn't exist", _LAYOUT)
         return None
     parents = {path.parent for path in channels.values()}
     remedy = f"{_there(parents.pop(), name)}; {_LAYOUT}" if len(parents) == 1 else _LAYOUT

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sagemaker_semseg.data.channels import Pair, shown
+from sagemaker_semseg.data.coloured import read_labels
 from sagemaker_semseg.data.containers import Header, Refusal, refusal
 from sagemaker_semseg.data.images import decode_mask, glance, image_size
 from sagemaker_semseg.errors import Fault
@@ -49,7 +50,7 @@ class Look(Protocol):
         """small: the picture as stored, a JPEG at about an eighth of its size."""
 
     def mask(self, pair: Pair, data: bytes, mask: Pixels, values: Counts) -> object:
-        """mask: (H, W), as displayed, before the label map; values: (256,) how often each occurs."""
+        """mask: (H, W), as displayed, before the label map, or labels of one with colours; values: (256,) counts."""
 
     def pair(self, split: str, pair: Pair, checked: Checked) -> None:
         """Called for every pair, also for one with faults."""
@@ -60,7 +61,8 @@ class Checked:
     """What one pair turned out to be.
 
     size: of the image, (height, width) as displayed; values: (256,) count of each mask value; None where they aren't
-    known. faults: with their kinds. image, mask: what a ``Look`` made of them.
+    known. For a mask of colours, values are labels, and indices says how its numbers stand to them
+    (``coloured.Read``). faults: with their kinds. image, mask: what a ``Look`` made of them.
     """
 
     size: tuple[int, int] | None
@@ -68,6 +70,7 @@ class Checked:
     faults: tuple[tuple[str, Fault], ...]
     image: object = None
     mask: object = None
+    indices: str = ""
 
 
 def check_all(pairs: Iterable[Pair], look: Look | None = None) -> Iterator[Checked]:
@@ -92,23 +95,28 @@ def _check(pair: Pair, look: Look | None) -> Checked:
     values: Counts | None = None
     image: object = None
     mask: object = None
+    indices = ""
 
     def read_image(data: bytes, where: str) -> tuple[tuple[int, int], object]:
         header, small = glance(data, where)
         return header.displayed, look.image(pair, data, header, small) if look else None
 
     def read_mask(data: bytes, where: str) -> tuple[tuple[int, int], Counts, object]:
-        pixels = decode_mask(data, where)
+        nonlocal indices
+        if pair.colours:
+            pixels, indices = read_labels(data, pair.colours, where)
+        else:
+            pixels = decode_mask(data, where)
         counts = count_values(pixels)
         shape = (pixels.shape[0], pixels.shape[1])
         return shape, counts, look.mask(pair, data, pixels, counts) if look else None
 
     try:
-        size, image = read_file(pair.image, read_image)
+        size, image = read_file(pair.image, read_image, pair.called(pair.image))
     except Refusal as error:
         faults += ((error.kind or "unusable image", fault) for fault in error.faults)
     try:
-        mask_size, values, mask = read_file(pair.mask, read_mask)
+        mask_size, values, mask = read_file(pair.mask, read_mask, pair.called(pair.mask))
     except Refusal as error:
         faults += ((error.kind or "unusable mask", fault) for fault in error.faults)
     if size and mask_size and size != mask_size:
@@ -116,13 +124,16 @@ def _check(pair: Pair, look: Look | None) -> Checked:
         remedy = "make the mask of the image's size, enlarging labels by nearest neighbour only"
         if size == mask_size[::-1]:
             remedy = "turn one of the two; the image's EXIF orientation counts"
-        faults.append(("size mismatch", Fault(shown(pair.mask), what, remedy)))
-    return Checked(size, values, tuple(faults), image, mask)
+        faults.append(("size mismatch", Fault(pair.called(pair.mask), what, remedy)))
+    return Checked(size, values, tuple(faults), image, mask, indices)
 
 
-def read_file(path: Path, read: Callable[[bytes, str], Result]) -> Result:
-    """What ``read`` makes of a file's bytes; large files and large pictures wait for each other, to bound memory."""
-    where = shown(path)
+def read_file(path: Path, read: Callable[[bytes, str], Result], where: str = "") -> Result:
+    """What ``read`` makes of a file's bytes; large files and large pictures wait for each other, to bound memory.
+
+    where: names the file in errors; its path if empty.
+    """
+    where = where or shown(path)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

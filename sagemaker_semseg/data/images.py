@@ -26,6 +26,7 @@ from sagemaker_semseg.data.containers import MAX_PIXELS, Header, read_header, re
 __all__ = [
     "MAX_PIXELS",
     "check_image",
+    "decode_colours",
     "decode_image",
     "decode_mask",
     "encode_mask",
@@ -83,8 +84,7 @@ def decode_mask(data: bytes, where: str = "mask") -> Pixels:
     """
     header = read_header(data, where)
     if header.kind == "JPEG":
-        what = "a JPEG can't be a mask, its compression changes the labels"
-        raise refusal(where, what, "save masks as palette or 8-bit grey PNG from their source", "JPEG mask")
+        raise _refuse_jpeg(where)
     if header.channels != 1:
         raise _refuse_channels(header, where)
     opened = _open(header, where)
@@ -95,6 +95,24 @@ def decode_mask(data: bytes, where: str = "mask") -> Pixels:
     elif header.depth < 8 and not header.palette:
         values = values >> (8 - header.depth)  # Pillow spreads grey of 1, 2, 4 bits over 0..255 by repeating the bits
     return upright(values, header.orientation)
+
+
+def decode_colours(data: bytes, where: str = "mask") -> tuple[Pixels, Pixels | None]:
+    """What a mask of colours holds: (H, W) indices and the palette, (n, 3) RGB; or (H, W, 3 or 4) RGB(A) and None.
+
+    Raises ``DataError`` for JPEG, for grey, and for 16 bits. The arrays may be read-only.
+    """
+    header = read_header(data, where)
+    if header.kind == "JPEG":
+        raise _refuse_jpeg(where)
+    if not header.palette and (header.channels < 3 or header.depth != 8):
+        what = f"the mask is {'grey' if header.channels < 3 else 'in colours'} of {header.depth} bits"
+        what += ", but its line has a map of 8-bit colours"
+        remedy = "save a palette, RGB or RGBA PNG of 8 bits, or give a label map: then the mask's numbers count"
+        raise refusal(where, what, remedy, "mask without colours")
+    opened = _open(header, where)
+    table = np.array(opened.getpalette(), np.uint8).reshape(-1, 3) if header.palette else None
+    return upright(np.asarray(opened), header.orientation), table
 
 
 def encode_mask(labels: Pixels) -> bytes:
@@ -150,6 +168,11 @@ def _narrow(values: npt.NDArray[np.uint16], where: str) -> Pixels:
         what = f"a 16-bit mask with the value {int(values.max())} ({int(over.sum())} pixels are above 255)"
         raise refusal(where, what, "labels are 0 to 253 and 255: renumber the classes and save an 8-bit PNG")
     return values.astype(np.uint8)
+
+
+def _refuse_jpeg(where: str) -> Exception:
+    what = "a JPEG can't be a mask, its compression changes the labels"
+    return refusal(where, what, "save masks as palette or 8-bit grey PNG from their source", "JPEG mask")
 
 
 def _refuse_channels(header: Header, where: str) -> Exception:

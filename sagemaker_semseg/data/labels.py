@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,9 @@ IGNORE: Final = 255
 INVALID: Final = -1
 """In a table: a pixel value that is neither a label nor ignored."""
 
+MOST_CLASSES: Final = 254
+"""Labels end below it; also stands for a number of classes that isn't known."""
+
 MAX_BYTES: Final = 1 << 20
 """A label map is at most some kilobytes; a larger file is something else."""
 
@@ -43,11 +46,12 @@ class LabelMap:
     """What each of the 256 values of a mask stands for.
 
     table: (256,) int16, read-only; a label 0 .. num_classes-1, ``IGNORE`` or ``INVALID``.
-    num_classes: 1 to 254.
+    num_classes: 1 to 254. source: the file that says so; empty where there is none.
     """
 
     table: npt.NDArray[np.int16]
     num_classes: int
+    source: str = ""
 
     def __post_init__(self) -> None:
         if self.table.shape != (256,) or not 1 <= self.num_classes <= 254:
@@ -144,7 +148,7 @@ class _Reader:
             self._fault(f"expected a JSON object, not {_kind(content)}", _EXAMPLES)
         if self.faults or labels is None:
             raise _refusal(self.faults)
-        return labels
+        return replace(labels, source=self.where)
 
     def _parse(self, data: bytes) -> object:
         if len(data) > MAX_BYTES:

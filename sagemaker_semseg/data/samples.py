@@ -7,33 +7,60 @@ in this one pass, so that whatever is wrong with any of them is known at the sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.data.channels import SPLITS, FaultList, Pair, find_channels, shown, split_pairs
+from sagemaker_semseg.data.classes import settle
+from sagemaker_semseg.data.colours import Colours
 from sagemaker_semseg.data.files import Checked, Look, check_all
 from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
+from sagemaker_semseg.data.pairs import Progress
 from sagemaker_semseg.errors import DataError
 
-__all__ = ["Channels", "Sample", "Split", "Tally", "find_channels", "inspect", "read_channels", "read_split"]
+__all__ = [
+    "Attributes",
+    "Channels",
+    "Progress",
+    "Sample",
+    "Split",
+    "Tally",
+    "find_channels",
+    "inspect",
+    "read_channels",
+    "read_split",
+]
 
 Counts = npt.NDArray[np.int64]
-Progress = Callable[[int, int], None]
+Attributes = Mapping[str, Sequence[str]]
+
+_NONE: Final[Attributes] = MappingProxyType({})
+_RELATIONS: Final = {
+    "labels": "the number is the label",
+    "key": "the number is the map's key",
+    "key + 1": "the number is the map's key + 1",
+    "neither": "the number is neither",
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """One image with its mask. name: path below the channel, without extension; height, width: as displayed."""
+    """One image with its mask, checked. height, width: as displayed; the rest as in ``Pair``."""
 
     name: str
     image: Path
     mask: Path
     height: int
     width: int
+    colours: Colours | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +73,7 @@ class Split:
     image_pixel_counts: (num_classes,) int64, labelled pixels of the images in which the class occurs.
     value_counts: (256,) int64, pixels of each mask value, before the label map.
     notes: what is worth telling, though nothing is wrong.
+    class_names: those that were given, or that the manifests' maps of colours have, from label 0 on; or none.
     """
 
     channel: str
@@ -55,6 +83,7 @@ class Split:
     image_pixel_counts: Counts
     value_counts: Counts
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,21 +92,36 @@ class Channels:
     validation: Split
 
 
-def read_channels(channels: Mapping[str, Path], num_classes: int, progress: Progress | None = None) -> Channels:
+def read_channels(
+    channels: Mapping[str, Path],
+    num_classes: int,
+    progress: Progress | None = None,
+    *,
+    attributes: Attributes = _NONE,
+    class_names: Sequence[str] = (),
+) -> Channels:
     """Reads and checks both splits.
 
-    channels: folders by channel name (``find_channels``). progress: called with (files done, files in all).
+    channels: folders or manifests by channel name (``find_channels``). progress: called with (files done, files in
+    all). attributes: names of a manifest's attributes for images and masks, by split. class_names: from label 0 on;
+    only maps of colours need them, and have names of their own.
     Raises ``DataError`` with every fault of all channels.
     """
-    splits = _read(channels, SPLITS, num_classes, progress)
+    splits = _read(channels, SPLITS, num_classes, progress, attributes, class_names)
     return Channels(splits["train"], splits["validation"])
 
 
 def read_split(
-    channels: Mapping[str, Path], num_classes: int, split: str = "validation", progress: Progress | None = None
+    channels: Mapping[str, Path],
+    num_classes: int,
+    split: str = "validation",
+    progress: Progress | None = None,
+    *,
+    attributes: Attributes = _NONE,
+    class_names: Sequence[str] = (),
 ) -> Split:
     """Reads and checks one split alone; as ``read_channels``."""
-    return _read(channels, (split,), num_classes, progress)[split]
+    return _read(channels, (split,), num_classes, progress, attributes, class_names)[split]
 
 
 @dataclass
@@ -85,7 +129,8 @@ class Tally:
     """What is known of one split while its files are being read.
 
     labels: None where its label map is bad. values: (256,) pixels of each mask value. By label, (256,): pixels, images
-    in which it occurs, labelled pixels of those images.
+    in which it occurs, labelled pixels of those images. indices: of masks with colours, how their numbers stand to the
+    labels (``coloured.Read``). class_names: as in ``Split``.
     """
 
     split: str
@@ -97,6 +142,8 @@ class Tally:
     pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
     images: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
     image_pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
+    indices: Counter[str] = field(default_factory=Counter)
+    class_names: tuple[str, ...] = ()
 
 
 def inspect(
@@ -106,17 +153,22 @@ def inspect(
     faults: FaultList,
     progress: Progress | None = None,
     look: Look | None = None,
+    attributes: Attributes = _NONE,
+    class_names: Sequence[str] = (),
 ) -> list[Tally]:
     """Reads every file of the splits once. What is wrong goes into ``faults``; ``look`` sees every pair as it is read.
 
-    The doctor calls it too, so that it finds the very faults that stop a training.
+    attributes, class_names: as for ``read_channels``. The doctor calls it too, so that it finds the very faults that
+    stop a training.
     """
     channels = {name: Path(path) for name, path in channels.items()}
     maps = _label_maps(channels, splits, num_classes, faults)
     tallies = []
     for split in splits:
         labels, notes = maps[split]
-        tallies.append(Tally(split, labels, notes, split_pairs(channels, split, faults, notes)))
+        pairs = split_pairs(channels, split, faults, notes, attributes.get(split, ()), progress)
+        tallies.append(Tally(split, labels, notes, pairs))
+    _settle(tallies, num_classes, class_names, faults)
     work = [(tally, pair) for tally in tallies for pair in tally.pairs]
     results = check_all((pair for _, pair in work), look)
     for done, ((tally, pair), checked) in enumerate(zip(work, results, strict=True), start=1):
@@ -128,15 +180,33 @@ def inspect(
     for tally in tallies:
         if not faults.kinds and not tally.pixels.any():
             what = "every pixel of every mask is ignored, none is left to learn from or to measure"
-            faults.add("masks without labels", channels[f"{tally.split}_annotation"], what, "check the label map")
+            where = channels.get(f"{tally.split}_annotation", channels[tally.split])
+            faults.add("masks without labels", where, what, "check the label map")
+        if tally.indices.total() > tally.indices["labels"]:
+            listed = ", ".join(f"{_RELATIONS[sort]}: {count}" for sort, count in sorted(tally.indices.items()))
+            tally.notes.append(f"{tally.split}: masks are read by their colours, not by their numbers ({listed})")
     return tallies
 
 
+def _settle(tallies: Sequence[Tally], num_classes: int, class_names: Sequence[str], faults: FaultList) -> None:
+    """One list of classes for all maps of colours; what they lead to are labels, which need no label map."""
+    pairs, notes = ({tally.split: getattr(tally, name) for tally in tallies} for name in ("pairs", "notes"))
+    mapped = [tally.split for tally in tallies if tally.labels is None or tally.labels.source]
+    names = settle(pairs, mapped, num_classes, class_names, faults, notes)
+    for tally in tallies:
+        tally.class_names = names
+
+
 def _read(
-    channels: Mapping[str, Path], splits: tuple[str, ...], num_classes: int, progress: Progress | None
+    channels: Mapping[str, Path],
+    splits: tuple[str, ...],
+    num_classes: int,
+    progress: Progress | None,
+    attributes: Attributes,
+    class_names: Sequence[str],
 ) -> dict[str, Split]:
     faults = FaultList()
-    tallies = inspect(channels, splits, num_classes, faults, progress)
+    tallies = inspect(channels, splits, num_classes, faults, progress, None, attributes, class_names)
     faults.raise_any()
     return {tally.split: _split(tally, num_classes) for tally in tallies}
 
@@ -177,9 +247,11 @@ def _count(tally: Tally, pair: Pair, checked: Checked, faults: FaultList) -> Non
     for kind, fault in checked.faults:
         faults.kinds.setdefault(kind, []).append(fault)
     if checked.size:
-        tally.samples.append(Sample(pair.name, pair.image, pair.mask, *checked.size))
+        tally.samples.append(Sample(pair.name, pair.image, pair.mask, *checked.size, pair.colours, pair.where))
     if checked.values is None or tally.labels is None:
         return
+    if checked.indices:
+        tally.indices[checked.indices] += 1
     table, values = tally.labels.table, checked.values
     wrong = np.flatnonzero((values > 0) & (table == INVALID))
     if wrong.size:
@@ -188,7 +260,7 @@ def _count(tally: Tally, pair: Pair, checked: Checked, faults: FaultList) -> Non
         num_classes = tally.labels.num_classes
         what = f"no label for pixel value {listed}{more}; num_classes {num_classes} has labels 0 to {num_classes - 1}"
         remedy = f"raise num_classes, mend the mask, or give a label_map/{tally.split}_label_map.json"
-        faults.add("label out of range", pair.mask, what, remedy)
+        faults.add("label out of range", pair.called(pair.mask), what, remedy)
     labelled = (table != INVALID) & (table != IGNORE)
     pixels = np.zeros(256, np.int64)
     np.add.at(pixels, table[labelled], values[labelled])
@@ -213,4 +285,5 @@ def _split(tally: Tally, num_classes: int) -> Split:
         image_pixel_counts=tally.image_pixels[:num_classes].copy(),
         value_counts=tally.values,
         notes=tuple(tally.notes),
+        class_names=tally.class_names,
     )
