@@ -85,6 +85,11 @@ test-finetune: $(READY)  ## an imported model goes on learning on the channels i
 	@test -d "$(DATA)" || { echo 'make test-finetune DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
 	@$(PY) -m pytest -q -s tests/weights/test_finetune.py --data "$(DATA)" $(ARGS)
 
+.PHONY: test-doctor
+test-doctor: $(READY)  ## the doctor on CamVid, which is a clean set (DATA=its four channels)
+	@test -d "$(DATA)" || { echo 'make test-doctor DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
+	@$(PY) -m pytest -q -s tests/data/doctor/test_camvid.py --data "$(DATA)" $(ARGS)
+
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy, import-linter
 	@$(call say,'ruff · mypy · import-linter')
@@ -121,6 +126,10 @@ bench-overload: $(READY)  ## the endpoint under twice the load that it can bear
 
 soak: $(READY)  ## half an hour of good and hostile clients against the endpoint
 	@$(PY) benchmarks/soak.py $(ARGS)
+
+.PHONY: bench-doctor
+bench-doctor: $(READY)  ## pairs a minute and memory of the doctor
+	@$(PY) benchmarks/doctor_speed.py $(ARGS)
 
 bench-camvid: $(READY)  ## a training on CamVid (DATA=folder with the four channels)
 	@test -d "$(DATA)" || { echo 'make bench-camvid DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }

@@ -7,6 +7,10 @@ from sagemaker_semseg.storage import s3, s3_retry
 VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CONFIG_FILE", "AWS_SESSION_TOKEN")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--data", help="a folder with the four channels, for test_finetune and test_camvid")
+
+
 @pytest.fixture
 def aws(monkeypatch, tmp_path_factory):
     """No credentials, no configuration, and a boto3 that starts anew; a test sets what it needs."""

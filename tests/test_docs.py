@@ -9,6 +9,7 @@ import pytest
 
 from sagemaker_semseg import hyperparameters
 from sagemaker_semseg.data import channels, containers, files, images, samples
+from sagemaker_semseg.data.doctor.kinds import KINDS
 from sagemaker_semseg.data.labels import LabelMap
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,12 @@ def test_the_data_page_names_faults_by_their_kinds():
     source = "".join(Path(module.__file__).read_text() for module in (channels, containers, files, images, samples))
     assert len(named) > 8
     assert {kind for kind in named if f'"{kind}"' not in source} == set()
+
+
+def test_the_page_of_the_doctor_has_every_finding():
+    rows = re.findall(r"^\| ([^|]+?) \|", (ROOT / "docs/check.md").read_text(), re.MULTILINE)
+    assert set(KINDS) <= set(rows)
+    assert not {row for row in rows if row not in KINDS} - {"finding", "exit status", "0", "1", "2"}
 
 
 def test_the_readme_s_training_has_good_hyperparameters():

@@ -48,7 +48,3 @@ class Builder:
 def build() -> type[Builder]:
     """Functions that put MXNet files together by hand, from the description of the format."""
     return Builder
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--data", help="a folder with the four channels, for test_finetune")
