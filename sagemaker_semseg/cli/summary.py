@@ -10,14 +10,15 @@ from pathlib import Path
 
 from sagemaker_semseg.cli.start import Start
 from sagemaker_semseg.data.samples import Channels, Split
+from sagemaker_semseg.data.stream import Source, Streams
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
 _MOST_SHARES = 12
 
 
-def of(hp: Hyperparameters, channels: Channels, names: Sequence[str], devices: str, start: Start) -> str:
+def of(hp: Hyperparameters, channels: Channels | Streams, names: Sequence[str], devices: str, start: Start) -> str:
     """The summary, without a newline at the end."""
-    steps = math.ceil(len(channels.train.samples) / hp.mini_batch_size)
+    steps = math.ceil((channels.train.count or 0) / hp.mini_batch_size)
     lines = [
         ("train", _pictures(channels.train)),
         ("validation", _pictures(channels.validation)),
@@ -47,7 +48,10 @@ def _line(title: str, text: str) -> str:
     return f"{title:<12}{text}"
 
 
-def _pictures(split: Split) -> str:
+def _pictures(split: Source) -> str:
+    if not isinstance(split, Split):
+        known = f", {split.count} pairs in a pass" if split.count else ""
+        return f"a stream from {split.fifo(0)} on{known}"
     heights = {sample.height for sample in split.samples}
     widths = {sample.width for sample in split.samples}
     count = len(split.samples)
@@ -58,8 +62,10 @@ def _range(values: set[int]) -> str:
     return str(min(values)) if len(values) == 1 else f"{min(values)}-{max(values)}"
 
 
-def _shares(split: Split, names: Sequence[str]) -> str:
+def _shares(split: Source, names: Sequence[str]) -> str:
     """Each class's share of the labelled pixels; the most frequent ones where there are many."""
+    if not isinstance(split, Split):
+        return f"{split.labels.num_classes}" + (f" ({', '.join(names)})" if names else "")
     counts = split.pixel_counts
     labels = range(len(counts))
     shown = labels if len(counts) <= _MOST_SHARES else sorted(labels, key=lambda i: -counts[i])[:_MOST_SHARES]
@@ -67,9 +73,11 @@ def _shares(split: Split, names: Sequence[str]) -> str:
     return f"{len(counts)} ({text}{', ...' if len(counts) > len(shown) else ''} of the training pixels)"
 
 
-def _notes(channels: Channels, names: Sequence[str]) -> list[str]:
+def _notes(channels: Channels | Streams, names: Sequence[str]) -> list[str]:
     notes = []
     for split in (channels.train, channels.validation):
+        if not isinstance(split, Split):
+            continue
         absent = [_name(i, names) for i in range(len(split.pixel_counts)) if not split.pixel_counts[i]]
         if absent:
             listed = ", ".join(absent[:_MOST_SHARES]) + (", ..." if len(absent) > _MOST_SHARES else "")

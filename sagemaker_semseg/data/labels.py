@@ -103,6 +103,24 @@ class LabelMap:
         lookup.setflags(write=False)
         return lookup
 
+    @cached_property
+    def _invalid(self) -> bytes:
+        return bytes(self.table == INVALID)
+
+    def fits(self, mask: npt.NDArray[np.uint8]) -> bool:
+        """Whether each of a mask's values is a label or ignored."""
+        return mask.tobytes().translate(self._invalid).find(1) < 0
+
+    def misfit(self, value_counts: npt.NDArray[np.int64]) -> str:
+        """What is wrong with a mask of these values, (256,) pixels of each; "" if nothing is."""
+        wrong = np.flatnonzero((value_counts > 0) & (self.table == INVALID))
+        if not wrong.size:
+            return ""
+        listed = ", ".join(f"{value} ({value_counts[value]} pixels)" for value in wrong[:5])
+        more = f" and {wrong.size - 5} more" if wrong.size > 5 else ""
+        classes = f"num_classes {self.num_classes} has labels 0 to {self.num_classes - 1}"
+        return f"no label for pixel value {listed}{more}; {classes}"
+
     def apply(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """The labels of a mask's values: uint8 of the same shape, 255 = ignore."""
         return self.lookup[mask]

@@ -85,6 +85,10 @@ class Split:
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
 
+    @property
+    def count(self) -> int:
+        return len(self.samples)
+
 
 @dataclass(frozen=True, eq=False)
 class Channels:
@@ -162,7 +166,7 @@ def inspect(
     stop a training.
     """
     channels = {name: Path(path) for name, path in channels.items()}
-    maps = _label_maps(channels, splits, num_classes, faults)
+    maps = label_maps(channels, splits, num_classes, faults)
     tallies = []
     for split in splits:
         labels, notes = maps[split]
@@ -211,7 +215,7 @@ def _read(
     return {tally.split: _split(tally, num_classes) for tally in tallies}
 
 
-def _label_maps(
+def label_maps(
     channels: Mapping[str, Path], splits: tuple[str, ...], num_classes: int, faults: FaultList
 ) -> dict[str, tuple[LabelMap | None, list[str]]]:
     """The label map of each split, None where it is bad, and notes. ``label_map.json`` stands in for both names."""
@@ -253,12 +257,7 @@ def _count(tally: Tally, pair: Pair, checked: Checked, faults: FaultList) -> Non
     if checked.indices:
         tally.indices[checked.indices] += 1
     table, values = tally.labels.table, checked.values
-    wrong = np.flatnonzero((values > 0) & (table == INVALID))
-    if wrong.size:
-        listed = ", ".join(f"{value} ({values[value]} pixels)" for value in wrong[:5])
-        more = f" and {wrong.size - 5} more" if wrong.size > 5 else ""
-        num_classes = tally.labels.num_classes
-        what = f"no label for pixel value {listed}{more}; num_classes {num_classes} has labels 0 to {num_classes - 1}"
+    if what := tally.labels.misfit(values):
         remedy = f"raise num_classes, mend the mask, or give a label_map/{tally.split}_label_map.json"
         faults.add("label out of range", pair.called(pair.mask), what, remedy)
     labelled = (table != INVALID) & (table != IGNORE)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..data.labels import IGNORE
-from ..data.samples import Split
+from ..data.stream import Source
 from ..models.network import normalize
 from .pipeline import evaluation_batches
 
@@ -48,22 +49,35 @@ class Evaluator:
         length = self.num_classes**2 + 1
         return tf.math.bincount(tf.reshape(cells, [-1]), minlength=length, maxlength=length)[:-1]
 
-    def confusion(self, split: Split, batch_size: int, progress: Callable[[int], None] | None = None) -> np.ndarray:
+    def confusion(
+        self,
+        split: Source,
+        batch_size: int,
+        progress: Callable[[int], None] | None = None,
+        *,
+        pass_number: int = 0,
+        halt: threading.Event | None = None,
+    ) -> np.ndarray:
         """The confusion matrix over a whole split, (num_classes, num_classes) int64, every pixel counted.
 
-        progress: called after each batch with the number of images in it.
+        progress: called after each batch with the number of images in it. pass_number, halt: of a stream, which FIFO is
+        read, and what ends it (``evaluation_batches``).
         """
         total = np.zeros(self.num_classes**2, np.int64)
-        for images, labels, count in self._shares(split, batch_size):
+        replicas = self.strategy.num_replicas_in_sync
+        batches = evaluation_batches(
+            split, batch_size, max_pixels=MAX_PIXELS * replicas, pass_number=pass_number, halt=halt
+        )
+        for images, labels, count in self._shares(batches):
             total += np.asarray(self._counts(images, labels), np.int64)
             if progress:
                 progress(count)
         return total.reshape(self.num_classes, self.num_classes)
 
-    def _shares(self, split: Split, batch_size: int) -> Iterator[tuple[Any, Any, int]]:
+    def _shares(self, batches: tf.data.Dataset) -> Iterator[tuple[Any, Any, int]]:
         """Batches, one share for each replica, filled up with ignored images; and the images in each."""
         replicas = self.strategy.num_replicas_in_sync
-        for images, labels in evaluation_batches(split, batch_size, max_pixels=MAX_PIXELS * replicas):
+        for images, labels in batches:
             count = int(images.shape[0])
             missing = -count % replicas
             if replicas == 1:

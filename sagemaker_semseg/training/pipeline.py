@@ -1,20 +1,23 @@
 """Batches for training and for evaluation.
 
-In: a ``Split`` (files that were checked) and hyperparameters. Out: ``tf.data.Dataset``s of images and labels, both
-uint8; normalisation is the network's first step. Called by ``trainer`` and ``evaluation``.
+In: a ``Split`` (files that were checked) or a ``PipeSplit`` (FIFOs) and hyperparameters. Out: ``tf.data.Dataset``s of
+images and labels, both uint8; normalisation is the network's first step. Called by ``trainer`` and ``evaluation``.
 
 The training stream is endless and one: position p belongs to pass p // N over the N samples, in which every sample is
 visited once in an order of its own. Batches take it B positions at a time across the ends of passes, so none is ragged
-and no sample is left out. What stands at a position depends on nothing but the seed: reading may start anywhere.
+and no sample is left out. What becomes of a sample depends on the seed, the pass and the place in it alone: reading may
+start anywhere, and a pipe that sends the samples in that order gives the batches that the files give.
 
 The work is done by decoders and numpy in the threads of tf.data, which leave each other the interpreter meanwhile.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,17 +25,22 @@ import numpy as np
 import tensorflow as tf
 
 from sagemaker_semseg.data.order import order
-from sagemaker_semseg.training import pairs
+from sagemaker_semseg.data.stream import PipeSplit
 from sagemaker_semseg.training.augment import draw_cut
 from sagemaker_semseg.training.farewell import watched
 from sagemaker_semseg.training.resample import Pixels
-from sagemaker_semseg.training.window import read_image, read_mask
+from sagemaker_semseg.training.turns import Turns
+from sagemaker_semseg.training.visits import Visit, of_pair, of_sample
+from sagemaker_semseg.training.window import read_image
 
 if TYPE_CHECKING:
     from sagemaker_semseg.data.samples import Sample, Split
+    from sagemaker_semseg.data.stream import Source
     from sagemaker_semseg.hyperparameters import Hyperparameters
 
 Pair = tuple[Pixels, Pixels]
+Visits = Callable[[int], Iterable[Visit]]
+Most = Callable[[tuple[int, int]], int]
 
 _FOR_EVER: Final = 1 << 40  # steps
 _READY_BATCHES: Final = 2
@@ -41,7 +49,13 @@ _MOST_EVALUATION_THREADS: Final = 4
 
 
 def training_batches(
-    split: Split, hp: Hyperparameters, *, start_step: int = 0, stop_step: int | None = None, workers: int | None = None
+    split: Source,
+    hp: Hyperparameters,
+    *,
+    start_step: int = 0,
+    stop_step: int | None = None,
+    workers: int | None = None,
+    halt: threading.Event | None = None,
 ) -> tf.data.Dataset:
     """Batches of an endless stream: images (B, crop, crop, 3) uint8 RGB and labels (B, crop, crop) uint8, 255 = ignore.
 
@@ -49,31 +63,30 @@ def training_batches(
     dataset begins with the batch that a run from 0 would give after that many. Before ``stop_step`` it ends, and what
     lies beyond isn't read ahead. workers: threads; None takes one for each CPU that this process may use. The batches
     are the same for any number of workers.
-    A file that can't be read any more raises ``tf.errors.OpError``, whose message names it.
-    """
-    samples = split.samples
-    if not samples:
-        raise ValueError("no samples to train on")
-    count, batch, crop, lookup = len(samples), hp.mini_batch_size, hp.padded_crop_size, split.labels.lookup
-    chunk = max(size for size in range(1, _LARGEST_CHUNK + 1) if batch % size == 0)
-    order_of = lru_cache(maxsize=4)(lambda pass_number: order(hp.seed, pass_number, count))
 
-    def visit(position: int, image: Pixels, labels: Pixels) -> None:
-        pass_number, place = divmod(position, count)
-        sources = pairs.of_sample(samples[int(order_of(pass_number)[place])])
-        cut = draw_cut(hp.seed, pass_number, place, *sources[0].header.displayed, hp.base_size, crop)
-        cut.image(read_image(sources[0], cut.rows.span, cut.columns.span), image)
-        cut.mask(read_mask(sources[1], cut.rows.span[1]), lookup, labels)
+    A ``PipeSplit`` can be gone through once. Its FIFO 0 has to bring the pass in which ``start_step`` lies, as its
+    ``first_pass`` says. halt: ends the reading of FIFOs once it is set.
+
+    What can't be read, or not any more, raises ``tf.errors.OpError``, whose message names it.
+    """
+    batch, crop, lookup = hp.mini_batch_size, hp.padded_crop_size, split.labels.lookup
+    chunk = max(size for size in range(1, _LARGEST_CHUNK + 1) if batch % size == 0)
+    first, end = (step * (batch // chunk) for step in (start_step, stop_step or _FOR_EVER))
+    numbers = tf.data.Dataset.range(first, end)
+    if isinstance(split, PipeSplit):
+        numbers, visits = _chunks_of_pipe(split, chunk, first * chunk, numbers, halt)
+    else:
+        visits = _chunks_of_files(split, chunk, hp.seed)
 
     def load(number: np.int64) -> Pair:
         images, labels = _array(chunk, crop, crop, 3), _array(chunk, crop, crop)
-        for place in range(chunk):
-            visit(int(number) * chunk + place, images[place], labels[place])
+        for at, visit in enumerate(visits(int(number))):
+            cut = draw_cut(hp.seed, visit.pass_number, visit.place, *visit.size, hp.base_size, crop)
+            cut.image(read_image(visit.image, cut.rows.span, cut.columns.span), images[at])
+            cut.mask(visit.mask_values(cut.rows.span[1]), lookup, labels[at])
         return images, labels
 
     workers = workers or _usable_cpus()
-    first, end = (step * (batch // chunk) for step in (start_step, stop_step or _FOR_EVER))
-    numbers = tf.data.Dataset.range(first, end)
     chunks = _mapped(numbers, load, ((chunk, crop, crop, 3), (chunk, crop, crop)), workers)
     if chunk < batch:
         chunks = chunks.batch(batch // chunk, drop_remainder=True).map(
@@ -82,37 +95,94 @@ def training_batches(
     return _finished(chunks, workers)
 
 
+def _chunks_of_files(split: Split, chunk: int, seed: int) -> Visits:
+    samples, count = split.samples, split.count
+    if not count:
+        raise ValueError("no samples to train on")
+    order_of = lru_cache(maxsize=4)(lambda pass_number: order(seed, pass_number, count))
+
+    def visits(number: int) -> Iterator[Visit]:
+        for position in range(number * chunk, (number + 1) * chunk):
+            pass_number, place = divmod(position, count)
+            yield of_sample(samples[int(order_of(pass_number)[place])], pass_number, place)
+
+    return visits
+
+
+def _chunks_of_pipe(
+    split: PipeSplit, chunk: int, start: int, numbers: tf.data.Dataset, halt: threading.Event | None
+) -> tuple[tf.data.Dataset, Visits]:
+    """start: the position of the first sample that is wanted."""
+    if not split.count:
+        raise ValueError("the length of a pass is unknown")
+    first_pass, skip = divmod(start, split.count)
+    pairs = split.all_passes(skip, halt)
+    turns = Turns(iter(lambda: list(itertools.islice(pairs, chunk)), []))
+    return turns.numbers(numbers), lambda number: (
+        of_pair(pair, split.labels, first_pass) for pair in turns.take(number)
+    )
+
+
 def evaluation_batches(
-    split: Split, batch_size: int, *, max_pixels: int | None = None, workers: int | None = None
+    split: Source,
+    batch_size: int,
+    *,
+    max_pixels: int | None = None,
+    workers: int | None = None,
+    pass_number: int = 0,
+    halt: threading.Event | None = None,
 ) -> tf.data.Dataset:
     """Every sample once at its native size: images (b, H, W, 3) uint8 RGB and labels (b, H, W) uint8, 255 = ignore.
 
     A batch holds up to ``batch_size`` samples of equal size, and fewer where together they would have more than
     ``max_pixels`` pixels. Sizes come in the order in which they first occur, the samples of one size in the order of
-    the split.
+    the split. Of a ``PipeSplit``, FIFO ``pass_number`` is read, and samples share a batch that follow each other; halt
+    ends the reading once it is set.
     """
-    groups: dict[tuple[int, int], list[Sample]] = {}
-    for sample in split.samples:
-        groups.setdefault((sample.height, sample.width), []).append(sample)
-    batches = []
-    for (height, width), group in groups.items():
-        most = min(batch_size, max_pixels // (height * width)) if max_pixels else batch_size
-        batches += [group[start : start + max(most, 1)] for start in range(0, len(group), max(most, 1))]
+
+    def most(size: tuple[int, int]) -> int:
+        return max(1, min(batch_size, max_pixels // math.prod(size)) if max_pixels else batch_size)
+
+    if isinstance(split, PipeSplit):
+        turns = Turns(_runs(split, pass_number, most, halt))
+        numbers, visits = turns.numbers(tf.data.Dataset.range(_FOR_EVER)), turns.take
+    else:
+        groups = list(_groups(split, most))
+        numbers, visits = tf.data.Dataset.range(len(groups)), lambda number: list(map(of_sample, groups[number]))
     lookup = split.labels.lookup
 
     def load(number: np.int64) -> Pair:
-        batch = batches[int(number)]
-        size = len(batch), batch[0].height, batch[0].width
-        images, labels = _array(*size, 3), _array(*size)
-        for place, sample in enumerate(batch):
-            image, mask = pairs.of_sample(sample)
-            images[place], labels[place] = read_image(image), lookup.take(read_mask(mask))
+        batch = visits(int(number))
+        images, labels = _array(len(batch), *batch[0].size, 3), _array(len(batch), *batch[0].size)
+        for place, visit in enumerate(batch):
+            images[place], labels[place] = read_image(visit.image), lookup.take(visit.mask_values())
         return images, labels
 
     # whole batches of whole pictures are large: few at a time
     workers = min(workers or _usable_cpus(), _MOST_EVALUATION_THREADS)
-    numbers = tf.data.Dataset.range(len(batches))
     return _finished(_mapped(numbers, load, ((None, None, None, 3), (None, None, None)), workers), workers)
+
+
+def _groups(split: Split, most: Most) -> Iterator[list[Sample]]:
+    """Samples of one size, as many as fit into a batch."""
+    groups: dict[tuple[int, int], list[Sample]] = {}
+    for sample in split.samples:
+        groups.setdefault((sample.height, sample.width), []).append(sample)
+    for size, group in groups.items():
+        yield from (group[start : start + most(size)] for start in range(0, len(group), most(size)))
+
+
+def _runs(split: PipeSplit, pass_number: int, most: Most, halt: threading.Event | None) -> Iterator[list[Visit]]:
+    """Consecutive pairs of one size, as many as fit into a batch."""
+    batch: list[Visit] = []
+    for pair in split.one_pass(pass_number, halt):
+        visit = of_pair(pair, split.labels)
+        if batch and (visit.size != batch[0].size or len(batch) == most(visit.size)):
+            yield batch
+            batch = []
+        batch.append(visit)
+    if batch:
+        yield batch
 
 
 def _array(*shape: int) -> Pixels:

@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from ..data.labels import median_frequency_weights
-from ..data.samples import Channels
+from ..data.samples import Channels, Split
+from ..data.stream import Streams
 from ..errors import Fault, HyperparameterError
 from ..hyperparameters import Hyperparameters
 from .schedules import Schedule
@@ -33,11 +34,21 @@ def check(hp: Hyperparameters, replicas: int, *, has_weights: bool) -> None:
         raise HyperparameterError("this training can't be started", faults)
 
 
-def class_weights(hp: Hyperparameters, channels: Channels) -> np.ndarray | None:
+def class_weights(hp: Hyperparameters, channels: Channels | Streams) -> np.ndarray | None:
     """(num_classes,) float32, or None where all classes weigh the same."""
     if hp.class_weights == "auto":
+        if not isinstance(channels.train, Split):
+            raise HyperparameterError("this training can't be started", [no_counts()])
         return median_frequency_weights(channels.train.pixel_counts, channels.train.image_pixel_counts)
     return np.asarray(hp.class_weights, np.float32) if hp.class_weights else None
+
+
+def no_counts() -> Fault:
+    """The fault that balancing by counts isn't possible where nothing has been counted."""
+    return Fault(
+        "class_weights", "is 'auto', which counts the pixels of all training masks; a stream doesn't tell them",
+        "give one number for every class, such as those of a training on the same files outside of Pipe mode",
+    )  # fmt: skip
 
 
 def make_schedule(hp: Hyperparameters, samples: int) -> Schedule:

@@ -8,9 +8,9 @@ The loop drives Keras callbacks, the reports of ``report`` among them. Called by
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import platform
-import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +25,7 @@ import tensorflow as tf
 from ..artifact import Artifact, write_artifact
 from ..data.labels import IGNORE
 from ..data.samples import Channels
+from ..data.stream import Streams
 from ..errors import DivergedError, Fault
 from ..export import with_graph
 from ..hyperparameters import Hyperparameters, to_strings
@@ -37,6 +38,7 @@ from .evaluation import Evaluator
 from .optimizers import make_optimizer
 from .pipeline import training_batches
 from .plan import check, class_weights, make_schedule
+from .signals import stop_signals
 from .step import make_train_step
 from .stopping import Progress
 
@@ -59,7 +61,7 @@ class Result:
 
 def train(
     hp: Hyperparameters,
-    channels: Channels,
+    channels: Channels | Streams,
     output: Path,
     *,
     class_names: Sequence[str] = (),
@@ -72,38 +74,14 @@ def train(
     weights: to start from, under structural names (``models.weights``); those that are left out begin at random. With
     ``use_pretrained_model`` there have to be some, unless the run goes on.
     ``output/checkpoints`` holds where the run stands; the same call goes on from there, in the middle of an epoch too.
-    SIGTERM and Ctrl-C end it after the step in hand, with a checkpoint and the best model so far. strategy: None takes
-    all GPUs, or the CPU. Raises HyperparameterError, DataError (a checkpoint of another training) or DivergedError.
+    SIGTERM and Ctrl-C end it after the step in hand, with a checkpoint and the best model so far; while it waits for a
+    stream, at once. strategy: None takes all GPUs, or the CPU. Raises HyperparameterError, DataError (a checkpoint of
+    another training) or DivergedError; ``tf.errors.OpError`` for what can't be read.
     """
     run = Run(hp, channels, output, strategy or default_strategy(), class_names, weights)
-    with _stop_signals() as stop:
+    with stop_signals(run.halt) as stop:
         run.fit(callbacks, stop)
     return replace(run.finish(stopped=stop.is_set()), signal=stop.signal)
-
-
-class _Stop(threading.Event):
-    signal: int | None = None
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    """An event that SIGTERM and the first Ctrl-C set; a second Ctrl-C interrupts as usual."""
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop.signal = number
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Run:
@@ -112,7 +90,7 @@ class Run:
     def __init__(
         self,
         hp: Hyperparameters,
-        channels: Channels,
+        channels: Channels | Streams,
         output: Path,
         strategy: tf.distribute.Strategy,
         class_names: Sequence[str] = (),
@@ -135,12 +113,15 @@ class Run:
         self.network.optimizer = self.optimizer  # where callbacks look for it
         self.evaluator = Evaluator(self.network, hp.num_classes, strategy)
         self.train_step = make_train_step(self.network, self.optimizer, strategy, hp.aux_weight, self.class_weights)
-        self.steps_per_epoch = math.ceil(len(channels.train.samples) / hp.mini_batch_size)
-        self.schedule = make_schedule(hp, len(channels.train.samples))
+        self.samples = channels.train.count or 0
+        self.steps_per_epoch = math.ceil(self.samples / hp.mini_batch_size)
+        self.schedule = make_schedule(hp, self.samples)
         self.step, self.rate_scale, self.rate_given = 0, 1.0, float(self.optimizer.learning_rate.numpy())
         self.progress = Progress()
         self.history: list[dict[str, Any]] = []
         self.loss_sum = 0.0  # of the epoch in hand
+        self.halt = threading.Event()  # ends the reading of streams
+        self.validations = itertools.count()  # each reads a stream of its own
 
     def fit(self, callbacks: Sequence[keras.callbacks.Callback], stop: threading.Event) -> None:
         """Run the epochs that are left. ``stop``, once set, ends it after the step in hand."""
@@ -150,13 +131,14 @@ class Run:
         batches = iter(self.batches())
         try:
             while not self.ended():
-                epoch = self.step // self.steps_per_epoch
+                epoch = len(self.history)
                 watchers.on_epoch_begin(epoch)
                 self.take_rate_from_callbacks()
                 throughput = self.run_epoch(batches, watchers, stop)
-                if self.step % self.steps_per_epoch == 0:  # whole: it wasn't stopped on the way
-                    watchers.on_epoch_end(epoch, self.end_epoch(epoch, throughput))
-                    self.take_rate_from_callbacks()
+                if self.step == (epoch + 1) * self.steps_per_epoch:  # whole: it wasn't stopped on the way
+                    with self.until_halted():
+                        watchers.on_epoch_end(epoch, self.end_epoch(epoch, throughput))
+                        self.take_rate_from_callbacks()
                 self.save()
                 if stop.is_set() or self.network.stop_training:
                     break
@@ -165,22 +147,37 @@ class Run:
                 self.finish(stopped=True)
             raise
         finally:
+            self.halt.set()
             watchers.on_train_end()
+
+    @contextlib.contextmanager
+    def until_halted(self) -> Iterator[None]:
+        """Within it, a stream that was told to end is no error."""
+        try:
+            yield
+        except tf.errors.OpError:
+            if not self.halt.is_set():
+                raise
 
     def ended(self) -> bool:
         """Whether there is nothing left to train: all epochs are done, or early stopping has ended them."""
-        done = self.step // self.steps_per_epoch
+        done = len(self.history)
         return done >= self.hp.epochs or (done > 0 and self.progress.should_stop(done - 1, self.hp))
 
     def run_epoch(self, batches: Iterator[Any], watchers: keras.callbacks.CallbackList, stop: threading.Event) -> float:
         """The steps that are left of the epoch in hand; returns images per second."""
         start, first = time.monotonic(), self.step
-        end = (self.step // self.steps_per_epoch + 1) * self.steps_per_epoch
+        end = (len(self.history) + 1) * self.steps_per_epoch
         pending: Any = None  # a loss is read one step late, so that a GPU always has work
         while self.step < end and not stop.is_set():
+            batch = None
+            with self.until_halted():
+                batch = next(batches)
+            if batch is None:
+                break
             watchers.on_train_batch_begin(self.step % self.steps_per_epoch)
             self.set_rate()
-            loss = self.train_step(*next(batches))
+            loss = self.train_step(*batch)
             self.step += 1
             if pending is not None:
                 self.take_loss(pending, self.step - 1, watchers)
@@ -203,8 +200,16 @@ class Run:
         for name, array in get_weights(self.network).items():
             if not np.isfinite(array).all():
                 raise self.diverged(f"{name} holds numbers that are not finite after epoch {epoch + 1}")
-        start, validation = time.monotonic(), self.channels.validation
-        scores = Scores.of(self.evaluator.confusion(validation, self.hp.validation_mini_batch_size))
+        start, seen = time.monotonic(), [0]
+        scores = Scores.of(
+            self.evaluator.confusion(
+                self.channels.validation,
+                self.hp.validation_mini_batch_size,
+                seen.append,
+                pass_number=next(self.validations),
+                halt=self.halt,
+            )
+        )
         if self.progress.update(epoch, scores.miou, self.hp.early_stopping_tolerance):
             checkpoint.save_weights(self.best_path, get_weights(self.network), scores.confusion)
         logs = {
@@ -213,7 +218,7 @@ class Run:
             "throughput": throughput,
             "val_mIOU": scores.miou,
             "val_pixel_accuracy": scores.pixel_accuracy,
-            "val_throughput": len(validation.samples) / max(time.monotonic() - start, 1e-9),
+            "val_throughput": sum(seen) / max(time.monotonic() - start, 1e-9),
         }
         self.loss_sum = 0.0
         self.history.append({"epoch": epoch, **logs})
@@ -258,7 +263,7 @@ class Run:
     def save(self) -> None:
         state = {
             "hyperparameters": to_strings(self.hp),
-            "samples": len(self.channels.train.samples),
+            "samples": self.samples,
             "step": self.step,
             "loss_sum": self.loss_sum,
             "rate_scale": self.rate_scale,
@@ -272,7 +277,7 @@ class Run:
         if not self.last_path.is_file():
             return
         state = checkpoint.read_state(self.last_path)
-        checkpoint.check_same_training(self.last_path, state, self.hp, len(self.channels.train.samples))
+        checkpoint.check_same_training(self.last_path, state, self.hp, self.samples)
         checkpoint.restore(self.last_path, self.network, self.optimizer)
         self.step, self.loss_sum = int(state["step"]), float(state["loss_sum"])
         self.rate_scale, self.history = float(state["rate_scale"]), list(state["history"])
@@ -302,7 +307,8 @@ class Run:
             self.rate_given = now
 
     def batches(self) -> Any:
-        dataset = training_batches(self.channels.train, self.hp, start_step=self.step)
+        end = self.steps_per_epoch * self.hp.epochs
+        dataset = training_batches(self.channels.train, self.hp, start_step=self.step, stop_step=end, halt=self.halt)
         return self.strategy.experimental_distribute_dataset(dataset)
 
     def watchers(self, callbacks: Sequence[keras.callbacks.Callback]) -> keras.callbacks.CallbackList:
@@ -312,8 +318,8 @@ class Run:
             model=self.network,
             epochs=self.hp.epochs,
             steps=self.steps_per_epoch,
-            samples=len(self.channels.train.samples),
+            samples=self.samples,
             batch_size=self.hp.mini_batch_size,
-            initial_epoch=self.step // self.steps_per_epoch,
+            initial_epoch=len(self.history),
             initial_step=self.step,
         )
