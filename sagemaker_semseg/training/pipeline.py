@@ -13,6 +13,7 @@ The work is done by decoders and numpy in the threads of tf.data, which leave ea
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import math
 import os
@@ -116,7 +117,7 @@ def _chunks_of_pipe(
     if not split.count:
         raise ValueError("the length of a pass is unknown")
     first_pass, skip = divmod(start, split.count)
-    pairs = split.all_passes(skip, halt)
+    pairs = split.all_passes(skip, _until_exit(halt))
     turns = Turns(iter(lambda: list(itertools.islice(pairs, chunk)), []))
     return turns.numbers(numbers), lambda number: (
         of_pair(pair, split.labels, first_pass) for pair in turns.take(number)
@@ -144,7 +145,7 @@ def evaluation_batches(
         return max(1, min(batch_size, max_pixels // math.prod(size)) if max_pixels else batch_size)
 
     if isinstance(split, PipeSplit):
-        turns = Turns(_runs(split, pass_number, most, halt))
+        turns = Turns(_runs(split, pass_number, most, _until_exit(halt)))
         numbers, visits = turns.numbers(tf.data.Dataset.range(_FOR_EVER)), turns.take
     else:
         groups = list(_groups(split, most))
@@ -172,7 +173,7 @@ def _groups(split: Split, most: Most) -> Iterator[list[Sample]]:
         yield from (group[start : start + most(size)] for start in range(0, len(group), most(size)))
 
 
-def _runs(split: PipeSplit, pass_number: int, most: Most, halt: threading.Event | None) -> Iterator[list[Visit]]:
+def _runs(split: PipeSplit, pass_number: int, most: Most, halt: threading.Event) -> Iterator[list[Visit]]:
     """Consecutive pairs of one size, as many as fit into a batch."""
     batch: list[Visit] = []
     for pair in split.one_pass(pass_number, halt):
@@ -183,6 +184,13 @@ def _runs(split: PipeSplit, pass_number: int, most: Most, halt: threading.Event 
         batch.append(visit)
     if batch:
         yield batch
+
+
+def _until_exit(halt: threading.Event | None) -> threading.Event:
+    """``halt``, or a new one, that the program's end sets: it would wait for what waits for a sender (``farewell``)."""
+    halt = halt or threading.Event()
+    atexit.register(halt.set)
+    return halt
 
 
 def _array(*shape: int) -> Pixels:

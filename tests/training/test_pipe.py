@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sagemaker_semseg.data.channels import Pair
 from sagemaker_semseg.data.fifo import Waiting
+from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.player import Programme, playing
+from sagemaker_semseg.data.recordio import write_record
 from sagemaker_semseg.data.samples import Channels
-from sagemaker_semseg.data.stream import Streams, pipe_splits
+from sagemaker_semseg.data.stream import PipeSplit, Streams, pipe_splits
+from sagemaker_semseg.errors import HyperparameterError
+from sagemaker_semseg.training import checkpoint, trainer
 from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
 
 SEED = 3  # that of ``make_hp``
 Played = Callable[..., Streams]
+
+
+class Losses(keras.callbacks.Callback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.losses.append((logs or {})["loss"])
+
+
+class Signal(keras.callbacks.Callback):
+    def __init__(self, after: int):
+        super().__init__()
+        self.left = after
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def pairs_of(channels: Channels, split: str) -> list[Pair]:
@@ -79,3 +110,173 @@ def test_each_evaluation_reads_the_next_fifo(batch, played, tiny_channels):
     expected = taken(evaluation_batches(tiny_channels.validation, batch, max_pixels=5000))
     for number in (0, 1):
         assert equal(expected, taken(evaluation_batches(stream, batch, max_pixels=5000, pass_number=number)))
+
+
+class Sent:
+    """FIFOs whose content a test decides; each is made when the one before is through, the last stays open."""
+
+    def __init__(self, folder: Path, **passes: list[list[bytes]]):
+        self.folder, self.ended = folder, threading.Event()
+        for channel, contents in passes.items():
+            threading.Thread(target=self.send, args=(channel, contents), daemon=True).start()
+
+    def send(self, channel: str, contents: list[list[bytes]]) -> None:
+        for number, records in enumerate(contents):
+            path = self.folder / f"{channel}_{number}"
+            os.mkfifo(path)
+            with contextlib.suppress(BrokenPipeError), open(path, "wb") as file:
+                for record in records:
+                    write_record(file, record)
+                file.flush()
+                if number == len(contents) - 1 and not self.ended.wait(0.1):
+                    self.ended.wait(30)
+
+
+def records_of(channels: Channels, split: str = "train") -> list[bytes]:
+    return [path.read_bytes() for pair in pairs_of(channels, split) for path in (pair.image, pair.mask)]
+
+
+def streams(folder: Path) -> dict[str, PipeSplit]:
+    return pipe_splits(folder, 2, 7, waiting=Waiting(patience=20))
+
+
+def png(height: int, width: int, value: int = 0) -> bytes:
+    return encode_mask(np.full((height, width), value, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("place", "record", "expected"),
+    [
+        (4, b"nothing", r"train_0, pair 3, image \(record 5\): not a JPEG or PNG file \(it begins with b'nothing'\)"),
+        (5, None, r"train_0, pair 3, mask \(record 6\): a JPEG can't be a mask"),
+        (5, png(40, 47), r"train_0, pair 3, mask \(record 6\): 47 x 40 pixels, but the image has 48 x 40 as displayed"),
+        (5, png(40, 48, 2), r"pair 3, mask \(record 6\): no label for pixel value 2 \(1920 pixels\); num_classes 2"),
+        (5, png(40, 48)[:-30], r"train_0, pair 3, mask \(record 6\): .*"),
+        (4, b"", r"train_0, pair 3, image \(record 5\): the file is empty"),
+    ],
+    ids=["no image", "image for mask", "other size", "no label", "damaged", "empty"],
+)
+@pytest.mark.parametrize("what", ["training", "evaluation"])
+def test_a_bad_record_is_named(what, place, record, expected, tiny_channels, make_hp, tmp_path):
+    records = records_of(tiny_channels)
+    records[place] = records[0] if record is None else record
+    sent = Sent(tmp_path, train=[records, records])
+    stream = streams(tmp_path)["train"]
+    batches = training_batches(stream, make_hp(), stop_step=4) if what == "training" else evaluation_batches(stream, 4)
+    with pytest.raises(tf.errors.OpError, match=expected):
+        list(iter(batches))
+    sent.ended.set()
+
+
+def test_a_label_out_of_range_is_found_outside_of_the_crop_too(tiny_channels, make_hp, tmp_path):
+    records = records_of(tiny_channels)
+    labels = np.zeros((40, 48), np.uint8)
+    labels[-1, -1] = 77
+    records[1] = encode_mask(labels)
+    sent = Sent(tmp_path, train=[records])
+    stream = streams(tmp_path)["train"]
+    with pytest.raises(tf.errors.OpError, match=r"pixel value 77 \(1 pixels\)"):
+        list(iter(training_batches(stream, make_hp(), stop_step=1)))
+    sent.ended.set()
+
+
+def test_a_stream_is_gone_through_once(played, make_hp):
+    batches = training_batches(played().train, make_hp(), stop_step=2)
+    taken(batches)
+    with pytest.raises(tf.errors.OpError, match="gone through once"):
+        taken(batches)
+
+
+def test_a_training_of_the_pipe_is_that_of_the_files(played, tiny_channels, make_hp, tmp_path):
+    """Whole, and stopped in the second epoch and gone on with: the platform then begins anew with FIFO 0."""
+    expected, piped, first, second = (Losses() for _ in range(4))
+    result = trainer.train(make_hp(), tiny_channels, tmp_path / "files", callbacks=[expected])
+    other = trainer.train(make_hp(), played(), tmp_path / "pipe", callbacks=[piped])
+    np.testing.assert_allclose(piped.losses, expected.losses, rtol=1e-5)
+    np.testing.assert_array_equal(other.scores.confusion.sum(1), result.scores.confusion.sum(1))
+    trainer.train(make_hp(), played(), tmp_path / "stopped", callbacks=[first, Signal(after=4)])
+    first_pass = checkpoint.read_state(tmp_path / "stopped/checkpoints/last.safetensors")["step"] * 2 // 7
+    assert first_pass == 1
+    trainer.train(make_hp(), played(first_pass), tmp_path / "stopped", callbacks=[second])
+    np.testing.assert_allclose(first.losses + second.losses, expected.losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_sigterm_ends_a_training_that_waits_for_a_stream(validation, tiny_channels, make_hp, tmp_path):
+    """In the middle of an epoch, and of the validation after it, which is made up for when the training goes on."""
+    folders = [tmp_path / "fifos", tmp_path / "again"]
+    for folder in folders:
+        folder.mkdir()
+    train, measured = records_of(tiny_channels), records_of(tiny_channels, "validation")
+    if validation:
+        sent = Sent(folders[0], train=[train] * 3, validation=[measured[:3]])
+    else:
+        sent = Sent(folders[0], train=[train[:9]], validation=[measured])
+    before = Streams(**streams(folders[0]))
+    threads = threading.active_count()
+    timer = threading.Timer(8, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    losses = Losses()
+    result = trainer.train(make_hp(epochs=1), before, tmp_path / "out", callbacks=[losses])
+    stopped = time.monotonic()
+    timer.join()
+    assert (result.stopped, result.signal, result.history) == (True, signal.SIGTERM, [])
+    assert len(losses.losses) == (4 if validation else 2)
+    sent.ended.set()
+    while threading.active_count() > threads and time.monotonic() < stopped + 5:
+        time.sleep(0.05)
+    assert threading.active_count() <= threads
+
+    sent = Sent(folders[1], train=[train] * 3, validation=[measured, []])
+    after = Streams(**streams(folders[1]))
+    ended = trainer.train(make_hp(epochs=1), after, tmp_path / "out", callbacks=[losses])
+    assert len(losses.losses) == 4
+    assert [row["epoch"] for row in ended.history] == [0]
+    assert ended.history[0]["loss"] == pytest.approx(np.mean(losses.losses))
+    sent.ended.set()
+
+
+def test_class_weights_cant_be_counted(played, make_hp, tmp_path):
+    with pytest.raises(HyperparameterError, match="class_weights: is 'auto', which counts"):
+        trainer.train(make_hp(class_weights="auto"), played(), tmp_path)
+
+
+def test_replicas_share_the_batches_of_a_stream(played, tiny_channels, make_hp, two_replicas):
+    expected = taken(training_batches(tiny_channels.train, make_hp(), stop_step=5))
+    batches = training_batches(played().train, make_hp(), stop_step=5)
+    for (images, _), (shared, _) in zip(expected, two_replicas.experimental_distribute_dataset(batches), strict=True):
+        parts = two_replicas.experimental_local_results(shared)
+        assert (np.concatenate([part.numpy() for part in parts]) == images).all()
+
+
+LEAVE_EARLY = """
+import os, sys, threading, time
+from pathlib import Path
+from types import SimpleNamespace
+from sagemaker_semseg.data.images import encode_mask
+from sagemaker_semseg.data.recordio import write_record
+from sagemaker_semseg.data.stream import pipe_splits
+from sagemaker_semseg.training.pipeline import np, training_batches
+
+def send():
+    file = open(sys.argv[1] + "/train_0", "wb")
+    for _ in range(8):
+        write_record(file, encode_mask(np.zeros((30, 30), np.uint8)))
+    file.flush()
+    time.sleep(100)
+
+os.mkfifo(sys.argv[1] + "/train_0")
+threading.Thread(target=send, daemon=True).start()
+hp = SimpleNamespace(base_size=40, padded_crop_size=24, mini_batch_size=2, seed=0)
+batches = iter(training_batches(pipe_splits(Path(sys.argv[1]), 2, 7)["train"], hp))
+next(batches)
+time.sleep(0.5)
+"""
+
+
+def test_a_program_may_end_while_a_stream_is_waited_for(tmp_path):
+    root, start = Path(__file__).resolve().parents[2], time.monotonic()
+    command = [sys.executable, "-c", LEAVE_EARLY, str(tmp_path)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert time.monotonic() - start < 25  # loading TensorFlow, for the most part
