@@ -42,13 +42,22 @@ def from_flags(options: argparse.Namespace) -> dict[str, Path]:
 
     Raises DataError if no flag was given, or nothing is where one says; UserError if S3 can't be used.
     """
-    named = {name: getattr(options, f"channel_{name}", None) for name in (*_NAMES, *_START)}
-    given: dict[str, str] = {name: place for name, place in named.items() if place is not None}
+    given = _given(options)
     if options.data is None and not given:
         fault = Fault("--data", "is missing", "give the folder that holds the channels")
         raise DataError("there is no data:", [fault])
     found = find_channels(_here(options.data, _is_channels)) if options.data is not None else {}
     return {**found, **{name: _here(place) for name, place in given.items()}}
+
+
+def none_given(options: argparse.Namespace) -> bool:
+    """Whether the flags say of no channel where it is."""
+    return options.data is None and not _given(options)
+
+
+def _given(options: argparse.Namespace) -> dict[str, str]:
+    named = {name: getattr(options, f"channel_{name}", None) for name in (*_NAMES, *_START)}
+    return {name: place for name, place in named.items() if place is not None}
 
 
 def _here(place: str, wanted: Callable[[str], bool] | None = None) -> Path:

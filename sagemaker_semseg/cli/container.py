@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sagemaker_semseg.cli.failures import USERS_FAULT, explain
-from sagemaker_semseg.data.channels import CHANNELS
+from sagemaker_semseg.data.channels import CHANNELS, SPLITS
 from sagemaker_semseg.errors import AlgorithmError, Fault, SemSegError, UserError
 from sagemaker_semseg.hyperparameters import TABLE
 
@@ -75,17 +75,34 @@ def _options(base: Path, parse: Callable[[list[str]], argparse.Namespace]) -> ar
             near = get_close_matches(name, rows, n=1)
             what = "there is no such hyperparameter"
             faults.append(Fault(name, what, f"did you mean {near[0]}?" if near else "leave it out"))
-    for name, config in _read(base, "inputdataconfig").items():
+    inputs = _read(base, "inputdataconfig")
+    for name, config in inputs.items():
         is_model = isinstance(config, Mapping) and config.get("ContentType") == MODEL_TYPE
         channel = "model" if is_model else name
-        if channel in CHANNELS:
+        if isinstance(config, Mapping) and config.get("TrainingInputMode") == "Pipe":
+            flags += ["--fifos", str(base / "input" / "data")]
+            faults += _faults_of_pipe(name, config)
+        elif channel in CHANNELS:
             flag = "--pretrained-weights" if channel == "pretrained" else f"--{channel.replace('_', '-')}"
             flags += [flag, str(base / "input" / "data" / name)]
         else:
             faults.append(Fault(name, "there is no such channel", f"there are {', '.join(CHANNELS)}"))
+    if "--fifos" in flags:
+        missing = [name for name in SPLITS if name not in inputs]
+        faults += [Fault(name, "the channel is missing", "give the channels train and validation") for name in missing]
     options = parse(flags)
     options.faults = [*options.faults, *faults]
     return options
+
+
+def _faults_of_pipe(name: str, config: Mapping[str, Any]) -> list[Fault]:
+    if name not in SPLITS:
+        what = "comes in Pipe mode, in which train and validation alone can be read"
+        return [Fault(name, what, "send masks with their images, as an augmented manifest, and the rest in File mode")]
+    if config.get("RecordWrapperType") != "RecordIO":
+        what = f"comes in Pipe mode with RecordWrapperType {config.get('RecordWrapperType')}"
+        return [Fault(name, what, "give RecordIO (record_wrapping='RecordIO'), which tells where a record ends")]
+    return []
 
 
 def _read(base: Path, name: str) -> Mapping[str, Any]:

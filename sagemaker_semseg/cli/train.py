@@ -10,22 +10,25 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sagemaker_semseg import hyperparameters
 from sagemaker_semseg.cli import channels as channel_flags
-from sagemaker_semseg.cli import classes, container, engine, start, summary
+from sagemaker_semseg.cli import classes, container, engine, pipe, start, summary
 from sagemaker_semseg.cli.failures import INTERRUPTED
 from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.cli.start import RANDOM, Start
 from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.data.player import Programme
 from sagemaker_semseg.data.samples import Channels, read_channels
+from sagemaker_semseg.data.stream import Streams
 from sagemaker_semseg.environment import environment, weight_places
 from sagemaker_semseg.errors import DataError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.training import checkpoint
+from sagemaker_semseg.training.plan import no_counts
 
 if TYPE_CHECKING:
     from sagemaker_semseg.training.trainer import Result
@@ -48,6 +51,10 @@ data:
   mydata/validation/b.jpg              class, 0 to num_classes - 1, and 255 is ignored
   mydata/validation_annotation/b.png
   mydata/label_map/train_label_map.json, validation_label_map.json     optional
+
+Pipe mode: --pipe plays the same data through FIFOs, in the way in which SageMaker sends an augmented manifest; docs/pipe.md
+  has the details. Nothing is checked before it comes.
+    sagemaker-semseg train --data mydata --pipe --num-training-samples 367 --output out --num-classes 3
 
 starting: from ImageNet weights, which are fetched once; from those that --pretrained-weights or the channel pretrained
   names; from an earlier model, AWS's too, with --model or the channel model; from random weights with
@@ -73,19 +80,21 @@ class Job:
     """One training, checked.
 
     names: of the classes, or none. finished: epochs that the checkpoint in ``output`` has behind it; None without one.
-    begin: what it starts from.
+    begin: what it starts from. programmes: what has to be played meanwhile, where data comes through FIFOs of our own.
     """
 
     hp: Hyperparameters
-    channels: Channels
+    channels: Channels | Streams
     output: Path
     names: tuple[str, ...]
     finished: int | None = None
     begin: Start = RANDOM
+    programmes: tuple[Programme, ...] = ()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     channel_flags.add_flags(parser, start=True)
+    pipe.add_flags(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--output", type=Path, metavar="DIR", help="where the model and the checkpoints are written")
     text = "names of the classes from label 0 on, with commas between them; they are kept in the model"
@@ -105,7 +114,8 @@ def _run(options: argparse.Namespace) -> int:
     strategy = engine.start(verbose=options.verbose)
     if options.restart:
         forget(job.output)
-    return conclude(job, execute(job, strategy))
+    with pipe.played(job.channels, job.programmes) as channels:
+        return conclude(job, execute(replace(job, channels=channels), strategy))
 
 
 def prepare(options: argparse.Namespace) -> Job:
@@ -119,21 +129,17 @@ def prepare(options: argparse.Namespace) -> Job:
     faults = [*options.faults, *classes.faults_of(names, num_classes), *_faults_of_output(options.output, folders)]
     if faults:
         errors.append(UserError("The command can't be carried out:", faults))
-    channels = None
-    if folders:
-        try:
-            with bar("checking the data") as move:
-                channels = read_channels(folders, num_classes or _MOST_CLASSES, move)
-        except DataError as error:
-            whole = "sagemaker-semseg check finds whatever else is wrong or doubtful with the data"
-            errors.append(DataError(f"{error.message}; {whole}", error.faults))
+    channels, programmes = _data(options, folders, hp, num_classes, errors)
     goes_on = not options.restart and options.output is not None and _last(options.output).is_file()
     begin = _begin(hp, given, folders, errors) if not goes_on else Start(words="its checkpoint")
     if errors or hp is None or channels is None:
         raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
-    finished = _finished_epochs(options.output, hp, channels) if goes_on else None
+    finished, step = _standing(options.output, hp, channels.train.count) if goes_on else (None, 0)
+    if step and programmes:  # the player begins with the pass in which the training goes on
+        first_pass = step * hp.mini_batch_size // (channels.train.count or 1)
+        programmes = [replace(programmes[0], first_pass=first_pass), *programmes[1:]]
     begin = begin or start.fetched(hp, weight_places())
-    return Job(hp, channels, options.output, names or begin.class_names, finished, begin)
+    return Job(hp, channels, options.output, names or begin.class_names, finished, begin, tuple(programmes))
 
 
 def execute(job: Job, strategy: object) -> Result:
@@ -179,12 +185,12 @@ def _last(output: Path) -> Path:
     return output / "checkpoints" / "last.safetensors"
 
 
-def _finished_epochs(output: Path, hp: Hyperparameters, channels: Channels) -> int:
-    """Raises DataError if the checkpoint in ``output`` is damaged or of another training."""
+def _standing(output: Path, hp: Hyperparameters, samples: int | None) -> tuple[int, int]:
+    """Epochs and steps done. Raises DataError if the checkpoint in ``output`` is damaged or of another training."""
     path = _last(output)
     state = checkpoint.read_state(path)
-    checkpoint.check_same_training(path, state, hp, len(channels.train.samples))
-    return len(state["history"])
+    checkpoint.check_same_training(path, state, hp, samples or 0)
+    return len(state["history"]), int(state["step"])
 
 
 def forget(output: Path) -> None:
@@ -205,6 +211,36 @@ def _hyperparameters(given: Mapping[str, str], errors: list[UserError]) -> Hyper
     except HyperparameterError as error:
         errors.append(error)
         return None
+
+
+def _data(
+    options: argparse.Namespace,
+    folders: Mapping[str, Path],
+    hp: Hyperparameters | None,
+    num_classes: int | None,
+    errors: list[UserError],
+) -> tuple[Channels | Streams | None, list[Programme]]:
+    """The data, looked at as far as it can be before the training, and what has to be played for it."""
+    try:
+        if options.fifos or options.pipe:
+            if hp is None:
+                return None, []
+            if hp.class_weights == "auto":
+                errors.append(HyperparameterError("this training can't be started:", [no_counts()]))
+            if options.fifos:
+                return pipe.streams(options.fifos, folders, hp), []
+            notes: list[str] = []
+            programmes = pipe.programmes(folders, hp, notes) if folders else []
+            return pipe.streams(Path("FIFOs"), folders, hp, every=True), programmes
+        if folders:
+            with bar("checking the data") as move:
+                return read_channels(folders, num_classes or _MOST_CLASSES, move), []
+    except DataError as error:
+        whole = "sagemaker-semseg check finds whatever else is wrong or doubtful with the data"
+        errors.append(DataError(f"{error.message}; {whole}", error.faults))
+    except UserError as error:
+        errors.append(error)
+    return None, []
 
 
 def _begin(
@@ -233,6 +269,8 @@ def _num_classes(given: Mapping[str, str]) -> int | None:
 
 
 def _folders(options: argparse.Namespace, errors: list[UserError]) -> dict[str, Path]:
+    if options.fifos and channel_flags.none_given(options):
+        return {}
     try:
         return channel_flags.from_flags(options)
     except UserError as error:

@@ -1,0 +1,71 @@
+"""Data that comes through FIFOs, as in SageMaker's Pipe mode: flags come in, streams go out. ``train`` calls it.
+
+``--fifos`` names the folder in which somebody makes them; a container finds them in ``input/data``. ``--pipe`` plays
+the files of ``--data`` through FIFOs of its own, so that a job in Pipe mode is tried on one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sagemaker_semseg.data.channels import SPLITS, FaultList, split_pairs
+from sagemaker_semseg.data.fifo import Waiting
+from sagemaker_semseg.data.player import Programme, playing
+from sagemaker_semseg.data.samples import Channels, read_split
+from sagemaker_semseg.data.stream import PipeSplit, Source, Streams, missing_count, pipe_splits
+from sagemaker_semseg.hyperparameters import Hyperparameters
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Pipe mode")
+    text = "play the data through FIFOs, as SageMaker does it in Pipe mode; needs --num-training-samples"
+    group.add_argument("--pipe", action="store_const", const=True, help=text)
+    text = "take what no other flag gives, train or validation, from the FIFOs train_0, train_1, ... and validation_0, "
+    text += "validation_1, ... that somebody makes in this folder"
+    group.add_argument("--fifos", type=Path, metavar="DIR", help=text)
+
+
+def programmes(folders: Mapping[str, Path], hp: Hyperparameters, notes: list[str]) -> list[Programme]:
+    """What is played: the files of both splits, those of training in a new order in each pass.
+
+    Raises ``DataError`` for what is wrong with the names of the files; none is opened. ``HyperparameterError`` without
+    ``num_training_samples``.
+    """
+    faults = FaultList()
+    train, validation = (split_pairs(folders, split, faults, notes) for split in SPLITS)
+    faults.raise_any()
+    if hp.num_training_samples is None:
+        raise missing_count(len(train))
+    return [Programme("train", train, hp.seed), Programme("validation", validation)]
+
+
+def streams(folder: Path, folders: Mapping[str, Path], hp: Hyperparameters, *, every: bool = False) -> Streams:
+    """The splits from the FIFOs in ``folder``; unless ``every`` one does, one that has folders comes from them.
+
+    Raises ``DataError`` and ``HyperparameterError``.
+    """
+    piped = tuple(split for split in SPLITS if every or not {split, f"{split}_annotation"} & folders.keys())
+    found: dict[str, Source] = {}
+    found |= pipe_splits(folder, hp.num_classes, hp.num_training_samples, channels=folders, splits=piped)
+    for split in set(SPLITS) - set(piped):
+        found[split] = read_split(folders, hp.num_classes, split)
+    return Streams(found["train"], found["validation"])
+
+
+@contextlib.contextmanager
+def played(channels: Channels | Streams, programmes: Sequence[Programme]) -> Iterator[Channels | Streams]:
+    """The same, with the sender at work for whom there are programmes."""
+    if not programmes:
+        yield channels
+        return
+    with playing(programmes) as player:
+
+        def tuned(split: Source) -> Source:
+            waiting = Waiting(watch=player.check)
+            return replace(split, folder=player.folder, waiting=waiting) if isinstance(split, PipeSplit) else split
+
+        yield Streams(tuned(channels.train), tuned(channels.validation))
