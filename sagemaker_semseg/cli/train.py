@@ -52,8 +52,8 @@ data:
   mydata/validation_annotation/b.png
   mydata/label_map/train_label_map.json, validation_label_map.json     optional
 
-Pipe mode: --pipe plays the same data through FIFOs, in the way in which SageMaker sends an augmented manifest; docs/pipe.md
-  has the details. Nothing is checked before it comes.
+Pipe mode: --pipe plays the same data through FIFOs, as SageMaker sends an augmented manifest. What is wrong with it is
+  told when it comes; docs/pipe.md has the details.
     sagemaker-semseg train --data mydata --pipe --num-training-samples 367 --output out --num-classes 3
 
 starting: from ImageNet weights, which are fetched once; from those that --pretrained-weights or the channel pretrained
