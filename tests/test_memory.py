@@ -103,8 +103,10 @@ def test_slots_are_the_optimizers_own(optimizer, slots):
     assert none == pytest.approx(training_step(hyperparameters()).parts["parameters"] / 2)
 
 
-@pytest.mark.parametrize("algorithm", ["fcn", "psp", "deeplab"])
-@pytest.mark.parametrize("backbone", ["resnet-18", "resnet-50"])
+@pytest.mark.parametrize(
+    ("algorithm", "backbone"),
+    [("fcn", "resnet-18"), ("psp", "resnet-18"), ("deeplab", "resnet-18"), ("fcn", "resnet-50")],
+)
 def test_every_convolution_has_the_size_that_keras_gives_it(algorithm, backbone):
     """Sizes of the results, by Keras's own reckoning at 96 x 128, in the order of the list."""
     from sagemaker_semseg.models.fastpaths import Conv2D

@@ -7,11 +7,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Final
 
-from sagemaker_semseg import hyperparameters
+from sagemaker_semseg import environment, hyperparameters
 from sagemaker_semseg.cli import channels as channel_flags
 from sagemaker_semseg.cli import classes, diagnosis
 from sagemaker_semseg.cli.terminal import bar
@@ -71,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     with bar("examining the data") as move:
         report = examine(folders, hp, num_classes=num_classes or len(names) or None, class_names=names, progress=move)
     report = dataclasses.replace(report, settings={**report.settings, "data": str(options.data or "")})
-    report = advised(report, _memory())
+    report = advised(report, environment.memory())
     _write(report, options.json, options.html)
     if options.json != "-":
         above = {folder.parent for folder in folders.values()}
@@ -92,16 +91,3 @@ def _write(report: Report, json_file: str | None, page: Path | None) -> None:
 
         with replacing(page) as temporary:
             temporary.write_text(render(report), encoding="utf-8")
-
-
-def _memory() -> int | None:
-    """Bytes of this machine's memory, or of what a container may take of it; None where the system doesn't say."""
-    try:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-    except (OSError, ValueError):  # no such limit, or "max"
-        return there
-    return min(there, limit)

@@ -249,7 +249,7 @@ def _command(report: Report) -> str:
     """A training as the advice has it, whatever else was given included; HTML."""
     values = {row.name: report.settings[row.name] for row in TABLE if report.settings.get(row.name) is not None}
     values |= {"num_classes": report.num_classes} | {item.name: item.value for item in report.advice}
-    words = ["sagemaker-semseg train", f"--data {_word(report.settings.get('data', 'DIR'))}", "--output out"]
+    words = ["sagemaker-semseg train", f"--data {_word(report.settings.get('data') or 'DIR')}", "--output out"]
     words += [f"{row.flag} {_word(values[row.name])}" for row in TABLE if _differs(values.get(row.name), row.default)]
     return " \\\n  ".join(words)
 

@@ -165,6 +165,7 @@ def test_the_command_can_be_copied():
     assert shown.startswith(expected)
     assert "--class-weights 1,2.5,3" in shown
     assert "--backbone" not in shown
+    assert "--data DIR" in Document(render(report(data=""))).seen
 
 
 def test_the_samples_are_the_image_and_its_labels_over_it(specimen):
