@@ -30,7 +30,7 @@ AT_ONCE: Final = 3  # findings of a kind that are seen at once, if the rest is w
 WORTH_FOLDING: Final = 3
 MOST_OF_A_KIND: Final = 100
 MOST_ROWS: Final = 700_000  # characters of the findings' rows, all together
-MOST_SAMPLES: Final = 12
+MOST_SAMPLES: Final = 8
 MOST_SIZES: Final = 8
 
 
@@ -230,7 +230,7 @@ def _sizes(report: Report) -> Iterator[str]:
 
 def _advice(report: Report) -> Iterator[str]:
     rows = (
-        f'<tr><th scope="row"><code>{text(item.name)}</code></th><td class="full"><code>{text(item.value)}</code></td>'
+        f'<tr><th scope="row"><code>{text(item.name)}</code></th><td class="full"><code>{text(item.value).replace(",", ",<wbr>")}</code></td>'
         f'<td class="full">{text(item.reason)}</td></tr>'
         for item in report.advice
     )
