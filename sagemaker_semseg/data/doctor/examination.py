@@ -50,7 +50,9 @@ def examine(
     channels = {name: Path(path) for name, path in channels.items()}
     onlooker = Onlooker(hyperparameters.padded_crop_size)
     faults = FaultList()
-    tallies = inspect(channels, SPLITS, num_classes or MOST_CLASSES, faults, progress, onlooker)
+    known = num_classes or MOST_CLASSES
+    tallies = inspect(channels, SPLITS, known, faults, progress, onlooker, class_names=class_names)
+    class_names = class_names or next((tally.class_names for tally in tallies if tally.class_names), ())
     records = {split: onlooker.records.get(split, []) for split in SPLITS}
     classes = num_classes or _proposed(tallies)
     found = [*of_faults(faults), *onlooker.findings, *of_names(channels)]
@@ -135,4 +137,4 @@ def _labels_of(records: Sequence[Record], table: npt.NDArray[np.int16], num_clas
 
 def _specimen(record: Record) -> Specimen:
     height, width = record.size or (0, 0)
-    return Specimen(record.pair.name, record.pair.image, record.pair.mask, height, width)
+    return Specimen(record.pair.name, record.pair.image, record.pair.mask, height, width, record.pair.colours)

@@ -230,8 +230,8 @@ def _sizes(report: Report) -> Iterator[str]:
 
 def _advice(report: Report) -> Iterator[str]:
     rows = (
-        f'<tr><th scope="row"><code>{text(item.name)}</code></th><td class="full"><code>{text(item.value).replace(",", ",<wbr>")}</code></td>'
-        f'<td class="full">{text(item.reason)}</td></tr>'
+        f'<tr><th scope="row"><code>{text(item.name)}</code></th>'
+        f'<td class="full"><code>{_breakable(item.value)}</code></td><td class="full">{text(item.reason)}</td></tr>'
         for item in report.advice
     )
     listing = (
@@ -243,6 +243,11 @@ def _advice(report: Report) -> Iterator[str]:
         f'<section aria-labelledby="advice"><h2 id="advice">Suggested settings</h2>{listing}'
         f'<pre tabindex="0"><code>{_command(report)}</code></pre></section>'
     )
+
+
+def _breakable(value: str) -> str:
+    """A list of numbers breaks after its commas."""
+    return text(value).replace(",", ",<wbr>")
 
 
 def _command(report: Report) -> str:

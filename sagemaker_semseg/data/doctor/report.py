@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sagemaker_semseg.data.colours import Colours
 from sagemaker_semseg.memory import Estimate
 
 Level = Literal["error", "warning"]
@@ -37,13 +38,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Specimen:
-    """One pair to be shown in the report. name: as in ``Pair``; height, width in pixels, as displayed."""
+    """One pair to be shown in the report. name, colours: as in ``Pair``; height, width in pixels, as displayed."""
 
     name: str
     image: Path
     mask: Path
     height: int
     width: int
+    colours: Colours | None = None
 
 
 @dataclass(frozen=True, eq=False)

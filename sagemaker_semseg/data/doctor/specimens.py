@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sagemaker_semseg.data.coloured import read_labels
 from sagemaker_semseg.data.doctor.report import Specimen
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.labels import IGNORE
@@ -53,7 +54,11 @@ def thumbnails(specimen: Specimen, num_classes: int, lookup: Pixels | None) -> T
         return "too large to be shown here"
     try:
         image = decode_image(_bytes(specimen.image), "the image")
-        labels = decode_mask(_bytes(specimen.mask), "the mask")
+        mask = _bytes(specimen.mask)
+        if specimen.colours:
+            labels, _ = read_labels(mask, specimen.colours, "the mask")
+        else:
+            labels = decode_mask(mask, "the mask")
     except (DataError, OSError) as error:
         faults = error.faults if isinstance(error, DataError) else ()
         return str(faults[0]) if faults else f"can't be read any more: {getattr(error, 'strerror', None) or error}"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sagemaker_semseg.data.colours import Colours, Entry
 from sagemaker_semseg.data.doctor.advice import advised
 from sagemaker_semseg.data.doctor.markup import count, sentence, share, text
 from sagemaker_semseg.data.doctor.page import render
@@ -186,6 +187,16 @@ def test_samples_go_through_the_label_map(specimen):
     lookup[1] = 2
     document = Document(render(report(splits=[facts(specimens=[specimen], lookup=lookup)])))
     assert document.all("img")[1]["alt"] == "train / a with its labels: box, ignored"
+
+
+def test_samples_of_ground_truth_are_read_by_their_colours(tmp_path, specimen):
+    """Green stands for "box", the third name, and white for a background that has no name here."""
+    mask = tmp_path / "colours.png"
+    Image.new("RGB", (80, 40), (0, 255, 0)).save(mask)
+    colours = Colours((Entry(1, "box", 0x00FF00),), ("ground", "disc", "box"))
+    odd = Specimen("a", specimen.image, mask, 40, 80, colours)
+    document = Document(render(report(splits=[facts(specimens=[odd])])))
+    assert document.all("img")[1]["alt"] == "train / a with its labels: box"
 
 
 def test_large_samples_become_small_and_the_page_stays_below_three_megabytes(tmp_path):
