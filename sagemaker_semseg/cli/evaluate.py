@@ -56,9 +56,11 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("The command can't be carried out:", options.faults)
     artifact = read_artifact(model_path(options.model))
     hp = resolve(artifact.hyperparameters)
-    folders = channel_flags.from_flags(options)
+    folders = channel_flags.from_flags(options, options.split)
+    attributes = channel_flags.attributes(options)
+    known = artifact.labels.get("class_names") or ()
     with bar("checking the data") as move:
-        split = read_split(folders, hp.num_classes, options.split, move)
+        split = read_split(folders, hp.num_classes, options.split, move, attributes=attributes, class_names=known)
     strategy = engine.start(verbose=options.verbose)
     scores = measure(artifact, split, options.batch_size or hp.validation_mini_batch_size, strategy)
     names = class_names(artifact)

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from sagemaker_semseg.data.coloured import read_labels
+from sagemaker_semseg.data.colours import Colours
 from sagemaker_semseg.data.containers import Header, read_header
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.training.resample import Pixels
@@ -31,16 +33,20 @@ _JPEG_MARGIN = 2
 
 @dataclass(frozen=True)
 class Source:
-    """A picture's bytes, of which the header has been read. where: names them in errors."""
+    """A picture's bytes, of which the header has been read.
+
+    where: names them in errors. colours: what the colours of a mask mean; None if its numbers count.
+    """
 
     data: bytes
     where: str
     header: Header
+    colours: Colours | None = None
 
     @classmethod
-    def of(cls, data: bytes, where: str) -> Source:
+    def of(cls, data: bytes, where: str, colours: Colours | None = None) -> Source:
         """Raises ``DataError`` if they aren't a JPEG or PNG."""
-        return cls(data, where, read_header(data, where))
+        return cls(data, where, read_header(data, where), colours)
 
 
 def read_image(source: Source, rows: Span | None = None, columns: Span | None = None) -> Pixels:
@@ -61,8 +67,10 @@ def read_image(source: Source, rows: Span | None = None, columns: Span | None = 
 def read_mask(source: Source, rows: int | None = None) -> Pixels:
     """The mask's values in its first ``rows`` rows (None is all; more may come): (height, width) uint8.
 
-    Raises ``DataError`` if it can't be decoded.
+    Of a mask with colours, the labels. Raises ``DataError`` if it can't be decoded.
     """
+    if source.colours:
+        return read_labels(source.data, source.colours, source.where).labels
     header = source.header
     if header.kind == "PNG" and (header.channels, header.depth, header.orientation) == (1, 8, 1):
         values = _png_rows(header, rows or header.height)
