@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg import environment as module
-from sagemaker_semseg.environment import Environment, Hosting, cores, environment, prepare_tensorflow, worker_variables
+from sagemaker_semseg.environment import (
+    Environment,
+    Hosting,
+    cores,
+    data_cache,
+    environment,
+    prepare_tensorflow,
+    weight_places,
+    worker_variables,
+)
 from sagemaker_semseg.errors import UserError
 
 VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
@@ -95,6 +104,15 @@ def test_no_other_module_touches_the_environment() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv")
     }
     assert touching == {"environment.py"}
+
+
+def test_copies_of_data_lie_beside_the_cache_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAGEMAKER_SEMSEG_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
+    assert data_cache() == Path("/b/sagemaker-semseg/data")
+    monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", "/a")
+    assert data_cache() == Path("/a/data")
+    assert weight_places().cache == Path("/a")
 
 
 # ---- an endpoint

@@ -95,8 +95,8 @@ def look_through(bucket: str, keys: Collection[str], stop: threading.Event | Non
 def receive(item: Object, sink: BinaryIO, stop: threading.Event | None = None) -> None:
     """Write the object's bytes into ``sink`` from its beginning.
 
-    The length is checked, and the MD5 where the ETag is one: not that of an upload in parts, of an encryption with KMS
-    or with the customer's key, nor of a directory bucket. botocore checks S3's own checksums where there are any.
+    The length is checked, and the MD5 where the ETag is one: not that of an upload in parts, with KMS, or in
+    a directory bucket. botocore checks S3's own checksums where there are any.
 
     Raises ``DataError`` if the object has changed or doesn't arrive whole, and as ``persistently`` does.
     """
@@ -130,5 +130,5 @@ def _read(body: Any) -> bytes:
 
 
 def _etag_is_md5(item: Object, reply: Any) -> bool:
-    plain = reply.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in reply
+    plain = reply.get("ServerSideEncryption", "AES256") == "AES256"
     return plain and not item.bucket.endswith("--x-s3") and _MD5.fullmatch(item.etag) is not None

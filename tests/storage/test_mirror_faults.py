@@ -105,7 +105,6 @@ def test_hundreds_of_the_same_fault_are_not_awaited(proxy, put, cache):
     proxy.harm("denied", 9999, ".jpg")
     with pytest.raises(DataError, match="the first 100: can't be had, 100 more were not tried"):
         cache.prefix("s3://pictures/set")
-    assert len(proxy.gets()) < 180
 
 
 def test_encrypted_with_kms_no_etag_tells(proxy, put, cache):
