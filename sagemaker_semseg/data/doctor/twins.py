@@ -55,7 +55,8 @@ def fingerprint(small: Image.Image, header: Header) -> bytes:
 
 def _scaled(small: Image.Image, header: Header, side: int) -> Image.Image:
     """A picture, or an eighth of it, at side x side pixels. The decoder rounds an eighth up; the rest is cut off."""
-    scale = min((1, 2, 4, 8), key=lambda times: abs(header.width / times - small.width))
+    long = max(header.width, header.height)
+    scale = min((1, 2, 4, 8), key=lambda times: abs(long / times - max(small.size)))
     box = (0.0, 0.0, header.width / scale, header.height / scale)
     return _plain(small).resize((side, side), Image.Resampling.BILINEAR, box=box)
 
