@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagemaker_semseg.convert import coco
+from sagemaker_semseg.convert import cityscapes, coco, labelme, voc, yolo
 from sagemaker_semseg.convert.dataset import Choice, Dataset
 
 
@@ -80,6 +80,66 @@ def _read_coco(options: argparse.Namespace) -> Dataset:
     return coco.read(sources, _choice(options), coco.Crowds(options.crowds == "label", options.boxes))
 
 
+# ---- LabelMe
+
+
+def _add_labelme(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="LabelMe's JSON files lie in it and below it")
+    text = "the folder of the pictures (default: where the JSON files say, below DIR, or beside them)"
+    parser.add_argument("--images", type=Path, metavar="DIR", help=text)
+    text = "another folder of JSON files, for validation; the first one is for training then"
+    parser.add_argument("--validation", type=Path, metavar="DIR", help=text)
+    _add_choice(parser, "later")
+
+
+def _read_labelme(options: argparse.Namespace) -> Dataset:
+    sources = [labelme.Source(options.folder, options.images, "train" if options.validation else "")]
+    if options.validation:
+        sources.append(labelme.Source(options.validation, options.images, "validation"))
+    return labelme.read(sources, _choice(options))
+
+
+# ---- Pascal VOC
+
+
+def _add_voc(parser: argparse.ArgumentParser) -> None:
+    text = "the folder with JPEGImages and SegmentationClass, or VOCdevkit above it"
+    parser.add_argument("folder", type=Path, metavar="DIR", help=text)
+
+
+def _read_voc(options: argparse.Namespace) -> Dataset:
+    return voc.read(options.folder)
+
+
+# ---- Cityscapes
+
+
+def _add_cityscapes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder with leftImg8bit and gtFine")
+    text = "which annotations are read (default gtFine)"
+    parser.add_argument("--annotations", choices=("gtFine", "gtCoarse"), default="gtFine", help=text)
+    text = "which of their files are read (default auto: the first of the others that a picture has)"
+    parser.add_argument("--masks", choices=cityscapes.KINDS, default="auto", help=text)
+
+
+def _read_cityscapes(options: argparse.Namespace) -> Dataset:
+    return cityscapes.read(options.folder, options.annotations, options.masks)
+
+
+# ---- YOLO
+
+
+def _add_yolo(parser: argparse.ArgumentParser) -> None:
+    text = "data.yaml, or a folder that holds it, or one with images, labels and classes.txt"
+    parser.add_argument("source", type=Path, metavar="YAML|DIR", help=text)
+    _add_choice(parser, "smaller")
+    _add_boxes(parser)
+
+
+def _read_yolo(options: argparse.Namespace) -> Dataset:
+    return yolo.read(options.source, _choice(options), options.boxes)
+
+
 FORMATS: dict[str, Format] = {
     "coco": Format(
         summary="a JSON file of instances: polygons, run lengths",
@@ -95,5 +155,59 @@ examples:
 """,
         add_arguments=_add_coco,
         read=_read_coco,
+    ),
+    "labelme": Format(
+        summary="LabelMe's JSON files beside their pictures",
+        description="""\
+Makes the folders of a training from LabelMe's files: polygons, rectangles, circles and masks. Labels are numbered by
+the alphabet, or in the order of --classes. The label __ignore__ becomes 255, _background_ becomes background.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert labelme photos --output mydata
+  sagemaker-semseg convert labelme annotations --images photos --output mydata --classes road,car,tree
+  sagemaker-semseg convert labelme set/train --validation set/val --output mydata
+""",
+        add_arguments=_add_labelme,
+        read=_read_labelme,
+    ),
+    "voc": Format(
+        summary="Pascal VOC's folders, also as other programs write them",
+        description="""\
+Makes the folders of a training from JPEGImages and SegmentationClass. The lists train.txt and val.txt in
+ImageSets/Segmentation are kept; without both the pictures are divided by lot. Borders of objects stay 255. With a
+labelmap.txt beside the folders (CVAT writes one) masks are read by its colours, without it as VOC's 21 classes.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert voc VOCdevkit/VOC2012 --output voc --link
+  sagemaker-semseg convert voc exported --output mydata --validation-share 0.1
+""",
+        add_arguments=_add_voc,
+        read=_read_voc,
+    ),
+    "cityscapes": Format(
+        summary="Cityscapes' folders leftImg8bit and gtFine",
+        description="""\
+Makes the folders of a training from Cityscapes: the 19 classes of its benchmark, and 255 for all others. Pictures of
+train and val stay what they are; those of test have no annotations and are left out.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert cityscapes cityscapes --output data --link
+  sagemaker-semseg convert cityscapes cityscapes --output data --annotations gtCoarse --masks polygons
+""",
+        add_arguments=_add_cityscapes,
+        read=_read_cityscapes,
+    ),
+    "yolo": Format(
+        summary="data.yaml, pictures, and text files of polygons",
+        description="""\
+Makes the folders of a training from YOLO's polygons, a line each of CLASS x1 y1 x2 y2 ... in shares of width and
+height. Pictures of train and val in data.yaml stay what they are; if it names one of the two, lots divide them.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert yolo exported/data.yaml --output mydata
+  sagemaker-semseg convert yolo exported --output mydata --boxes ignore --validation-share 0.1
+""",
+        add_arguments=_add_yolo,
+        read=_read_yolo,
     ),
 }

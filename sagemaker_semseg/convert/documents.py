@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -110,6 +110,20 @@ def with_extension(stem: Path) -> Path | None:
             if os.path.isfile(path):
                 return path
     return None
+
+
+def walk(folder: Path, extensions: Collection[str]) -> Iterator[Path]:
+    """The files below ``folder`` with one of the extensions (in lower case), sorted. Hidden ones don't count.
+
+    Raises ``DataError`` where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise unusable(folder, "there is no such folder", "check the path")
+    for here, below, names in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in extensions:
+                yield Path(here, name)
 
 
 def name_of(path: Path, root: Path) -> str:

@@ -34,17 +34,17 @@ def points(value: object) -> Points:
 
 
 def show(value: object) -> str:
-    """A value for a message, as the file has it, cut short."""
-    if isinstance(value, list | dict):
-        kind = "list" if isinstance(value, list) else "object"
-        return f"{'an' if kind == 'object' else 'a'} {kind} of {len(value)}" if len(value) > 8 else _json(value)
-    return _json(value)
+    """A value for a message, as the file has it, cut short.
 
-
-def _json(value: object) -> str:
+    Not what lists hold in lists: YAML's aliases may make of a small file a value that would take years to print.
+    """
+    if isinstance(value, dict):
+        return f"an object of {len(value)}"
+    if isinstance(value, list) and (len(value) > 8 or any(isinstance(entry, list | dict) for entry in value)):
+        return f"a list of {len(value)}"
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (ValueError, TypeError, RecursionError):  # a number of too many digits; what YAML knows beyond JSON
+    except (ValueError, TypeError):  # a number of too many digits; what YAML knows beyond JSON
         return type(value).__name__
     text = text.encode("utf-8", "replace").decode()  # half a pair of surrogates can't be printed
     return text if len(text) <= 60 else text[:57] + "..."

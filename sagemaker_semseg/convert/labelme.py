@@ -1,0 +1,185 @@
+"""LabelMe: folders of JSON files, one for each picture, come in, a ``Dataset`` goes out.
+
+    {"imagePath", "imageHeight", "imageWidth", "shapes": [{"label", "shape_type", "points", "mask"}]}
+
+Polygons, rectangles, circles and masks have an area; lines and points have none and are left out. ``imageData``, a copy
+of the picture, is not read. The command ``convert labelme`` calls it.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sagemaker_semseg.convert.dataset import Choice, Dataset, Item, Labels, Size, is_background, labels_of
+from sagemaker_semseg.convert.documents import find_picture, name_of, read_json, unusable, walk, with_extension
+from sagemaker_semseg.convert.numbers import points, show, whole
+from sagemaker_semseg.convert.runs import Unusable
+from sagemaker_semseg.convert.shapes import Bitmap, Outline, Points, Region, Shape, box, circle, draw
+from sagemaker_semseg.data.channels import shown
+from sagemaker_semseg.data.images import decode_mask
+from sagemaker_semseg.errors import DataError, Fault
+
+IGNORE_LABEL: Final = "__ignore__"
+"""LabelMe's own name for what counts for nothing."""
+
+_MAX_BYTES: Final = 1 << 28
+_WITHOUT_AREA: Final = ("line", "linestrip", "point", "points")
+
+
+@dataclass(frozen=True)
+class Source:
+    """folder: of the JSON files. images: of the pictures, where they don't lie beside them. split: see ``Item``."""
+
+    folder: Path
+    images: Path | None = None
+    split: str = ""
+
+
+def read(sources: Sequence[Source], choice: Choice) -> Dataset:
+    """Labels are numbered by the alphabet unless ``choice`` gives an order. Raises ``DataError``."""
+    dataset = Dataset()
+    files = [file for source in sources for file in _files(source, dataset)]
+    names = sorted({name for file in files for name in file.names})
+    if IGNORE_LABEL in names:
+        choice = dataclasses.replace(choice, ignored=choice.ignored | {IGNORE_LABEL})
+    of_ground = {name: choice.ground for name in names if name.startswith("_") and is_background(name)}
+    labels = labels_of([name for name in names if name not in of_ground], choice, dataset, sources[0].folder)
+    used: dict[Path, str] = {}
+    for file in files:
+        if file.image in used:
+            what = f"has the picture of {used[file.image]}, too"
+            dataset.faults.add("bad entry", file.where, what, "keep one of the two")
+            continue
+        used[file.image] = file.where
+        dataset.items.append(file.item({**labels, **of_ground}, choice))
+    return dataset
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is kept of a JSON file: of many files the numbers alone, not Python's objects."""
+
+    name: str
+    image: Path
+    size: Size | None
+    split: str
+    where: str
+    areas: tuple[Region, ...]
+    names: tuple[str, ...]
+
+    def item(self, labels: Mapping[str, int], choice: Choice) -> Item:
+        regions = [
+            dataclasses.replace(area, label=labels[name]) for area, name in zip(self.areas, self.names, strict=True)
+        ]
+
+        def mask(height: int, width: int) -> Labels:
+            return draw(regions, height, width, choice.ground, choice.larger_first)
+
+        return Item(self.name, self.image, mask, self.size, self.split)
+
+
+def _files(source: Source, dataset: Dataset) -> list[_File]:
+    files, foreign, without_area = [], 0, Counter[str]()
+    for path in walk(source.folder, (".json",)):
+        try:
+            content = read_json(path, _MAX_BYTES)
+            if not isinstance(content, dict) or not {"shapes", "imagePath"} & content.keys():
+                foreign += 1
+                continue
+            files.append(_file(path, content, source, without_area))
+        except DataError as error:
+            dataset.faults.take("bad file", error)
+    if foreign:
+        dataset.notes.append(f"{shown(source.folder)}: JSON files of something else were left out: {foreign}")
+    if without_area:
+        listed = ", ".join(f"{count} x {kind}" for kind, count in sorted(without_area.items()))
+        dataset.notes.append(f"{shown(source.folder)}: shapes without an area were left out ({listed})")
+    if not files and not dataset.faults.kinds:
+        what = "no JSON file of LabelMe in it"
+        raise unusable(source.folder, what, "give the folder in which LabelMe has saved its files")
+    return files
+
+
+def _file(path: Path, content: dict[str, Any], source: Source, without_area: Counter[str]) -> _File:
+    where = shown(path)
+    size: Size | None = None
+    if content.get("imageHeight") is not None or content.get("imageWidth") is not None:
+        height, width = whole(content.get("imageHeight")), whole(content.get("imageWidth"))
+        if not height or not width or min(height, width) < 1:
+            raise unusable(path, "imageHeight and imageWidth are no whole numbers above 0", "save the file again")
+        size = height, width
+    shapes = content.get("shapes")
+    if not isinstance(shapes, list):
+        raise unusable(path, "shapes is no list", "save the file again with LabelMe")
+    areas, names, faults = [], [], []
+    for number, shape in enumerate(shapes):
+        entry = f"{where}, shapes[{number}]"
+        try:
+            kind = shape.get("shape_type") or "polygon" if isinstance(shape, dict) else None
+            if kind in _WITHOUT_AREA:
+                without_area[kind] += 1
+                continue
+            areas.append(Region(_shape(shape, kind, entry), 0, entry))
+            names.append(shape["label"])
+        except Unusable as error:
+            faults.append(Fault(entry, error.what, error.remedy))
+    try:
+        image = _picture(path, content.get("imagePath"), source)
+    except DataError as error:
+        faults += error.faults
+    if faults:
+        raise DataError("annotations can't be used", faults)
+    return _File(name_of(path, source.folder), image, size, source.split, where, tuple(areas), tuple(names))
+
+
+def _picture(path: Path, name: object, source: Source) -> Path:
+    try:
+        if not isinstance(name, str):
+            raise unusable(path, f"imagePath {show(name)}, a text is expected", "save the file again with LabelMe")
+        beside = None if source.images else path.parent
+        return find_picture(source.images or source.folder, name, beside)
+    except DataError:
+        if found := with_extension((source.images or path.parent) / path.stem):
+            return found
+        raise
+
+
+def _shape(shape: Any, kind: object, where: str) -> Shape:
+    if not isinstance(shape, dict) or not isinstance(shape.get("label"), str) or not shape["label"].strip():
+        raise Unusable(f"{show(shape)} has no label", "name the shape, or remove it")
+    corners = points(shape.get("points"))
+    if kind in ("polygon", "rotation", "oriented_rectangle", "quadrilateral"):
+        return Outline((corners,))
+    if kind in ("rectangle", "circle", "mask") and len(corners) not in ((2, 4) if kind == "rectangle" else (2,)):
+        raise Unusable(f"a {kind} of {len(corners)} points, two are expected", "draw it again")
+    if kind == "rectangle":
+        return Outline((box(*corners.min(axis=0), *corners.max(axis=0)),))
+    if kind == "circle":
+        (x, y), (on_x, on_y) = corners
+        return Outline((circle(x, y, math.hypot(on_x - x, on_y - y)),))
+    if kind == "mask":
+        return _bitmap(shape.get("mask"), corners, where)
+    raise Unusable(f"a shape of the kind {show(kind)}", "draw it as a polygon")
+
+
+def _bitmap(text: object, corners: Points, where: str) -> Bitmap:
+    """A PNG in base 64 whose upper left pixel lies at the first point, and whatever isn't 0 in it is inside."""
+    try:
+        data = base64.b64decode(text if isinstance(text, str) else "", validate=True)
+        pixels = decode_mask(data, where) != 0
+    except (ValueError, DataError) as error:
+        what = error.faults[0].what if isinstance(error, DataError) else str(error)
+        raise Unusable(f"a mask that can't be read: {what}", "draw it again") from None
+    left, top = corners[0]
+    if not (np.isfinite(corners).all() and abs(left) < 1 << 30 and abs(top) < 1 << 30):
+        raise Unusable("a mask that lies nowhere", "draw it again")
+    return Bitmap(pixels, round(top), round(left))

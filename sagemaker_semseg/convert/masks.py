@@ -1,0 +1,64 @@
+"""Masks that are pictures already: a PNG comes in, labels go out, by its numbers or by its colours.
+
+Called by the readers of ``voc`` and ``cityscapes``, in the function that draws a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from sagemaker_semseg.convert.dataset import Labels
+from sagemaker_semseg.data.channels import shown
+from sagemaker_semseg.data.containers import read_header, refusal
+from sagemaker_semseg.data.files import count_values, read_file
+from sagemaker_semseg.data.images import decode_image, decode_mask
+
+Colour = tuple[int, int, int]
+
+_SHOWN = 5
+_AT_ONCE = 1 << 20  # pixels, at 16 bytes each
+
+
+def by_number(path: Path, labels: Mapping[int, int], remedy: str) -> Labels:
+    """The mask with each of its numbers translated. Raises ``DataError`` for one that isn't in ``labels``."""
+    mask = read_file(path, decode_mask)
+    table = np.zeros(256, np.uint8)
+    known = np.zeros(256, np.bool_)
+    table[list(labels)], known[list(labels)] = list(labels.values()), True
+    unknown = np.flatnonzero((count_values(mask) > 0) & ~known)
+    if unknown.size:
+        listed = ", ".join(map(str, unknown[:_SHOWN])) + (", ..." if unknown.size > _SHOWN else "")
+        raise refusal(shown(path), f"the numbers {listed} stand for no class", remedy)
+    return table[mask]
+
+
+def by_colour(path: Path, labels: Mapping[Colour, int], remedy: str) -> Labels:
+    """The mask with each of its colours translated. Raises ``DataError`` for one that isn't in ``labels``."""
+    pixels = read_file(path, decode_image)
+    codes_of = {red << 16 | green << 8 | blue: label for (red, green, blue), label in labels.items()}
+    known = np.array(sorted(codes_of), np.uint32)
+    table = np.array([codes_of[int(code)] for code in known], np.uint8)
+    mask = np.empty(pixels.shape[:2], np.uint8)
+    count, strange = 0, np.empty(0, np.uint32)
+    rows = max(1, _AT_ONCE // pixels.shape[1])
+    for top in range(0, len(pixels), rows):
+        red, green, blue = np.moveaxis(pixels[top : top + rows].astype(np.uint32), 2, 0)
+        codes = red << 16 | green << 8 | blue
+        place = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+        mask[top : top + rows] = table[place]
+        unknown = codes[known[place] != codes]
+        if unknown.size:
+            count, strange = count + unknown.size, np.union1d(strange, unknown)[: _SHOWN + 1]
+    if count:
+        listed = [f"({code >> 16}, {code >> 8 & 255}, {code & 255})" for code in strange[:_SHOWN]]
+        what = f"{count} pixels of colours that stand for no class, as {', '.join(listed)}"
+        raise refusal(shown(path), what, remedy)
+    return mask
+
+
+def has_colours(path: Path) -> bool:
+    """Whether a mask holds RGB colours and not numbers."""
+    return read_file(path, read_header).channels > 2

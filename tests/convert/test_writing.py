@@ -1,0 +1,132 @@
+"""The four folders: whole or not at all, links, names, EXIF, lots."""
+
+import numpy as np
+import pytest
+
+from sagemaker_semseg.convert.dataset import Dataset, Item
+from sagemaker_semseg.convert.splits import by_lot, by_names
+from sagemaker_semseg.convert.writing import write
+from sagemaker_semseg.errors import DataError, UserError
+
+
+def corner(height, width):
+    """Label 1 in the upper left corner, three rows and five columns."""
+    mask = np.zeros((height, width), np.uint8)
+    mask[:3, :5] = 1
+    return mask
+
+
+def dataset(*paths, size=None, names=None):
+    items = [Item(name, path, corner, size) for path, name in zip(paths, names or [p.stem for p in paths], strict=True)]
+    return Dataset(("background", "thing"), items)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_pictures_keep_their_bytes(picture, tmp_path, link):
+    paths = [picture("in/a.jpg"), picture("in/b.PNG", kind="PNG")]
+    write(by_lot(dataset(*paths)), tmp_path / "out", link=link)
+    for path in paths:
+        (found,) = (tmp_path / "out").glob(f"*/{path.name}")
+        assert found.read_bytes() == path.read_bytes()
+        assert found.samefile(path) == link
+
+
+# where the upper left corner of the stored pixels is shown: (rows, columns) of a displayed picture
+TURNED = {
+    1: (slice(0, 3), slice(0, 5)),
+    2: (slice(0, 3), slice(-5, None)),
+    3: (slice(-3, None), slice(-5, None)),
+    4: (slice(-3, None), slice(0, 5)),
+    5: (slice(0, 5), slice(0, 3)),
+    6: (slice(0, 5), slice(-3, None)),
+    7: (slice(-5, None), slice(-3, None)),
+    8: (slice(-5, None), slice(0, 3)),
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("way", ["stored", "displayed"])
+def test_annotations_of_turned_pictures(picture, converted, orientation, way):
+    """24 x 32 pixels are stored. A size that says 24 x 32 fits only the stored ones where EXIF turns by a quarter."""
+    paths = [picture(f"in/{name}.jpg", orientation=orientation) for name in "ab"]
+    shown = (32, 24) if orientation >= 5 else (24, 32)
+    size = (24, 32) if way == "stored" else shown
+    auto = way == "displayed" or orientation >= 5
+    masks, written = converted(dataset(*paths, size=size), orientation="auto" if auto else way)
+    expected = np.zeros(shown, np.uint8)
+    expected[TURNED[orientation] if way == "stored" else TURNED[1]] = 1
+    np.testing.assert_array_equal(masks["a"], expected)
+    assert bool(written.notes) == (orientation != 1)
+
+
+def test_a_size_of_neither(picture, tmp_path):
+    paths = [picture(f"in/{name}.jpg", orientation=6) for name in "ab"]
+    with pytest.raises(DataError, match="24 x 32 pixels as displayed, but its annotations are for 31 x 24"):
+        write(by_lot(dataset(*paths, size=(24, 31))), tmp_path / "out")
+    with pytest.raises(DataError, match="annotations are for 32 x 24"):
+        write(by_lot(dataset(*paths, size=(24, 32))), tmp_path / "out", orientation="displayed")
+
+
+def test_names_that_are_taken_or_hidden(picture, converted):
+    paths = [picture("a.jpg"), picture("b.png", kind="PNG"), picture("c.jpg"), picture("d.jpg"), picture("e.jpg")]
+    masks, written = converted(dataset(*paths, names=["x", "x", "X", ".hidden/.y", "e\u0301"]))
+    assert set(masks) <= {"x", "x-2", "x-3", "X", "X-2", "X-3", "_hidden/_y", "é"}
+    assert len(masks) == 5
+    assert "new name" in written.notes[0]
+
+
+def test_nothing_is_left_of_a_conversion_that_fails(picture, tmp_path):
+    good, cut = picture("in/a.jpg"), picture("in/b.jpg")
+    cut.write_bytes(cut.read_bytes()[:300])
+    other = tmp_path / "in" / "c.jpg"
+    other.write_bytes(b"BM" + bytes(100))
+    with pytest.raises(DataError) as error:
+        write(by_lot(dataset(good, cut, other)), tmp_path / "out")
+    assert sorted(fault.where for fault in error.value.faults) == [str(cut), str(other)]
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+
+
+def test_an_interrupt_leaves_nothing(picture, tmp_path):
+    def stop(done, in_all):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(by_lot(dataset(picture("in/a.jpg"), picture("in/b.jpg"))), tmp_path / "out", progress=stop)
+    assert {path.name for path in tmp_path.iterdir()} == {"in"}
+
+
+def test_what_is_there_is_not_overwritten(picture, tmp_path):
+    paths = [picture("in/a.jpg"), picture("in/b.jpg")]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("kept")
+    with pytest.raises(UserError, match="is there already"):
+        write(by_lot(dataset(*paths)), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+    (tmp_path / "empty").mkdir()
+    assert write(by_lot(dataset(*paths)), tmp_path / "empty").pictures == {"train": 1, "validation": 1}
+
+
+def test_one_picture_is_too_few(picture, tmp_path):
+    with pytest.raises(DataError, match="no picture for validation"):
+        write(by_lot(dataset(picture("in/a.jpg"))), tmp_path / "out")
+
+
+def test_lots(tmp_path):
+    items = dataset(*(tmp_path / f"{n}.jpg" for n in range(100)))
+
+    def drawn(share, seed, of=items):
+        return {item.name for item in by_lot(of, share, seed).items if item.split == "validation"}
+
+    assert len(drawn(0.2, 0)) == 20
+    assert drawn(0.2, 0) == drawn(0.2, 0, Dataset(items.classes, items.items[::-1]))
+    assert drawn(0.2, 0) != drawn(0.2, 1)
+    assert drawn(0.1, 0) < drawn(0.2, 0)
+    assert (len(drawn(0.001, 0)), len(drawn(0.999, 0))) == (1, 99)
+
+
+def test_a_list_of_names(tmp_path):
+    items = dataset(*(tmp_path / f"{name}.jpg" for name in "abc"))
+    divided = by_names(items, ["b.jpg", "c", "none"], "val.txt")
+    assert [item.split for item in divided.items] == ["train", "validation", "validation"]
+    (fault,) = divided.faults.kinds["unknown name"]
+    assert (fault.where, fault.what) == ("val.txt", "there is no picture none")
