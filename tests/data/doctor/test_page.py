@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sagemaker_semseg.data.channels import find_channels
 from sagemaker_semseg.data.colours import Colours, Entry
 from sagemaker_semseg.data.doctor.advice import advised
+from sagemaker_semseg.data.doctor.examination import examine
 from sagemaker_semseg.data.doctor.markup import count, sentence, share, text
 from sagemaker_semseg.data.doctor.page import render
 from sagemaker_semseg.data.doctor.report import Finding, Report, Specimen, SplitFacts
 from sagemaker_semseg.data.images import encode_mask, palette
+from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
+from sagemaker_semseg.hyperparameters import resolve
 
 VOID = {"meta", "link", "img", "wbr"}
 HOSTILE = [
@@ -197,6 +201,22 @@ def test_samples_of_ground_truth_are_read_by_their_colours(tmp_path, specimen):
     odd = Specimen("a", specimen.image, mask, 40, 80, colours)
     document = Document(render(report(splits=[facts(specimens=[odd])])))
     assert document.all("img")[1]["alt"] == "train / a with its labels: box"
+
+
+def test_a_set_with_a_label_map_from_its_files_to_the_page(tmp_path):
+    """The demo's masks times ten, and a label map that divides them again: examined, advised, shown."""
+    make_demo_set(tmp_path, train=4, validation=2, test=0, size=64)
+    for path in tmp_path.glob("*_annotation/*.png"):
+        path.write_bytes(encode_mask(np.asarray(Image.open(path)) * 10))
+    (tmp_path / "label_map").mkdir()
+    (tmp_path / "label_map" / "label_map.json").write_text('{"scale": 10}')
+    found = examine(find_channels(tmp_path), resolve({"num_classes": 4}), num_classes=4, class_names=CLASS_NAMES)
+    assert [split.lookup[[0, 9, 10, 30, 255]].tolist() for split in found.splits] == [[0, 0, 1, 3, 255]] * 2
+    document = Document(render(advised(found)))
+    shown = {name for image in document.all("img") for name in image["alt"].partition(": ")[2].split(", ")} - {""}
+    occurring = {CLASS_NAMES[label] for split in found.splits for label in np.flatnonzero(split.image_counts)}
+    assert shown == occurring
+    assert len(document.all("img")) == 2 * 6
 
 
 def test_large_samples_become_small_and_the_page_stays_below_three_megabytes(tmp_path):
