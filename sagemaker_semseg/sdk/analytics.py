@@ -1,7 +1,7 @@
 """What a training measured: the lines of its log come in, a table of its epochs goes out.
 
-``SemSegEstimator.training_job_analytics`` makes one. pandas and matplotlib are needed for ``dataframe`` and ``plot``
-alone, and not installed with this package.
+``SemSegEstimator.training_job_analytics`` makes one. pandas and matplotlib (extra ``notebook``) are needed for
+``dataframe`` and ``plot`` alone.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class TrainingJobAnalytics:
         try:
             import pandas
         except ImportError:
-            raise UserError("A data frame needs pandas: pip install pandas\nWithout it there is .epochs.") from None
+            raise UserError(
+                "A data frame needs pandas: pip install 'sagemaker-semseg[notebook]'\nWithout it there is .epochs."
+            ) from None
         rows = [(point.timestamp, point.metric_name, point.value) for point in self.points]
         return pandas.DataFrame(rows, columns=["timestamp", "metric_name", "value"])
 
@@ -79,7 +81,7 @@ class TrainingJobAnalytics:
         try:
             from matplotlib.figure import Figure
         except ImportError:
-            raise UserError("A plot needs matplotlib: pip install matplotlib") from None
+            raise UserError("A plot needs matplotlib: pip install 'sagemaker-semseg[notebook]'") from None
         figure = Figure(figsize=(4.5 * len(metric_names), 3), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(metric_names), squeeze=False)[0], metric_names, strict=True):
             rows = [row for row in self.epochs if name in row]

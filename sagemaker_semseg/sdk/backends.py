@@ -4,7 +4,6 @@ ask. A backend is imported when it is first needed: boto3 takes its time.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -55,6 +54,6 @@ def _local() -> Backend:
 
 
 def _remote(sagemaker_session: Any) -> Backend:
-    module = importlib.import_module("sagemaker_semseg.sdk.remote")
-    backend: Backend = module.RemoteBackend(sagemaker_session)
-    return backend
+    from sagemaker_semseg.sdk.remote import RemoteBackend
+
+    return RemoteBackend(sagemaker_session)
