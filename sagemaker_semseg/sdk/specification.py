@@ -13,6 +13,7 @@ from sagemaker_semseg.hyperparameters import TABLE, resolve
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.sdk.backends import backend_of
 from sagemaker_semseg.sdk.inputs import channels_of, missing_channels
+from sagemaker_semseg.sdk.requests import tag_list
 from sagemaker_semseg.sdk.session import Channel, TrainingSpec
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def training(
         name,
         hyperparameters,
         tuple(channels),
-        tags=tuple(estimator.tags or ()),
+        tags=tuple(tag_list(estimator.tags) or ()),
         subnets=tuple(estimator.subnets or ()),
         security_group_ids=tuple(estimator.security_group_ids or ()),
         metric_definitions=tuple(estimator.metric_definitions or METRIC_DEFINITIONS),
@@ -155,4 +156,4 @@ def _as_text(value: Any) -> str:
 
 def _all_of(errors: Sequence[UserError]) -> UserError:
     faults = [fault for error in errors for fault in error.faults or [Fault("fit", error.message)]]
-    return UserError("The training can't be started:", faults)
+    return UserError("The training can't be started:", list(dict.fromkeys(faults)))

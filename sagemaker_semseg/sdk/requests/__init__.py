@@ -7,7 +7,7 @@ What wasn't said is left out of the request. What SageMaker would refuse only af
 
 from sagemaker_semseg.sdk.requests.hosting import endpoint, endpoint_config, endpoint_faults, model, model_faults
 from sagemaker_semseg.sdk.requests.names import check_name
-from sagemaker_semseg.sdk.requests.parts import refuse
+from sagemaker_semseg.sdk.requests.parts import refuse, tag_list
 from sagemaker_semseg.sdk.requests.training import training_faults, training_job
 from sagemaker_semseg.sdk.requests.transform import transform_faults, transform_job
 from sagemaker_semseg.sdk.requests.tuning import tuning_job
@@ -20,6 +20,7 @@ __all__ = [
     "model",
     "model_faults",
     "refuse",
+    "tag_list",
     "training_faults",
     "training_job",
     "transform_faults",

@@ -5,6 +5,7 @@ makes its training jobs' definition of the result.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
@@ -25,7 +26,23 @@ from sagemaker_semseg.sdk.requests.parts import (
 from sagemaker_semseg.sdk.session import Channel, TrainingSpec
 
 _MODES = ("File", "Pipe", "FastFile")
-_MORE = ("enable_sagemaker_metrics", "disable_output_compression", "training_plan")
+# rules and hooks of SageMaker's debugger look into frameworks' scripts, of which this has none
+_MORE = (
+    "enable_sagemaker_metrics",
+    "disable_output_compression",
+    "training_plan",
+    "instance_placement_config",
+    "container_entry_point",
+    "container_arguments",
+    "training_repository_access_mode",
+    "training_repository_credentials_provider_arn",
+    "enable_infra_check",
+    "enable_remote_debug",
+    "enable_session_tag_chaining",
+    "disable_profiler",
+    "profiler_config",
+    "tensorboard_output_config",
+)
 _MOST_CHANNELS, _MOST_DEFINITIONS, _MOST_ATTRIBUTES = 20, 40, 16
 
 
@@ -47,6 +64,9 @@ def training_job(spec: TrainingSpec) -> Request:
             TrainingInputMode=spec.input_mode,
             MetricDefinitions=definitions(spec.metric_definitions),
             EnableSageMakerMetricsTimeSeries=more.get("enable_sagemaker_metrics"),
+            ContainerEntrypoint=more.get("container_entry_point"),
+            ContainerArguments=more.get("container_arguments"),
+            TrainingImageConfig=_image_config(spec),
         ),
         RoleArn=spec.role,
         HyperParameters=dict(spec.hyperparameters) or None,
@@ -61,6 +81,7 @@ def training_job(spec: TrainingSpec) -> Request:
             VolumeKmsKeyId=spec.volume_kms_key,
             KeepAlivePeriodInSeconds=spec.keep_alive_period_in_seconds,
             TrainingPlanArn=more.get("training_plan"),
+            InstancePlacementConfig=more.get("instance_placement_config"),
         ),
         StoppingCondition=given(MaxRuntimeInSeconds=spec.max_run, MaxWaitTimeInSeconds=spec.max_wait),
         VpcConfig=vpc_config(spec),
@@ -72,6 +93,11 @@ def training_job(spec: TrainingSpec) -> Request:
         Environment=dict(spec.environment) or None,
         RetryStrategy=retries,
         ExperimentConfig=dict(spec.experiment_config or {}) or None,
+        InfraCheckConfig=_switch("EnableInfraCheck", more.get("enable_infra_check")),
+        RemoteDebugConfig=_switch("EnableRemoteDebug", more.get("enable_remote_debug")),
+        SessionChainingConfig=_switch("EnableSessionTagChaining", more.get("enable_session_tag_chaining")),
+        ProfilerConfig=_form(more.get("profiler_config")) or _switch("DisableProfiler", more.get("disable_profiler")),
+        TensorBoardOutputConfig=_form(more.get("tensorboard_output_config")),
     )
 
 
@@ -85,6 +111,7 @@ def training_faults(spec: TrainingSpec) -> list[Fault]:
         *check_s3("checkpoint_s3_uri", spec.checkpoint_s3_uri),
         *check_vpc(spec),
         *check_more(spec.more, _MORE),
+        *_check_forms(spec.more),
         *_check_channels(spec.channels, spec.input_mode),
         *_check_time(spec),
         *_check_counts(spec),
@@ -117,6 +144,28 @@ def definitions(metric_definitions: Sequence[Mapping[str, str]]) -> list[dict[st
     return list(named.values())
 
 
+def _image_config(spec: TrainingSpec) -> Request | None:
+    """Of a registry outside AWS, which is reached through the job's network."""
+    mode = spec.more.get("training_repository_access_mode")
+    provider = spec.more.get("training_repository_credentials_provider_arn")
+    if mode is None:
+        return None
+    credentials = None if provider is None else {"TrainingRepositoryCredentialsProviderArn": provider}
+    return given(TrainingRepositoryAccessMode=mode, TrainingRepositoryAuthConfig=credentials)
+
+
+def _switch(name: str, value: object) -> Request | None:
+    return {name: True} if value else None
+
+
+def _form(config: Any) -> Request | None:
+    """One of AWS's objects, which know their own form in the API, or a mapping in that form."""
+    if config is None or isinstance(config, Mapping):
+        return None if config is None else dict(config)
+    form: Request = config._to_request_dict()
+    return form
+
+
 def _check_channels(channels: Sequence[Channel], input_mode: object) -> list[Fault]:
     faults = missing_channels(channels)
     if input_mode not in _MODES:
@@ -140,6 +189,15 @@ def _check_channels(channels: Sequence[Channel], input_mode: object) -> list[Fau
             remedy = 'set record_wrapping="RecordIO"'
             faults.append(Fault(channel.name, "without RecordIO, pictures in a pipe can't be told apart", remedy))
     return faults
+
+
+def _check_forms(more: Mapping[str, Any]) -> list[Fault]:
+    return [
+        Fault(name, f"{type(more[name]).__name__} came, one of AWS's objects or a dictionary is expected")
+        for name in ("profiler_config", "tensorboard_output_config")
+        if more.get(name) is not None
+        and not (isinstance(more[name], Mapping) or callable(getattr(more[name], "_to_request_dict", None)))
+    ]
 
 
 def _check_time(spec: TrainingSpec) -> list[Fault]:

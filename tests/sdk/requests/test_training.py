@@ -100,6 +100,38 @@ def test_everything_that_can_be_said(training):
     }
 
 
+class AwsObject:
+    """As AWS's SDK has them for many settings."""
+
+    def _to_request_dict(self):
+        return {"S3OutputPath": "s3://pictures/board"}
+
+
+def test_what_only_sagemaker_can_make_something_of(training):
+    more = {
+        "instance_placement_config": {"EnableMultipleJobs": True}, "container_entry_point": ["python"],
+        "container_arguments": ["-m", "x"], "training_repository_access_mode": "Vpc",
+        "training_repository_credentials_provider_arn": "arn:aws:lambda:eu-west-1:123456789012:function:x",
+        "enable_infra_check": True, "enable_remote_debug": True, "enable_session_tag_chaining": True,
+        "disable_profiler": True, "tensorboard_output_config": AwsObject(), "debugger_hook_config": False,
+    }  # fmt: skip
+    request = check("CreateTrainingJob", training_job(replace(training, more=more)))
+    assert request["ResourceConfig"]["InstancePlacementConfig"] == {"EnableMultipleJobs": True}
+    algorithm = request["AlgorithmSpecification"]
+    assert (algorithm["ContainerEntrypoint"], algorithm["ContainerArguments"]) == (["python"], ["-m", "x"])
+    assert algorithm["TrainingImageConfig"] == {
+        "TrainingRepositoryAccessMode": "Vpc",
+        "TrainingRepositoryAuthConfig": {
+            "TrainingRepositoryCredentialsProviderArn": "arn:aws:lambda:eu-west-1:123456789012:function:x"
+        },
+    }
+    assert request["InfraCheckConfig"] == {"EnableInfraCheck": True}
+    assert request["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
+    assert request["SessionChainingConfig"] == {"EnableSessionTagChaining": True}
+    assert request["ProfilerConfig"] == {"DisableProfiler": True}
+    assert request["TensorBoardOutputConfig"] == {"S3OutputPath": "s3://pictures/board"}
+
+
 def test_a_pool_that_is_kept_warm(training):
     request = check("CreateTrainingJob", training_job(replace(training, keep_alive_period_in_seconds=600)))
     assert request["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 600
@@ -168,6 +200,7 @@ def test_a_metric_of_the_user_replaces_ours(training):
         ({"volume_size": "30"}, "volume_size: '30' came"),
         ({"metric_definitions": [{"Name": "x"}]}, "metric_definitions: number 1 is not"),
         ({"metric_definitions": [{"Name": f"m{n}", "Regex": "x"} for n in range(35)]}, "35 came, there is room for 34"),
+        ({"more": {"profiler_config": 7}}, "profiler_config: int came, one of AWS's objects or a dictionary"),
         ({"more": {"debugger_hook_config": object()}}, "debugger_hook_config: can't be used with this algorithm"),
     ],
 )  # fmt: skip
