@@ -67,6 +67,13 @@ test-recordio: $(READY) .envs/recordio/ready  ## replies of the endpoint read by
 	@$(PY) tests/peers/write_replies.py .envs/recordio/replies
 	@.envs/recordio/bin/python tests/peers/read_replies.py .envs/recordio/replies
 
+.PHONY: test-sagemaker2 test-sagemaker3
+test-sagemaker2: .envs/sagemaker2/ready  ## requests to SageMaker beside those of AWS's SDK 2: each difference is listed
+	@.envs/sagemaker2/bin/python tests/peers/requests_2.py
+
+test-sagemaker3: .envs/sagemaker3/ready  ## requests to SageMaker beside those of AWS's SDK 3
+	@.envs/sagemaker3/bin/python tests/peers/requests_3.py
+
 .PHONY: test-page
 test-page: chromium .envs/page/ready  ## the endpoint's page in a real Chromium (on PATH, or CHROMIUM=/path/to/it)
 	@$(call say,'pytest in Chromium')
@@ -182,6 +189,20 @@ $(READY): setup.cfg pyproject.toml | python
 	@$(call say,'.envs/gluoncv: installing (minutes)')
 	@rm -rf .envs/gluoncv && $(PYTHON_GLUONCV) -m venv .envs/gluoncv
 	@.envs/gluoncv/bin/python -m pip install -qq mxnet==1.9.1 gluoncv==0.10.5.post0 numpy==1.23.5
+	@touch $@
+
+# AWS's SDK in the versions that the comparison was made with, moto to answer it, and what the sdk room asks for
+SDK_NEEDS := 'moto[s3,sagemaker]==5.2.5' safetensors pillow rich
+.envs/sagemaker2/ready: | python
+	@$(call say,'.envs/sagemaker2: installing (half a minute)')
+	@$(call environment,.envs/sagemaker2)
+	@.envs/sagemaker2/bin/python -m pip install -qq 'sagemaker==2.257.7' $(SDK_NEEDS)
+	@touch $@
+
+.envs/sagemaker3/ready: | python
+	@$(call say,'.envs/sagemaker3: installing (minutes)')
+	@$(call environment,.envs/sagemaker3)
+	@.envs/sagemaker3/bin/python -m pip install -qq 'sagemaker==3.27.0' $(SDK_NEEDS)
 	@touch $@
 
 # the last sagemaker that leaves numpy to MXNet; its record.proto is that of all later ones

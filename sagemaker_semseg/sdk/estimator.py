@@ -19,6 +19,7 @@ from sagemaker_semseg.sdk.analytics import TrainingJobAnalytics
 from sagemaker_semseg.sdk.backends import backend_of, find_training_job
 from sagemaker_semseg.sdk.model import SemSegModel
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, base_from_image, base_from_name, name_from_base
+from sagemaker_semseg.sdk.requests import Tags
 from sagemaker_semseg.sdk.session import TrainingSpec
 from sagemaker_semseg.sdk.training_job import TrainingJob, shows
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
@@ -62,7 +63,7 @@ class SemSegEstimator:
         base_job_name: str | None = None,
         sagemaker_session: Any = None,
         hyperparameters: Mapping[str, Any] | None = None,
-        tags: Sequence[Mapping[str, str]] | None = None,
+        tags: Tags | None = None,
         subnets: Sequence[str] | None = None,
         security_group_ids: Sequence[str] | None = None,
         model_uri: str | None = None,
@@ -242,7 +243,7 @@ class SemSegEstimator:
         model_name: str | None = None,
         kms_key: str | None = None,
         data_capture_config: Any = None,
-        tags: Sequence[Mapping[str, str]] | None = None,
+        tags: Tags | None = None,
         serverless_inference_config: Any = None,
         async_inference_config: Any = None,
         volume_size: int | None = None,
@@ -303,7 +304,7 @@ class SemSegEstimator:
         env: Mapping[str, str] | None = None,
         max_concurrent_transforms: int | None = None,
         max_payload: int | None = None,
-        tags: Sequence[Mapping[str, str]] | None = None,
+        tags: Tags | None = None,
         role: str | None = None,
         volume_kms_key: str | None = None,
         vpc_config_override: Any = VPC_CONFIG_DEFAULT,

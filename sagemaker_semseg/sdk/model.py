@@ -13,6 +13,7 @@ from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.backends import backend_of
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, name_from_base
 from sagemaker_semseg.sdk.predictor import SemSegPredictor
+from sagemaker_semseg.sdk.requests import Tags, tag_list
 from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
 
@@ -45,21 +46,21 @@ class SemSegModel:
         self.model_kms_key = model_kms_key
         self.endpoint_name: str | None = None
 
-    def spec(self, tags: Sequence[Mapping[str, str]] = (), env: Mapping[str, str] | None = None) -> ModelSpec:
+    def spec(self, tags: Tags | None = None) -> ModelSpec:
         self.name = self.name or name_from_base(DEFAULT_BASE)
         return ModelSpec(
             self.name,
             self.model_data,
             self.image_uri,
             self.role,
-            environment={**self.env, **(env or {})},
+            environment=self.env,
             subnets=tuple(self.vpc_config.get("Subnets", ())),
             security_group_ids=tuple(self.vpc_config.get("SecurityGroupIds", ())),
             enable_network_isolation=self.enable_network_isolation,
-            tags=tuple(tags),
+            tags=tuple(tag_list(tags) or ()),
         )
 
-    def create(self, instance_type: str | None = None, tags: Sequence[Mapping[str, str]] = ()) -> None:
+    def create(self, instance_type: str | None = None, tags: Tags | None = None) -> None:
         """Make it known on SageMaker; on this machine there is nothing to do."""
         backend_of(instance_type, self.sagemaker_session).create_model(self.spec(tags))
 
@@ -71,7 +72,7 @@ class SemSegModel:
         deserializer: Any = None,
         accelerator_type: str | None = None,
         endpoint_name: str | None = None,
-        tags: Sequence[Mapping[str, str]] | None = None,
+        tags: Tags | None = None,
         kms_key: str | None = None,
         wait: bool = True,
         data_capture_config: Any = None,
@@ -99,10 +100,10 @@ class SemSegModel:
             faults.append(Fault("instance_type", what, 'give "local", or an instance of SageMaker like "ml.c5.xlarge"'))
         spec = EndpointSpec(
             endpoint_name or name_from_base(DEFAULT_BASE),
-            self.spec(tags or ()),
+            self.spec(tags),
             instance_type,
             initial_instance_count,
-            tags=tuple(tags or ()),
+            tags=tuple(tag_list(tags) or ()),
             kms_key=kms_key,
             data_capture_config=data_capture_config,
             serverless_inference_config=serverless_inference_config,
@@ -137,12 +138,12 @@ class SemSegModel:
         env: Mapping[str, str] | None = None,
         max_concurrent_transforms: int | None = None,
         max_payload: int | None = None,
-        tags: Sequence[Mapping[str, str]] | None = None,
+        tags: Tags | None = None,
         volume_kms_key: str | None = None,
     ) -> SemSegTransformer:
         """What transforms a whole folder or prefix with this model."""
         return SemSegTransformer(
-            self.spec(tags or (), env),
+            self.spec(tags),
             instance_count,
             instance_type,
             strategy=strategy,

@@ -6,12 +6,13 @@ As v2's ``Transformer``, with its arguments; a model's ``transformer`` makes one
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.backends import backend_of, find_transform_job
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, name_from_base
+from sagemaker_semseg.sdk.requests import Tags, tag_list
 from sagemaker_semseg.sdk.session import Job, ModelSpec, TransformSpec
 from sagemaker_semseg.sdk.training_job import shows
 
@@ -37,7 +38,7 @@ class SemSegTransformer:
         accept: str | None = None,
         max_concurrent_transforms: int | None = None,
         max_payload: int | None = None,
-        tags: Sequence[Mapping[str, str]] | None = None,
+        tags: Tags | None = None,
         env: Mapping[str, str] | None = None,
         base_transform_job_name: str | None = None,
         sagemaker_session: Any = None,
@@ -48,7 +49,7 @@ class SemSegTransformer:
         self.strategy, self.assemble_with, self.accept = strategy, assemble_with, accept
         self.output_path, self.output_kms_key, self.volume_kms_key = output_path, output_kms_key, volume_kms_key
         self.max_concurrent_transforms, self.max_payload = max_concurrent_transforms, max_payload
-        self.tags, self.env = tuple(tags or ()), dict(env or {})
+        self.tags, self.env = tuple(tag_list(tags) or ()), dict(env or {})
         self.base_transform_job_name = base_transform_job_name
         self.sagemaker_session = sagemaker_session
         self.latest_transform_job: Job | None = None
