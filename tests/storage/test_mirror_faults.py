@@ -95,6 +95,9 @@ def test_expired_credentials_stop_at_once(proxy, put, cache, request_of):
     with pytest.raises(UserError, match=r"the credentials have expired \(sign in again") as caught:
         cache.objects(["s3://pictures/set/train/03.jpg"]) if request_of == "HEAD" else cache.prefix("s3://pictures/set")
     assert len(caught.value.faults) == 1
+    assert (
+        len(proxy.asked) <= {"list-type": 1, ".jpg": 1 + len(DATA), "HEAD": 3}[request_of]
+    )  # boto3 asks for the region
     shown = "".join(traceback.format_exception(caught.value))
     assert not [secret for secret in ("AKIDTHEKEY", "THESECRET", "THETOKEN") if secret in shown]
 
