@@ -23,7 +23,7 @@ from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.storage import replacing
 
-USAGE = "%(prog)s --data DIR [--num-classes N] [--json FILE] [--html FILE] [--strict]"
+USAGE = "%(prog)s --data DIR|MANIFEST [--num-classes N] [--json FILE] [--html FILE] [--strict]"
 SUMMARY = "examine a data set: every fault, and whatever is doubtful"
 DESCRIPTION = """\
 Reads every file once and tells what would stop a training (errors) and what would make its model worse (warnings):
@@ -33,6 +33,7 @@ examples:
   sagemaker-semseg check --data mydata --num-classes 3
   sagemaker-semseg check --data mydata --num-classes 3 --class-names road,car,tree --html report.html
   sagemaker-semseg check --data mydata --num-classes 3 --crop-size 480 --mini-batch-size 8 --backbone resnet-101
+  sagemaker-semseg check --data train.manifest --validation validation.manifest
   sagemaker-semseg check --data mydata --json - | jq '.findings[] | select(.level == "error") | .where'
   sagemaker-semseg check --data mydata --num-classes 3 --strict || exit 1
 
@@ -66,15 +67,16 @@ def run(options: argparse.Namespace) -> int:
     faults = [*options.faults, *classes.faults_of(names, num_classes)]
     if faults:
         raise UserError("The command can't be carried out:", faults)
-    folders = channel_flags.from_flags(options)
+    folders, attributes = channel_flags.from_flags(options), channel_flags.attributes(options)
+    asked = num_classes or len(names) or None
     with bar("examining the data") as move:
-        report = examine(folders, hp, num_classes=num_classes or len(names) or None, class_names=names, progress=move)
+        report = examine(folders, hp, num_classes=asked, class_names=names, attributes=attributes, progress=move)
     report = dataclasses.replace(report, settings={**report.settings, "data": str(options.data or "")})
     report = advised(report, environment.memory())
     _write(report, options.json, options.html)
     if options.json != "-":
         above = {folder.parent for folder in folders.values()}
-        diagnosis.show(report, above.pop() if len(above) == 1 else None, proposed=num_classes is None and not names)
+        diagnosis.show(report, above.pop() if len(above) == 1 else None, proposed=asked is None)
     return WRONG if report.errors else DOUBTFUL if report.warnings and options.strict else CLEAN
 
 

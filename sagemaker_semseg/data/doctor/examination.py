@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -40,26 +41,28 @@ def examine(
     *,
     num_classes: int | None,
     class_names: Sequence[str] = (),
+    attributes: Mapping[str, Sequence[str]] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> Report:
     """Everything that is wrong or doubtful with a data set, and what it holds.
 
-    channels: by name, as for ``read_channels``. hyperparameters: what it is meant for; its num_classes isn't looked at.
+    channels, attributes: as for ``read_channels``. hyperparameters: what it is meant for, but for its num_classes.
     num_classes: None proposes the number that the masks need. progress: called with (files done, files in all).
     """
     channels = {name: Path(path) for name, path in channels.items()}
     onlooker = Onlooker(hyperparameters.padded_crop_size)
     faults = FaultList()
     known = num_classes or MOST_CLASSES
-    tallies = inspect(channels, SPLITS, known, faults, progress, onlooker, class_names=class_names)
+    tallies = inspect(channels, SPLITS, known, faults, progress, onlooker, attributes, class_names)
     class_names = class_names or next((tally.class_names for tally in tallies if tally.class_names), ())
     records = {split: onlooker.records.get(split, []) for split in SPLITS}
-    classes = num_classes or _proposed(tallies)
+    classes = num_classes or max(_proposed(tallies), len(class_names))
     found = [*of_faults(faults), *onlooker.findings, *of_names(channels)]
     for tally in tallies:
         found += whole.of_split(tally, records[tally.split], channels.get(tally.split, Path(tally.split)))
     found += whole.of_classes(tallies, classes, class_names)
-    found += whole.of_scale(tallies, num_classes, channels.get("train_annotation", Path("train_annotation")))
+    masks = channels.get("train_annotation", channels.get("train", Path("train_annotation")))
+    found += whole.of_scale(tallies, num_classes, masks)
     found += whole.of_label_maps(tallies, channels.get("label_map"))
     if _realpath(channels, "train") != _realpath(channels, "validation"):
         found += twins.near_copies(records["train"], records["validation"])

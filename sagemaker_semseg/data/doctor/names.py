@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS
+from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, manifest_of
 from sagemaker_semseg.data.doctor.kinds import finding
 from sagemaker_semseg.data.doctor.report import Finding
 
@@ -22,11 +22,11 @@ _NAMED: Final = 5
 
 
 def of_names(channels: Mapping[str, Path]) -> list[Finding]:
-    """Findings about the folders of images and masks; a channel that is no folder is passed over."""
+    """Findings about the folders of images and masks; a channel that is a manifest is passed over."""
     found = list(_same_folder(channels))
     folders: dict[str, Path] = {}
     for channel in (name for split in SPLITS for name in (split, f"{split}_annotation")):
-        if channel in channels and channels[channel].is_dir():
+        if channel in channels and channels[channel].is_dir() and not manifest_of(channels[channel]):
             folders.setdefault(os.path.realpath(channels[channel]), channels[channel])
     for folder in folders.values():
         found += _of_folder(folder)

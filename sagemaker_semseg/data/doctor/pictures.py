@@ -76,17 +76,19 @@ class Onlooker:
     records: dict[str, list[Record]] = field(default_factory=dict)
 
     def image(self, pair: Pair, data: bytes, header: Header, small: Image.Image) -> object:
-        found = [*_of_name(pair.image, header), *_of_kind(pair.image, header, small), *_of_turn(pair.image, header)]
-        found += self._of_size(pair.image, header, len(data))
+        where = pair.called(pair.image)
+        found = [*_of_name(where, pair.image, header), *_of_kind(where, header, small), *_of_turn(where, header)]
+        found += self._of_size(where, header, len(data))
         grey, like_a_mask = _colours(header) == 1 and not header.palette, header.kind == "PNG" and header.channels == 1
         if _is_plain(small, _colours(header)):
             remedy = "look at it, and remove it with its mask"
-            found.append(finding("blank image", pair.image, "all its pixels have the same colour", remedy))
+            found.append(finding("blank image", where, "all its pixels have the same colour", remedy))
             return _Seen(found, _digest(data), b"", grey, like_a_mask)
         return _Seen(found, _digest(data), fingerprint(small, header), grey, like_a_mask)
 
     def mask(self, pair: Pair, data: bytes, mask: Pixels, values: Counts) -> object:
-        found = list(_of_name(pair.mask, read_header(data, "")))
+        where = pair.called(pair.mask)
+        found = list(_of_name(where, pair.mask, read_header(data, where)))
         done = blended(mask, values)
         if done:
             kind, count = done
@@ -95,7 +97,7 @@ class Onlooker:
             if kind == "JPEG-compressed mask":
                 what = f"{count} values in it lie scattered along borders, as JPEG leaves them"
                 remedy = "make the mask anew from its source as a PNG; a JPEG stays damaged when it is saved as PNG"
-            found.append(finding(kind, pair.mask, what, remedy))
+            found.append(finding(kind, where, what, remedy))
         return _Seen(found, _digest(data))
 
     def pair(self, split: str, pair: Pair, checked: Checked) -> None:
@@ -116,27 +118,27 @@ class Onlooker:
         )
         self.records.setdefault(split, []).append(record)
 
-    def _of_size(self, path: Path, header: Header, size: int) -> Iterator[Finding]:
+    def _of_size(self, where: str, header: Header, size: int) -> Iterator[Finding]:
         pixels = header.height * header.width
         height, width = header.displayed
         if min(height, width) < self.crop_size:
             what = f"{width} x {height} pixels, and the crop is {self.crop_size} x {self.crop_size}"
             remedy = f"take a larger picture, or lower crop_size to {max(16, min(height, width) // 8 * 8)}"
-            yield finding("image smaller than the crop", path, what, remedy)
+            yield finding("image smaller than the crop", where, what, remedy)
         if pixels > _LARGE or size > _LARGE_BYTES:
             what = f"{width} x {height} pixels, {size / 1e6:.0f} MB"
-            yield finding("very large image", path, what, "cut it into tiles, and its mask alike, or scale both down")
+            yield finding("very large image", where, what, "cut it into tiles, and its mask alike, or scale both down")
 
 
-def _of_name(path: Path, header: Header) -> Iterator[Finding]:
+def _of_name(where: str, path: Path, header: Header) -> Iterator[Finding]:
     if path.suffix.lower() not in _NAMES[header.kind]:
         what = f"the content is {header.kind}, the extension {path.suffix}"
-        yield finding("wrong extension", path, what, f"rename it to {path.stem}{_NAMES[header.kind][0]}")
+        yield finding("wrong extension", where, what, f"rename it to {path.stem}{_NAMES[header.kind][0]}")
 
 
-def _of_kind(path: Path, header: Header, small: Image.Image) -> Iterator[Finding]:
+def _of_kind(where: str, header: Header, small: Image.Image) -> Iterator[Finding]:
     if header.channels == 4 and header.kind == "JPEG":
-        yield finding("CMYK image", path, "a CMYK JPEG, as for printing", "save it as RGB with its profile applied")
+        yield finding("CMYK image", where, "a CMYK JPEG, as for printing", "save it as RGB with its profile applied")
     if header.depth == 16:
         what = "16 bits per channel"
         if (
@@ -145,10 +147,10 @@ def _of_kind(path: Path, header: Header, small: Image.Image) -> Iterator[Finding
             and highest < 4096
         ):
             what += f"; its brightest value is {highest:.0f}, so that the upper 8 bits are nearly black"
-        yield finding("16-bit image", path, what, "scale its values to 0 to 255 as they should look, and save 8 bits")
+        yield finding("16-bit image", where, what, "scale its values to 0 to 255 as they should look, and save 8 bits")
     if header.kind == "PNG" and header.channels in (2, 4) and _lets_through(small):
         remedy = "flatten it onto the background that is meant"
-        yield finding("transparent image", path, "pixels that let through what is behind", remedy)
+        yield finding("transparent image", where, "pixels that let through what is behind", remedy)
 
 
 def _lets_through(image: Image.Image) -> bool:
@@ -157,12 +159,12 @@ def _lets_through(image: Image.Image) -> bool:
     return isinstance(lowest, int | float) and lowest < 255
 
 
-def _of_turn(path: Path, header: Header) -> Iterator[Finding]:
+def _of_turn(where: str, header: Header) -> Iterator[Finding]:
     turned = header.orientation in _WHOLE_TURNS or (header.orientation >= 5 and header.height == header.width)
     if turned:
         what = f"EXIF orientation {header.orientation}: it is displayed turned or mirrored, at the same size"
         remedy = "lay the mask over it; if it doesn't fit, turn the mask. Then save both upright, without orientation"
-        yield finding("turned image", path, what, remedy)
+        yield finding("turned image", where, what, remedy)
 
 
 def _colours(header: Header) -> int:

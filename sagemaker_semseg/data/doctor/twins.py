@@ -85,18 +85,27 @@ def copies(records: Mapping[str, Sequence[Record]]) -> list[Finding]:
             against = other or earlier
             if against is not record and record.mask_digest and record.mask_digest != against.mask_digest:
                 what = f"its image is the same as that of {shown(against.pair.mask)}, the mask isn't"
-                found.append(finding("one image, several masks", record.pair.mask, what, "keep the pair that is right"))
+                found.append(
+                    finding(
+                        "one image, several masks",
+                        record.pair.called(record.pair.mask),
+                        what,
+                        "keep the pair that is right",
+                    )
+                )
     return found
 
 
 def _leak(record: Record, other: Record) -> Finding:
     what = f"the same file as {shown(other.pair.image)}"
-    return finding("image in train and validation", record.pair.image, what, "keep it in one of the two splits")
+    return finding(
+        "image in train and validation", record.pair.called(record.pair.image), what, "keep it in one of the two splits"
+    )
 
 
 def _twice(record: Record, earlier: Record) -> Finding:
     what = f"the same file as {shown(earlier.pair.image)}"
-    return finding("image twice", record.pair.image, what, "remove one of the two pairs")
+    return finding("image twice", record.pair.called(record.pair.image), what, "remove one of the two pairs")
 
 
 def near_copies(train: Sequence[Record], validation: Sequence[Record]) -> list[Finding]:

@@ -34,6 +34,12 @@ def of_split(tally: Tally, records: Sequence[Record], where: Path) -> Iterator[F
     yield from _sizes(records, where)
     if tally.labels is None:
         return
+    if unlike := tally.indices.total() - tally.indices["labels"]:
+        what = (
+            f"the numbers in {unlike} of {tally.indices.total()} masks aren't the labels that their colours stand for"
+        )
+        remedy = "train from the manifest, which goes by colours, or write masks whose numbers are the labels"
+        yield finding("numbers unlike colours", where, what, remedy)
     one_class = known = 0
     for record in records:
         if record.values is None:
@@ -45,9 +51,12 @@ def of_split(tally: Tally, records: Sequence[Record], where: Path) -> Iterator[F
         one_class += len(labels) == 1 and labels[0] != INVALID
         if not len(labels):
             remedy = "label it, or remove the pair"
-            yield finding("mask without labels", record.pair.mask, "every pixel of it is ignored", remedy)
+            yield finding(
+                "mask without labels", record.pair.called(record.pair.mask), "every pixel of it is ignored", remedy
+            )
         if present[254] and tally.labels.table[254] == INVALID:
-            yield finding("254 in a mask", record.pair.mask, "the value 254 occurs", "write 255 where ignore is meant")
+            mask = record.pair.called(record.pair.mask)
+            yield finding("254 in a mask", mask, "the value 254 occurs", "write 255 where ignore is meant")
     if known and one_class > _MOST_OF_ONE_CLASS * known:
         what = f"{one_class} of {known} masks hold a single class ({one_class / known:.0%})"
         yield finding("masks of one class", where, what, "cut the pictures so that they show more than one class")

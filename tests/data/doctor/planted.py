@@ -530,6 +530,121 @@ def label_map_that_omits_a_value(root):
     label_map(root, {"map": {"0": 0, "1": 1}})
 
 
+# ---- manifests
+
+
+COLOURS = {"0": "sky", "1": "road", "2": "car"}
+
+
+def manifests(root: Path, *more: object, colours: dict[str, str] | None = None) -> None:
+    """The set as two manifests, and further lines (text, or what becomes JSON) in train's. colours: their map."""
+    (root / "files").mkdir()
+    for split in SPLITS:
+        lines = []
+        for path in sorted((root / split).iterdir()):
+            line: dict[str, object] = {"source-ref": f"files/{split}/{path.name}"}
+            line["labels-ref"] = f"files/{split}_annotation/{path.stem}.png"
+            if colours:
+                line["labels-ref-metadata"] = colour_map(colours)
+            lines.append(line)
+        for channel in (split, f"{split}_annotation"):
+            (root / channel).rename(root / "files" / channel)
+        lines += more if split == "train" else []
+        text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+        (root / f"{split}.manifest").write_text(text)
+
+
+def colour_map(names: dict[str, str]) -> dict[str, object]:
+    """As Ground Truth writes it; the colours are those of ``encode_mask``."""
+    hexes = {"sky": "#000000", "road": "#800000", "car": "#008000"}
+    entries = {key: {"class-name": name, "hex-color": hexes.get(name, "#123456")} for key, name in names.items()}
+    return {"internal-color-map": entries}
+
+
+GOOD = {"source-ref": "files/train/t0.jpg", "labels-ref": "files/train_annotation/t0.png"}
+
+
+@fault(alone=True)
+def manifests_without_fault(root):
+    manifests(root)
+
+
+@fault(alone=True)
+def manifests_with_colours_without_fault(root):
+    no_ignored_pixels(root)
+    manifests(root, colours=COLOURS)
+
+
+def no_ignored_pixels(root: Path) -> None:
+    for path in root.glob("*_annotation/*.png"):
+        path.write_bytes(encode_mask(labels(values=(0, 1, 2))))
+
+
+@fault("manifest line", alone=True)
+def line_of_no_json(root):
+    manifests(root, '{"source-ref": "files/')
+
+
+@fault("manifest attribute", alone=True)
+def line_without_a_mask(root):
+    manifests(root, {"source-ref": "files/train/t0.jpg"})
+
+
+@fault("manifest reference", alone=True)
+def line_with_a_foreign_reference(root):
+    manifests(root, {**GOOD, "labels-ref": "https://example.com/a.png"})
+
+
+@fault("unusable image", "unusable mask", alone=True)
+def line_whose_files_are_missing(root):
+    manifests(root, {"source-ref": "files/nowhere.jpg", "labels-ref": "files/nowhere.png"})
+
+
+@fault("image twice", alone=True)
+def line_twice(root):
+    manifests(root, GOOD)
+
+
+@fault("attribute names", "image twice", alone=True)
+def lines_with_two_masks(root):
+    manifests(root, {**GOOD, "other-ref": "files/train_annotation/t0.png"})
+
+
+@fault("empty manifest", alone=True)
+def manifest_without_lines(root):
+    manifests(root)
+    (root / "validation.manifest").write_text("\n")
+
+
+@fault("manifest metadata", alone=True)
+def metadata_of_no_object(root):
+    manifests(root, {**GOOD, "labels-ref-metadata": "none"})
+
+
+@fault("colour map", alone=True)
+def map_without_colours(root):
+    manifests(root, {**GOOD, "labels-ref-metadata": {"internal-color-map": {"1": {"class-name": "road"}}}})
+
+
+@fault("unknown colour", alone=True)
+def mask_of_a_colour_not_in_the_map(root):
+    no_ignored_pixels(root)
+    write(root / "train_annotation/t1.png", encode_mask(labels(values=(0, 1, 2, 9))))
+    manifests(root, colours=COLOURS)
+
+
+@fault("number of classes", "class that never occurs", alone=True, num_classes=4)
+def map_of_other_classes(root):
+    no_ignored_pixels(root)
+    manifests(root, colours=COLOURS)
+
+
+@fault("numbers unlike colours", alone=True)
+def keys_beside_the_numbers(root):
+    no_ignored_pixels(root)
+    manifests(root, colours={"0": "road", "1": "car", "2": "sky"})
+
+
 if hasattr(os, "mkfifo"):
 
     @fault("unusable image")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from planted import CLASSES, FAULTS, HEIGHT, WIDTH, Fault, clean, encoded, labels, pair, picture
 
-from sagemaker_semseg.data import channels, containers, files, images, samples
+from sagemaker_semseg import data
 from sagemaker_semseg.data.channels import find_channels
 from sagemaker_semseg.data.doctor import pictures
 from sagemaker_semseg.data.doctor.content import to_dict
@@ -96,9 +97,12 @@ def test_errors_are_those_that_stop_a_training(root: Path) -> None:
 
 
 def test_every_kind_that_a_reader_has_is_in_the_table() -> None:
-    source = "".join(Path(module.__file__).read_text() for module in (channels, containers, files, images, samples))
+    source = "".join(path.read_text() for path in Path(data.__file__).parent.glob("*.py"))
     errors = {kind for kind, (level, _) in KINDS.items() if level == "error"}
     assert {kind for kind in errors if f'"{kind}"' not in source} == {"channels swapped"}
+    told = re.findall(r"""(?:faults\.add|_bad|faults\.take)\(\s*"([a-z ]+)",""", source)
+    assert len(set(told)) > 15
+    assert set(told) - {"missing folder"} <= errors
 
 
 def test_very_large_images(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
