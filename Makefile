@@ -113,7 +113,7 @@ docs: $(READY)  ## write docs/hyperparameters.md from the table
 .PHONY: peers
 peers: .envs/gluoncv/ready .envs/torch/ready  ## environments with what the benchmarks compare with
 
-.PHONY: bench-training bench-pipeline bench-camvid
+.PHONY: bench-training bench-pipeline bench-recordio bench-camvid
 bench-training: $(READY) peers  ## images/s and memory of training beside GluonCV and PyTorch
 	@$(PY) benchmarks/training_speed.py $(ARGS)
 
@@ -123,6 +123,9 @@ bench-pipeline: $(READY) peers  ## images/s of the input pipeline beside GluonCV
 .PHONY: bench-memory
 bench-memory: $(READY)  ## memory of training, validation and serving beside its estimate
 	@$(PY) benchmarks/memory.py $(ARGS)
+
+bench-recordio: $(READY) .envs/recordio/ready  ## MB/s of RecordIO beside MXNet's reader
+	@$(PY) benchmarks/recordio_speed.py $(ARGS)
 
 .PHONY: bench-serving bench-overload soak
 bench-serving: $(READY) peers  ## latency of the endpoint beside ONNX Runtime, OpenVINO, GluonCV, PyTorch and Keras

@@ -29,30 +29,41 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fifos", type=Path, metavar="DIR", help=text)
 
 
-def programmes(folders: Mapping[str, Path], hp: Hyperparameters, notes: list[str]) -> list[Programme]:
+def programmes(
+    folders: Mapping[str, Path], attributes: Mapping[str, tuple[str, ...]], hp: Hyperparameters, notes: list[str]
+) -> list[Programme]:
     """What is played: the files of both splits, those of training in a new order in each pass.
 
-    Raises ``DataError`` for what is wrong with the names of the files; none is opened. ``HyperparameterError`` without
-    ``num_training_samples``.
+    attributes: of manifests, by split. notes: gets what is worth telling. Raises ``DataError`` for what is wrong with
+    names and lines; no picture is opened. ``HyperparameterError`` without ``num_training_samples``.
     """
     faults = FaultList()
-    train, validation = (split_pairs(folders, split, faults, notes) for split in SPLITS)
+    train, validation = (split_pairs(folders, split, faults, notes, attributes.get(split, ())) for split in SPLITS)
     faults.raise_any()
+    if any(pair.colours for pair in (*train, *validation)):
+        notes.append("the colours of masks, which the manifests tell, don't come through a pipe: their numbers count")
     if hp.num_training_samples is None:
         raise missing_count(len(train))
     return [Programme("train", train, hp.seed), Programme("validation", validation)]
 
 
-def streams(folder: Path, folders: Mapping[str, Path], hp: Hyperparameters, *, every: bool = False) -> Streams:
+def streams(
+    folder: Path,
+    folders: Mapping[str, Path],
+    attributes: Mapping[str, tuple[str, ...]],
+    hp: Hyperparameters,
+    *,
+    every: bool = False,
+) -> Streams:
     """The splits from the FIFOs in ``folder``; unless ``every`` one does, one that has folders comes from them.
 
-    Raises ``DataError`` and ``HyperparameterError``.
+    attributes: of manifests, by split. Raises ``DataError`` and ``HyperparameterError``.
     """
     piped = tuple(split for split in SPLITS if every or not {split, f"{split}_annotation"} & folders.keys())
     found: dict[str, Source] = {}
     found |= pipe_splits(folder, hp.num_classes, hp.num_training_samples, channels=folders, splits=piped)
     for split in set(SPLITS) - set(piped):
-        found[split] = read_split(folders, hp.num_classes, split)
+        found[split] = read_split(folders, hp.num_classes, split, attributes=attributes)
     return Streams(found["train"], found["validation"])
 
 
@@ -68,4 +79,5 @@ def played(channels: Channels | Streams, programmes: Sequence[Programme]) -> Ite
             waiting = Waiting(watch=player.check)
             return replace(split, folder=player.folder, waiting=waiting) if isinstance(split, PipeSplit) else split
 
-        yield Streams(tuned(channels.train), tuned(channels.validation))
+        notes = channels.notes if isinstance(channels, Streams) else ()
+        yield Streams(tuned(channels.train), tuned(channels.validation), notes)

@@ -74,7 +74,7 @@ def _shares(split: Source, names: Sequence[str]) -> str:
 
 
 def _notes(channels: Channels | Streams, names: Sequence[str]) -> list[str]:
-    notes = []
+    notes = list(channels.notes) if isinstance(channels, Streams) else []
     for split in (channels.train, channels.validation):
         if not isinstance(split, Split):
             continue

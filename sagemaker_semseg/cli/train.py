@@ -129,7 +129,7 @@ def prepare(options: argparse.Namespace) -> Job:
     faults = [*options.faults, *classes.faults_of(names, num_classes), *_faults_of_output(options.output, folders)]
     if faults:
         errors.append(UserError("The command can't be carried out:", faults))
-    channels, programmes = _data(options, folders, hp, num_classes, errors)
+    channels, programmes = _data(options, folders, hp, num_classes, names, errors)
     goes_on = not options.restart and options.output is not None and _last(options.output).is_file()
     begin = _begin(hp, given, folders, errors) if not goes_on else Start(words="its checkpoint")
     if errors or hp is None or channels is None:
@@ -139,7 +139,8 @@ def prepare(options: argparse.Namespace) -> Job:
         first_pass = step * hp.mini_batch_size // (channels.train.count or 1)
         programmes = [replace(programmes[0], first_pass=first_pass), *programmes[1:]]
     begin = begin or start.fetched(hp, weight_places())
-    return Job(hp, channels, options.output, names or begin.class_names, finished, begin, tuple(programmes))
+    known = channels.train.class_names if isinstance(channels, Channels) else ()
+    return Job(hp, channels, options.output, names or known or begin.class_names, finished, begin, tuple(programmes))
 
 
 def execute(job: Job, strategy: object) -> Result:
@@ -218,9 +219,11 @@ def _data(
     folders: Mapping[str, Path],
     hp: Hyperparameters | None,
     num_classes: int | None,
+    names: tuple[str, ...],
     errors: list[UserError],
 ) -> tuple[Channels | Streams | None, list[Programme]]:
     """The data, looked at as far as it can be before the training, and what has to be played for it."""
+    attributes = channel_flags.attributes(options)
     try:
         if options.fifos or options.pipe:
             if hp is None:
@@ -228,13 +231,16 @@ def _data(
             if hp.class_weights == "auto":
                 errors.append(HyperparameterError("this training can't be started:", [no_counts()]))
             if options.fifos:
-                return pipe.streams(options.fifos, folders, hp), []
+                return pipe.streams(options.fifos, folders, attributes, hp), []
             notes: list[str] = []
-            programmes = pipe.programmes(folders, hp, notes) if folders else []
-            return pipe.streams(Path("FIFOs"), folders, hp, every=True), programmes
+            programmes = pipe.programmes(folders, attributes, hp, notes) if folders else []
+            found = pipe.streams(Path("FIFOs"), folders, attributes, hp, every=True)
+            return replace(found, notes=tuple(notes)), programmes
         if folders:
             with bar("checking the data") as move:
-                return read_channels(folders, num_classes or _MOST_CLASSES, move), []
+                return read_channels(
+                    folders, num_classes or _MOST_CLASSES, move, attributes=attributes, class_names=names
+                ), []
     except DataError as error:
         whole = "sagemaker-semseg check finds whatever else is wrong or doubtful with the data"
         errors.append(DataError(f"{error.message}; {whole}", error.faults))

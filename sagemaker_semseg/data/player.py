@@ -27,7 +27,7 @@ from sagemaker_semseg.data.recordio import MAX_PART, write_record
 from sagemaker_semseg.errors import DataError, Fault
 
 if TYPE_CHECKING:
-    from sagemaker_semseg.data.channels import Pair
+    from sagemaker_semseg.data.pairs import Pair
 
 _BUFFER: Final = 1 << 18
 _failing = threading.Lock()
@@ -109,7 +109,7 @@ def _lines(programmes: Sequence[Programme]) -> Iterator[bytes]:
         head = {name: value for name, value in vars(programme).items() if name != "pairs"}
         yield json.dumps({**head, "count": len(programme.pairs)}).encode() + b"\n"
         for pair in programme.pairs:
-            yield json.dumps([str(pair.image), str(pair.mask)]).encode() + b"\n"
+            yield json.dumps([str(pair.image), str(pair.mask), pair.where]).encode() + b"\n"
     yield b"\n"
 
 
@@ -169,22 +169,25 @@ class _Stage:
             places = order(self._seed, self._first_pass + number, len(self._pairs)).tolist()
         with open(self._fifo, "wb", _BUFFER) as file:  # waits for a reader
             for place in places:
-                for path in json.loads(self._pairs[place]):
-                    write_record(file, _content(path))
+                image, mask, where = json.loads(self._pairs[place])
+                write_record(file, _content(image, where))
+                write_record(file, _content(mask, where))
 
     def clear(self) -> None:
         with contextlib.suppress(OSError):
             self._fifo.unlink()
 
 
-def _content(path: str) -> bytes:
+def _content(path: str, where: str) -> bytes:
+    """where: the line that names the file, if one does."""
+    called = f"{path} ({where})" if where else path
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_PART + 1)
     except OSError as error:
-        _fail(Fault(path, f"can't be read: {error.strerror or error}", "check the path and the permissions"))
+        _fail(Fault(called, f"can't be read: {error.strerror or error}", "check the path and the permissions"))
     if len(content) > MAX_PART:
-        _fail(Fault(path, f"has more than {MAX_PART} bytes, which a record can't hold", "cut it into tiles"))
+        _fail(Fault(called, f"has more than {MAX_PART} bytes, which a record can't hold", "cut it into tiles"))
     return content
 
 

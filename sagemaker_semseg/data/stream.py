@@ -109,10 +109,11 @@ Source = Split | PipeSplit
 
 @dataclass(frozen=True, eq=False)
 class Streams:
-    """What stands for ``Channels`` where at least one of the two is a stream."""
+    """What stands for ``Channels`` where at least one of the two is a stream. notes: what is worth telling of both."""
 
     train: Source
     validation: Source
+    notes: tuple[str, ...] = ()
 
 
 def pipe_splits(

@@ -18,6 +18,7 @@ from sagemaker_semseg.training.resample import Pixels
 from sagemaker_semseg.training.window import Source, read_mask
 
 if TYPE_CHECKING:
+    from sagemaker_semseg.data.colours import Colours
     from sagemaker_semseg.data.samples import Sample
     from sagemaker_semseg.data.stream import RawPair
 
@@ -51,7 +52,8 @@ class Visit:
 
 def of_sample(sample: Sample, pass_number: int = 0, place: int = 0) -> Visit:
     """Raises ``DataError`` if a file has another size than when it was checked, ``OSError`` if it is gone."""
-    return Visit(_unchanged(sample, sample.image), _unchanged(sample, sample.mask), pass_number, place)
+    mask = _unchanged(sample, sample.mask, sample.colours)
+    return Visit(_unchanged(sample, sample.image), mask, pass_number, place)
 
 
 def of_pair(pair: RawPair, labels: LabelMap, first_pass: int = 0) -> Visit:
@@ -69,8 +71,8 @@ def of_pair(pair: RawPair, labels: LabelMap, first_pass: int = 0) -> Visit:
     return Visit(image, mask, first_pass + pair.number, pair.place, None if pair.number else labels)
 
 
-def _unchanged(sample: Sample, path: Path) -> Source:
-    source = Source.of(path.read_bytes(), str(path))
+def _unchanged(sample: Sample, path: Path, colours: Colours | None = None) -> Source:
+    source = Source.of(path.read_bytes(), str(path), colours)
     height, width = source.header.displayed
     if (height, width) != (sample.height, sample.width):
         what = f"{height} x {width} pixels (height x width), but {sample.height} x {sample.width} when it was checked"

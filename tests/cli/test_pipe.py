@@ -28,7 +28,10 @@ def command(data, tmp_path, settings):
 def test_a_job_in_pipe_mode_is_tried_on_one_machine(command, data, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    assert main([*command, "--data", str(data), "--pipe", *COUNT]) == 0
+    for split in ("train", "validation"):
+        lines = [{"source-ref": str(pair.image), "x-ref": str(pair.mask)} for pair in pairs(data, split)]
+        (tmp_path / f"{split}.manifest").write_text("\n".join(map(json.dumps, lines)))
+    assert main([*command, "--data", str(tmp_path / "train.manifest"), "--pipe", *COUNT]) == 0
     text = capsys.readouterr().out
     assert "train_0 on, 8 pairs in a pass" in text
     assert "validation_0 on\n" in text

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,10 +67,9 @@ def test_a_reader_may_have_enough(pairs: list[Pair]) -> None:
 
 def test_a_missing_file_is_the_readers_error(pairs: list[Pair]) -> None:
     pairs[4].mask.unlink()
-    with (
-        playing([Programme("train", pairs)]) as player,
-        pytest.raises(DataError, match=r"the data can't be played\n  - .*4\.png: can't be read: No such file"),
-    ):
+    pairs[4] = replace(pairs[4], where="train.manifest, line 5")
+    text = r"the data can't be played\n  - .*4\.png \(train\.manifest, line 5\): can't be read: No such file"
+    with playing([Programme("train", pairs)]) as player, pytest.raises(DataError, match=text):
         numbers(stream(player), 0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from sagemaker_semseg.data.fifo import Waiting
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.player import Programme, playing
 from sagemaker_semseg.data.recordio import write_record
-from sagemaker_semseg.data.samples import Channels
+from sagemaker_semseg.data.samples import Channels, read_channels
 from sagemaker_semseg.data.stream import PipeSplit, Streams, pipe_splits
 from sagemaker_semseg.errors import HyperparameterError
 from sagemaker_semseg.training import checkpoint, trainer
@@ -98,6 +99,18 @@ def test_the_batches_are_those_of_the_files(batch, played, tiny_channels, make_h
         batches = training_batches(played().train, hp, stop_step=stop, workers=workers, halt=halt)
         assert equal(expected, taken(batches))
     assert len(expected) == stop
+
+
+def test_the_batches_are_those_of_a_manifest_too(played, tiny_channels, make_hp, tmp_path):
+    manifests = {}
+    for split in ("train", "validation"):
+        lines = [{"source-ref": str(pair.image), "x-ref": str(pair.mask)} for pair in pairs_of(tiny_channels, split)]
+        manifests[split] = tmp_path / f"{split}.manifest"
+        manifests[split].write_text("\n".join(map(json.dumps, lines)))
+    of_lines, hp = read_channels(manifests, 2), make_hp(mini_batch_size=4)
+    expected = taken(training_batches(of_lines.train, hp, stop_step=5))
+    assert equal(expected, taken(training_batches(tiny_channels.train, hp, stop_step=5)))
+    assert equal(expected, taken(training_batches(played().train, hp, stop_step=5)))
 
 
 @pytest.mark.parametrize("start", [1, 4, 6])

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from sagemaker_semseg.data.colours import parse_map
 from sagemaker_semseg.data.images import decode_image, decode_mask, encode_mask
 from sagemaker_semseg.data.labels import LabelMap
 from sagemaker_semseg.data.order import order
@@ -137,6 +139,24 @@ def test_no_samples_is_an_error(split: Split) -> None:
     empty = Split("train", (), split.labels, split.pixel_counts, split.pixel_counts, split.value_counts)
     with pytest.raises(ValueError, match="no samples"):
         training_batches(empty, hp(2))
+
+
+def test_masks_of_colours_are_read_by_them(tmp_path: Path) -> None:
+    """Ground Truth's: blue is the class that the list has second, whatever numbers the file holds."""
+    entries = {"7": {"class-name": "sky", "hex-color": "#0000ff"}, "3": {"class-name": "road", "hex-color": "#ff0000"}}
+    colours, wrong = parse_map(entries)
+    assert colours
+    assert not wrong
+    split = make_split(tmp_path, [(30, 40)])
+    mask = np.zeros((30, 40, 3), np.uint8)
+    mask[:, :20, 0], mask[:, 20:, 2] = 255, 255
+    Image.fromarray(mask).save(split.samples[0].mask)
+    coloured = replace(split.samples[0], colours=colours.under(["road", "sky"]))
+    ((_, labels),) = taken(evaluation_batches(replace(split, samples=(coloured,)), 1), 2)
+    assert (labels[0] == np.repeat([0, 1], 20)).all()
+    ((_, labels),) = taken(training_batches(replace(split, samples=(coloured,)), hp(4)), 1)
+    assert set(np.unique(labels)) <= {0, 1, 255}
+    assert {0, 1} <= set(np.unique(labels))
 
 
 def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
