@@ -41,8 +41,8 @@ METHOD = """\
 A file of records of one size, random bytes, in memory (`/dev/shm`), read from front to back. *plain read* takes the
 same bytes by `read()` calls of a record's size and does nothing with them: it is what no reader in Python can beat.
 *multi-part* is a file in which every record holds the magic number twice at multiples of four, and comes in three
-parts. *FIFO* is a named pipe that another process (`cp`) writes on the same core, opened as in Pipe mode. MB are payload,
-seconds are the process's CPU time, so this is per core; what the system does for it (copying) is in it.
+parts. *FIFO* is a named pipe that another process (`cp`) writes on the same core, opened as in Pipe mode. MB are
+payload, seconds are the process's CPU time, so this is per core; what the system does for it (copying) is in it.
 """
 
 
