@@ -85,6 +85,7 @@ def _options(base: Path, parse: Callable[[list[str]], argparse.Namespace]) -> ar
         elif channel in CHANNELS:
             flag = "--pretrained-weights" if channel == "pretrained" else f"--{channel.replace('_', '-')}"
             flags += [flag, str(base / "input" / "data" / name)]
+            flags += _attributes(channel, config)
         else:
             faults.append(Fault(name, "there is no such channel", f"there are {', '.join(CHANNELS)}"))
     if "--fifos" in flags:
@@ -103,6 +104,14 @@ def _faults_of_pipe(name: str, config: Mapping[str, Any]) -> list[Fault]:
         what = f"comes in Pipe mode with RecordWrapperType {config.get('RecordWrapperType')}"
         return [Fault(name, what, "give RecordIO (record_wrapping='RecordIO'), which tells where a record ends")]
     return []
+
+
+def _attributes(channel: str, config: object) -> list[str]:
+    """The flag for a manifest's attributes, which SageMaker keeps to itself and ``sdk.local`` tells."""
+    names = config.get("AttributeNames") if isinstance(config, Mapping) else None
+    if channel not in SPLITS or not isinstance(names, list):
+        return []
+    return [f"--{'validation-' if channel == 'validation' else ''}attribute-names={','.join(map(str, names))}"]
 
 
 def _read(base: Path, name: str) -> Mapping[str, Any]:

@@ -129,9 +129,11 @@ def prepare(options: argparse.Namespace) -> Job:
     faults = [*options.faults, *classes.faults_of(names, num_classes), *_faults_of_output(options.output, folders)]
     if faults:
         errors.append(UserError("The command can't be carried out:", faults))
-    channels, programmes = _data(options, folders, hp, num_classes, names, errors)
     goes_on = not options.restart and options.output is not None and _last(options.output).is_file()
     begin = _begin(hp, given, folders, errors) if not goes_on else Start(words="its checkpoint")
+    if begin and not names and len(begin.class_names) == num_classes:
+        names = begin.class_names
+    channels, programmes = _data(options, folders, hp, num_classes, names, errors)
     if errors or hp is None or channels is None:
         raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
     finished, step = _standing(options.output, hp, channels.train.count) if goes_on else (None, 0)

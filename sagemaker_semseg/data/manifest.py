@@ -10,6 +10,7 @@ wrong with a line goes into a ``FaultList``, and the next one is read.
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -92,7 +93,7 @@ class _Reader:
 
     def __post_init__(self) -> None:
         self.given = bool(self.attributes)
-        self.folder = self.path.absolute().parent
+        self.folder = Path(os.path.realpath(self.path)).parent  # a link to a manifest moves nothing else
         self.decode: Callable[[str], object] = json.JSONDecoder(
             object_pairs_hook=_unique, parse_constant=_no_constant
         ).decode

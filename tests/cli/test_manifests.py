@@ -1,0 +1,151 @@
+"""Manifests on the command line: which channels ``--data`` and the flags make of them, and a training from them."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sagemaker_semseg.artifact import read_artifact
+from sagemaker_semseg.cli import channels, main
+from sagemaker_semseg.errors import DataError
+
+
+def folders(*arguments, split=None):
+    parser = argparse.ArgumentParser()
+    channels.add_flags(parser)
+    options = parser.parse_args(arguments)
+    return channels.from_flags(options, split), channels.attributes(options)
+
+
+@pytest.fixture
+def places(tmp_path):
+    """Makes empty files by name; returns their paths."""
+
+    def make(*names):
+        for name in names:
+            (tmp_path / name).write_text("")
+        return [tmp_path / name for name in names]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("train", "validation"),
+    [
+        ("train.manifest", "validation.manifest"),
+        ("train.jsonl", "validation.jsonl"),
+        ("cars-train-2.manifest", "cars-validation-2.manifest"),
+        ("output.manifest", "validation.manifest"),
+    ],
+)
+def test_the_neighbour_is_validation(places, train, validation):
+    train, validation = places(train, validation)
+    assert folders("--data", str(train))[0] == {"train": train, "validation": validation}
+
+
+def test_the_name_says_which_one_a_manifest_is(places):
+    train, validation = places("train.manifest", "validation.manifest")
+    assert folders("--data", str(validation))[0] == {"train": train, "validation": validation}
+
+
+def test_without_a_neighbour(places, tmp_path):
+    train, other = places("train.manifest", "other.manifest")
+    with pytest.raises(DataError, match=r"for validation there is no validation\.manifest beside it .*--validation"):
+        folders("--data", str(train))
+    expected = {"train": train, "validation": other}
+    assert folders("--data", str(train), "--validation", str(other))[0] == expected
+    assert folders("--train", str(train), "--validation", str(other))[0] == expected
+
+
+def test_one_split_needs_one_manifest(places):
+    test, train, validation = places("test.manifest", "train.manifest", "validation.manifest")
+    assert folders("--data", str(test), split="validation")[0] == {"validation": test}
+    assert folders("--data", str(train), split="train")[0] == {"train": train}
+    assert folders("--data", str(train), split="validation")[0]["validation"] == validation
+
+
+def test_a_folder_of_manifests(places, tmp_path):
+    train, validation = places("train.manifest", "validation.manifest")
+    assert folders("--data", str(tmp_path))[0] == {"train": train, "validation": validation}
+
+
+def test_names_of_attributes(places):
+    train, _ = places("train.manifest", "validation.manifest")
+    given = ["--data", str(train), "--attribute-names", "source-ref, a-ref"]
+    both = ("source-ref", "a-ref")
+    assert folders(*given)[1] == {"train": both, "validation": both}
+    given += ["--validation-attribute-names", "source-ref,b-ref"]
+    assert folders(*given)[1] == {"train": both, "validation": ("source-ref", "b-ref")}
+
+
+def test_manifests_in_s3(bucket, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", str(tmp_path / "cache"))
+    for split in ("train", "validation"):
+        bucket.put_object(Bucket="pictures", Key=f"set/{split}.manifest", Body=split.encode())
+    expected = {"train": b"train", "validation": b"validation"}
+    for place in ("s3://pictures/set/train.manifest", "s3://pictures/set"):
+        found, _ = folders("--data", place)
+        assert {name: path.read_bytes() for name, path in found.items()} == expected
+    bucket.delete_object(Bucket="pictures", Key="set/validation.manifest")
+    with pytest.raises(DataError, match=r"no validation\.manifest beside it"):
+        folders("--data", "s3://pictures/set/train.manifest")
+
+
+COLOURS = {"a ground": "#102030", "b disc": "#2ca02c", "c box": "#1f77b4", "d triangle": "#ff7f0e"}  # in order by name
+
+
+def rgb(colour):
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+@pytest.fixture(scope="module")
+def ground_truth(data, tmp_path_factory):
+    """The demo set as Ground Truth gives it: colours, with keys that change from line to line."""
+    root = tmp_path_factory.mktemp("ground truth")
+    table = np.array([rgb(colour) for colour in COLOURS.values()], np.uint8)
+    for split in ("train", "validation"):
+        lines = []
+        for number, image in enumerate(sorted((data / split).iterdir())):
+            with Image.open(data / f"{split}_annotation" / f"{image.stem}.png") as mask:
+                labels = np.asarray(mask)
+            Image.fromarray(table[labels]).save(root / f"{split}-{image.stem}.png")
+            there = [label for label in range(4) if (labels == label).any()]
+            names = list(COLOURS)
+            colour_map = {
+                str(key): {"class-name": names[label], "hex-color": COLOURS[names[label]]}
+                for key, label in enumerate(there[number % 2 :] + there[: number % 2])
+            }
+            lines.append(
+                {
+                    "source-ref": str(image),
+                    "shapes-ref": f"{split}-{image.stem}.png",
+                    "shapes-ref-metadata": {"internal-color-map": colour_map},
+                }
+            )
+        (root / f"{split}.manifest").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return root
+
+
+def test_a_training_from_a_manifest_is_the_one_from_folders(ground_truth, trained, settings, tmp_path, capsys):
+    """The same pictures in the same order, masks in colours: the same model. It knows the classes' names."""
+    at = settings.index("--class-names")
+    settings = settings[:at] + settings[at + 2 :]
+    arguments = ["--data", str(ground_truth / "train.manifest"), "--output", str(tmp_path), "--epochs", "1", *settings]
+    assert main(["train", *arguments]) == 0
+    assert "labels of the classes, by name" in capsys.readouterr().out
+    ours, theirs = read_artifact(tmp_path / "model.tar.gz"), read_artifact(trained.output / "model.tar.gz")
+    for name, array in theirs.weights.items():
+        np.testing.assert_allclose(ours.weights[name], array, rtol=1e-3, atol=1e-4, err_msg=name)
+    assert ours.labels["class_names"] == list(COLOURS)
+    # the model's names decide what a label is, also where the manifest alone would give others
+    lines = (ground_truth / "validation.manifest").read_text().splitlines()
+    one = next(line for line in lines if "c box" not in line)
+    (ground_truth / "one.manifest").write_text(one)
+    assert main(["evaluate", str(tmp_path), "--data", str(ground_truth / "one.manifest"), "--json", "-"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    with Image.open(ground_truth / json.loads(one)["shapes-ref"]) as mask:
+        colours = np.asarray(mask).reshape(-1, 3).tolist()
+    expected = [sum(colour == rgb(code) for colour in colours) for code in COLOURS.values()]
+    assert np.sum(scores["confusion_matrix"], axis=1).tolist() == expected
