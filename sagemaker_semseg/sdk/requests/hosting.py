@@ -122,11 +122,9 @@ def _serverless(config: object) -> Request | None:
 
 
 def _asynchronous(config: object, default: str | None) -> Request | None:
-    if isinstance(config, Mapping) and "OutputConfig" in config:
-        return {
-            **config,
-            "OutputConfig": {**given(S3OutputPath=_below(default, "async-out")), **config["OutputConfig"]},
-        }
+    places = given(S3OutputPath=_below(default, "async-out"), S3FailurePath=_below(default, "async-failures"))
+    if isinstance(config, Mapping):
+        return {**config, "OutputConfig": {**places, **config.get("OutputConfig", {})}}
     members = {
         "S3OutputPath": "output_path",
         "S3FailurePath": "failure_path",
@@ -138,7 +136,6 @@ def _asynchronous(config: object, default: str | None) -> Request | None:
     if form is None:
         return None
     most = form.pop("MaxConcurrentInvocationsPerInstance", None)
-    places = given(S3OutputPath=_below(default, "async-out"), S3FailurePath=_below(default, "async-failures"))
     client = None if most is None else {"MaxConcurrentInvocationsPerInstance": most}
     return given(ClientConfig=client, OutputConfig={**places, **form})
 

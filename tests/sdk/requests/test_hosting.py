@@ -108,6 +108,9 @@ def test_an_asynchronous_endpoint(endpoint):
     }  # fmt: skip
     assert request["AsyncInferenceConfig"] == expected
     assert endpoint_config(replace(endpoint, async_inference_config=expected)) == request
+    few = {"ClientConfig": {"MaxConcurrentInvocationsPerInstance": 4}}
+    request = endpoint_config(replace(endpoint, async_inference_config=few), default_output_path="s3://d")
+    assert check("CreateEndpointConfig", request)["AsyncInferenceConfig"]["ClientConfig"] == few["ClientConfig"]
     plain = endpoint_config(replace(endpoint, async_inference_config=aws_async()), default_output_path="s3://d/street")
     assert check("CreateEndpointConfig", plain)["AsyncInferenceConfig"] == {
         "OutputConfig": {"S3OutputPath": "s3://d/street/async-out", "S3FailurePath": "s3://d/street/async-failures"}
