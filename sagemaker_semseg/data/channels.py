@@ -121,8 +121,9 @@ def _pairs_of_folders(channels: Mapping[str, Path], split: str, faults: FaultLis
     if not images or not masks:  # one fault says it; each file of the other channel needn't
         return []
     lonely = sorted(masks.keys() - images.keys())
+    in_small = {name.casefold(): name for name in lonely}
     for name in sorted(images.keys() - masks.keys()):
-        remedy = _like(name, lonely, masks) or f"add {channels[annotation]}/{name}.png or remove the image"
+        remedy = _like(name, lonely, in_small, masks) or f"add {channels[annotation]}/{name}.png or remove the image"
         faults.add("image without mask", images[name], f"no mask of this name in {annotation}", remedy)
     for name in lonely:
         faults.add("mask without image", masks[name], f"no image of this name in {split}", "add the image or remove it")
@@ -203,9 +204,13 @@ def _walk(folder: Path, faults: FaultList) -> Iterator[Path]:
                 pending.append((path, above))
 
 
-def _like(name: str, sorted_names: list[str], files: Mapping[str, Path]) -> str:
-    """A remedy that names the mask which was probably meant: ``0001_L.png`` for ``0001.jpg``."""
+def _like(name: str, sorted_names: list[str], in_small: Mapping[str, str], files: Mapping[str, Path]) -> str:
+    """A remedy that names the mask which was probably meant: ``1_L.png`` for ``1.jpg``, ``IMG.png`` for ``img.jpg``.
+
+    in_small: the names, by what they are without capitals.
+    """
     at = bisect_left(sorted_names, name)
+    like = in_small.get(name.casefold())
     if at < len(sorted_names) and sorted_names[at].startswith(name):
-        return f"if {files[sorted_names[at]]} belongs to it, give both the same name"
-    return ""
+        like = sorted_names[at]
+    return f"if {files[like]} belongs to it, give both the same name" if like else ""

@@ -330,11 +330,12 @@ def test_a_pair_that_decodes_to_its_end_only(root: Path) -> None:
     assert set(faults(root)) == {"train/cut.jpg"}
 
 
-def test_unmatched_names_that_look_alike(root: Path) -> None:
-    (root / "train_annotation/a.png").rename(root / "train_annotation/a_mask.png")
+@pytest.mark.parametrize("name", ["a_mask.png", "A.png"])
+def test_unmatched_names_that_look_alike(root: Path, name: str) -> None:
+    (root / "train_annotation/a.png").rename(root / "train_annotation" / name)
     with pytest.raises(DataError) as error:
         read_channels(find_channels(root), 3)
-    assert "a_mask.png belongs to it" in error.value.faults[0].remedy
+    assert f"{name} belongs to it" in error.value.faults[0].remedy
 
 
 def test_only_ignored_pixels(root: Path) -> None:

@@ -118,6 +118,6 @@ def of_faults(faults: FaultList) -> list[Finding]:
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
-    """Errors first, then by the order of the table; those of one kind stay in their order."""
+    """By the order of the table, errors first; those of one kind stay in their order."""
     place = {kind: number for number, kind in enumerate(KINDS)}
-    return sorted(findings, key=lambda found: (found.level == "warning", place.get(found.kind, -1)))
+    return sorted(findings, key=lambda found: place.get(found.kind, -1))

@@ -530,6 +530,11 @@ def label_map_that_omits_a_value(root):
     label_map(root, {"map": {"0": 0, "1": 1}})
 
 
+@fault("pixel values left out", "class that never occurs", alone=True)
+def label_map_with_a_wrong_value(root):
+    label_map(root, {"map": {"0": 0, "1": 1, "2": 7}})
+
+
 # ---- manifests
 
 
@@ -578,6 +583,16 @@ def manifests_with_colours_without_fault(root):
 def no_ignored_pixels(root: Path) -> None:
     for path in root.glob("*_annotation/*.png"):
         path.write_bytes(encode_mask(labels(values=(0, 1, 2))))
+
+
+@fault(alone=True)
+def manifest_in_a_folder(root):
+    manifests(root)
+    for split in SPLITS:
+        (root / split).mkdir()
+        text = (root / f"{split}.manifest").read_text().replace("files/", "../files/")
+        (root / split / "lines.manifest").write_text(text)
+        (root / f"{split}.manifest").unlink()
 
 
 @fault("manifest line", alone=True)

@@ -70,6 +70,15 @@ def test_masks_of_any_size(shape: tuple[int, int]) -> None:
     assert what(np.zeros(shape, np.uint8)) is None
 
 
+def test_specks_in_coarse_labels_are_no_compression() -> None:
+    """Labels on a grid of 8 x 8, as some networks give them, with specks of a few classes."""
+    random = np.random.default_rng(0)
+    mask = random.integers(0, 3, (30, 40)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    for label in range(10, 16):
+        mask[random.integers(1, 29, 4) * 8 + 4, random.integers(1, 39, 4) * 8 + 4] = label
+    assert what(mask) is None
+
+
 def test_a_class_between_two_others_is_no_blending() -> None:
     """A kerb (1) between road (0) and pavement (2), one pixel wide, along the whole picture."""
     mask = np.zeros((60, 80), np.uint8)

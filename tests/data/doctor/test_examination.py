@@ -8,7 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import CLASSES, FAULTS, HEIGHT, WIDTH, Fault, clean, encoded, labels, pair, picture
+from PIL import Image
+from planted import (
+    CLASSES,
+    COLOURS,
+    FAULTS,
+    HEIGHT,
+    WIDTH,
+    Fault,
+    clean,
+    encoded,
+    labels,
+    manifests,
+    no_ignored_pixels,
+    pair,
+    picture,
+)
 
 from sagemaker_semseg import data
 from sagemaker_semseg.data.channels import find_channels
@@ -79,8 +94,8 @@ def test_all_faults_together(root: Path) -> None:
     # each is seen, though others of its kind are there: as many findings as alone, or more
     alone = sum(len(planted.kinds) for planted in together)
     assert len(report.findings) >= alone - 3  # listings of hidden and left-out files share one finding a folder
-    levels = [finding.level for finding in report.findings]
-    assert levels == sorted(levels)
+    places = [list(KINDS).index(finding.kind) for finding in report.findings]
+    assert places == sorted(places)
     json.dumps(to_dict(report))
 
 
@@ -94,6 +109,11 @@ def test_errors_are_those_that_stop_a_training(root: Path) -> None:
     errors = examined(root).errors
     assert {(finding.where, finding.what, finding.remedy) for finding in errors} == expected
     assert len(errors) == len(error.value.faults)
+
+
+def test_errors_come_first() -> None:
+    levels = [level for level, _ in KINDS.values()]
+    assert levels == sorted(levels)
 
 
 def test_every_kind_that_a_reader_has_is_in_the_table() -> None:
@@ -119,6 +139,34 @@ def test_the_number_of_classes_is_proposed(root: Path) -> None:
     assert examined(root, None).num_classes == 7
 
 
+def test_names_in_manifests_are_classes_whether_they_occur_or_not(root: Path) -> None:
+    no_ignored_pixels(root)
+    manifests(root, colours={**COLOURS, "3": "tram"})
+    report = examined(root, None)
+    assert report.num_classes == 4
+    assert report.class_names == ("sky", "road", "car", "tram")
+    (finding,) = report.findings
+    assert (finding.kind, finding.where) == ("class that never occurs", "class 3 (tram)")
+
+
+def test_attributes_of_a_manifest(root: Path) -> None:
+    manifests(root)
+    for path in root.glob("*.manifest"):
+        path.write_text(path.read_text().replace("}", ', "other-ref": "x.png"}'))
+    assert kinds(examined(root)) == {"attribute names"}
+    attributes = dict.fromkeys(("train", "validation"), ("source-ref", "labels-ref"))
+    report = examine(find_channels(root), HP, num_classes=CLASSES, attributes=attributes)
+    assert report.findings == []
+    assert [split.pairs for split in report.splits] == [3, 2]
+
+
+def test_findings_about_files_of_a_manifest_name_its_line(root: Path) -> None:
+    pair(root, "t1", Image.new("RGB", (WIDTH, HEIGHT)))
+    manifests(root)
+    (finding,) = examined(root).findings
+    assert finding.where.endswith("files/train/t1.jpg (" + str(root / "train.manifest") + ", line 2)")
+
+
 def test_specimens_show_every_class(root: Path) -> None:
     for number in range(12):
         pair(root, f"w{number:02}", picture(70 + number), labels(values=(0, 1)))
@@ -141,8 +189,6 @@ def test_likeness_is_no_matter_of_plain_pictures_or_of_others(root: Path) -> Non
 
 
 def encoded_array(pixels: np.ndarray) -> bytes:
-    from PIL import Image
-
     return encoded(Image.fromarray(pixels))
 
 
