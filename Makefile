@@ -67,12 +67,17 @@ test-recordio: $(READY) .envs/recordio/ready  ## replies of the endpoint read by
 	@$(PY) tests/peers/write_replies.py .envs/recordio/replies
 	@.envs/recordio/bin/python tests/peers/read_replies.py .envs/recordio/replies
 
-.PHONY: test-sagemaker2 test-sagemaker3
-test-sagemaker2: .envs/sagemaker2/ready  ## requests to SageMaker beside those of AWS's SDK 2: each difference is listed
-	@.envs/sagemaker2/bin/python tests/peers/requests_2.py
+.PHONY: test-clients test-sagemaker2 test-sagemaker3
+test-clients: $(READY)  ## an endpoint on this machine asked by boto3 as it is
+	@$(PY) tests/peers/with_endpoint.py $(PY) tests/peers/client_boto3.py
 
-test-sagemaker3: .envs/sagemaker3/ready  ## requests to SageMaker beside those of AWS's SDK 3
+test-sagemaker2: $(READY) .envs/sagemaker2/ready  ## AWS's SDK 2: its requests beside ours, its Predictor on a local endpoint
+	@.envs/sagemaker2/bin/python tests/peers/requests_2.py
+	@$(PY) tests/peers/with_endpoint.py .envs/sagemaker2/bin/python tests/peers/client_2.py
+
+test-sagemaker3: $(READY) .envs/sagemaker3/ready  ## AWS's SDK 3: its requests beside ours, its Endpoint on a local endpoint
 	@.envs/sagemaker3/bin/python tests/peers/requests_3.py
+	@$(PY) tests/peers/with_endpoint.py .envs/sagemaker3/bin/python tests/peers/client_3.py
 
 .PHONY: test-page
 test-page: chromium .envs/page/ready  ## the endpoint's page in a real Chromium (on PATH, or CHROMIUM=/path/to/it)

@@ -43,6 +43,12 @@ def bucket(aws):
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("small") / "model.tar.gz"
+    write_small_model(path)
+    return path
+
+
+def write_small_model(path):
     """A ``model.tar.gz`` of four classes whose graph is one convolution; no TensorFlow, and ready in no time."""
     import numpy as np
     import onnx.numpy_helper
@@ -67,8 +73,6 @@ def small_model(tmp_path_factory):
     kernel = np.random.default_rng(0).normal(0, 0.01, (4, 3, 9, 9)).astype(np.float32)
     constants = {"kernel": kernel, "one": np.array([1]), "three": np.array([3]), "start": np.array([1, 4])}
     graph.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
-    path = tmp_path_factory.mktemp("small") / "model.tar.gz"
     labels = {"num_classes": 4, "class_names": ["ground", "disc", "box", "triangle"]}
     strings = to_strings(resolve({"num_classes": 4}))
     write_artifact(path, Artifact(strings, {"kernel": kernel}, labels, {}, graph.SerializeToString()))
-    return path

@@ -95,7 +95,7 @@ import tempfile
 import mxnet as mx
 from sagemaker.amazon.record_pb2 import Record
 
-class SSProtobufDeserializer(sagemaker_semseg.deserializers.BaseDeserializer):
+class SSProtobufDeserializer(sagemaker.deserializers.BaseDeserializer):
     def __init__(self, accept="application/x-protobuf"):
         self.accept = accept
 
@@ -195,7 +195,6 @@ def notebook(tmp_path_factory):
         for name, content in modules.items():
             patch.setitem(sys.modules, name, types.ModuleType(name))
             vars(sys.modules[name]).update(content)
-        variables["sagemaker_semseg"] = __import__("sagemaker_semseg")
         for cell in CELLS:
             exec(compile(cell, "cell", "exec"), variables)
     return variables
