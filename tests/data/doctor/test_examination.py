@@ -32,6 +32,7 @@ from sagemaker_semseg.data.doctor.content import to_dict
 from sagemaker_semseg.data.doctor.examination import examine
 from sagemaker_semseg.data.doctor.kinds import KINDS
 from sagemaker_semseg.data.doctor.report import Report
+from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.samples import read_channels
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.hyperparameters import resolve
@@ -186,6 +187,29 @@ def test_likeness_is_no_matter_of_plain_pictures_or_of_others(root: Path) -> Non
     turned = picture(0).transpose(0)
     pair(root, "mirrored", turned, split="validation")
     assert examined(root).findings == []
+
+
+def test_damaged_files_of_any_form_are_findings(root: Path) -> None:
+    """Bytes turned and cut at random, in pictures of every mode: the doctor goes on to the end."""
+    random = np.random.default_rng(0)
+    forms = [("JPEG", mode) for mode in ("L", "RGB", "CMYK")]
+    forms += [("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")]
+    for number in range(150):
+        kind, mode = forms[number % len(forms)]
+        image = picture(number).convert("L" if mode == "I;16" else mode)
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257) if mode == "I;16" else image
+        image_data, mask_data = bytearray(encoded(image, kind)), bytearray(encode_mask(labels()))
+        whole = number % 3 == 0
+        for content, flips in ((image_data, 2 * number % 5), (mask_data, 0 if number % 4 else 1)):
+            for place in random.integers(0, len(content), 0 if whole else flips):
+                content[place] ^= 1 << random.integers(0, 8)
+            if random.integers(0, 4) == 0 and not whole:
+                del content[random.integers(0, len(content)) :]
+        pair(root, f"z{number}", bytes(image_data), bytes(mask_data))
+    report = examined(root)
+    assert len(report.errors) > 50
+    assert report.splits[0].pairs > 50
+    assert set(kinds(report)) <= set(KINDS)
 
 
 def encoded_array(pixels: np.ndarray) -> bytes:
