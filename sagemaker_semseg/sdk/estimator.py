@@ -209,6 +209,20 @@ class SemSegEstimator:
         lines = self._job().job.logs(follow=False)
         return TrainingJobAnalytics.of_log(lines, self.metric_definitions or METRIC_DEFINITIONS)
 
+    # ---- for those who stay with AWS's SDK
+
+    def to_sagemaker_estimator(self) -> Any:
+        """An ``Estimator`` of AWS's SDK 2 with these settings, and with the latest training. See docs/aws.md."""
+        from sagemaker_semseg.sdk.bridges import sagemaker_estimator
+
+        return sagemaker_estimator(self)
+
+    def to_model_trainer(self) -> Any:
+        """A ``ModelTrainer`` of AWS's SDK 3 with these settings. See docs/aws.md."""
+        from sagemaker_semseg.sdk.bridges import model_trainer
+
+        return model_trainer(self)
+
     # ---- what becomes of the model
 
     def create_model(
