@@ -1,4 +1,4 @@
-"""What stands in the way of a bridge to AWS's SDK. Over the bridges go ``make test-sagemaker2`` and ``test-sagemaker3``,
+"""What stands in the way of a bridge. Over the bridges go ``make test-sagemaker2`` and ``test-sagemaker3``,
 in environments that have it.
 """
 
