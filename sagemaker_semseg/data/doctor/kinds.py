@@ -59,7 +59,7 @@ KINDS: Final[dict[str, tuple[Level, str]]] = {
     "very large image": ("warning", "decoding it takes long in every epoch, and validation needs memory for all of it"),
     "anti-aliased mask": ("warning", "values in between two classes are read as classes, which nobody labelled"),
     "JPEG-compressed mask": ("warning", "the values that compression left around borders are read as classes"),
-    "254 in a mask": ("warning", "255 means ignore, 254 doesn't: it is read as a class"),
+    "254 in a mask": ("warning", "255 means ignore, 254 doesn't: it counts as a label, which no class has"),
     "mask without labels": ("warning", "every pixel of it is ignored: the image takes time and teaches nothing"),
     # warnings: names
     "hidden file": ("warning", _HIDDEN + "; SageMaker uploads it and other tools may read it"),

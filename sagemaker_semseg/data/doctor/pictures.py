@@ -29,6 +29,7 @@ Counts = npt.NDArray[np.int64]
 
 _LARGE: Final = 25_000_000  # pixels: at 21 classes, 2 GB of logits when such an image is validated
 _LARGE_BYTES: Final = 100_000_000
+_LEAST_CROP: Final = 16  # crop_size is larger
 _NAMES: Final = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
 _WHOLE_TURNS: Final = (2, 3, 4)  # EXIF orientations that leave height and width in their places
 
@@ -123,7 +124,8 @@ class Onlooker:
         height, width = header.displayed
         if min(height, width) < self.crop_size:
             what = f"{width} x {height} pixels, and the crop is {self.crop_size} x {self.crop_size}"
-            remedy = f"take a larger picture, or lower crop_size to {max(16, min(height, width) // 8 * 8)}"
+            fitting = min(height, width) // 8 * 8
+            remedy = "take a larger picture" + (f", or lower crop_size to {fitting}" if fitting > _LEAST_CROP else "")
             yield finding("image smaller than the crop", where, what, remedy)
         if pixels > _LARGE or size > _LARGE_BYTES:
             what = f"{width} x {height} pixels, {size / 1e6:.0f} MB"

@@ -133,6 +133,16 @@ def test_very_large_images(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert kinds(examined(root)) == {"very large image"}
 
 
+@pytest.mark.parametrize(("height", "remedy"), [(23, "take a larger picture"), (30, "lower crop_size to 24")])
+def test_the_crop_that_is_proposed_is_allowed(root: Path, height: int, remedy: str) -> None:
+    pair(root, "low", picture(60, height, 60), labels(height, 60))
+    hp = resolve({"num_classes": CLASSES, "crop_size": 33})
+    (finding,) = (f for f in examine(find_channels(root), hp, num_classes=CLASSES).findings if "low" in f.where)
+    assert finding.kind == "image smaller than the crop"
+    assert "the crop is 40 x 40" in finding.what  # 33, rounded up as training does
+    assert finding.remedy.endswith(remedy)
+
+
 def test_the_number_of_classes_is_proposed(root: Path) -> None:
     report = examined(root, None)
     assert (report.findings, report.num_classes) == ([], 3)
