@@ -133,7 +133,7 @@ class Hyperparameters:
         "integer",
         None,
         "Number of training images, which gives the length of an epoch in the learning-rate schedule. The original "
-        "requires it; here it is counted when left out.",
+        "requires it; here it is counted when left out, which isn't possible in Pipe mode.",
         interval=_POSITIVE,
     )
     base_size: int = _row(
