@@ -129,6 +129,10 @@ bench-pipeline: $(READY) peers  ## images/s of the input pipeline beside GluonCV
 bench-memory: $(READY)  ## memory of training, validation and serving beside its estimate
 	@$(PY) benchmarks/memory.py $(ARGS)
 
+.PHONY: bench-manifest
+bench-manifest: $(READY)  ## time and memory of a manifest of a million lines
+	@$(PY) benchmarks/manifest_memory.py $(ARGS)
+
 bench-recordio: $(READY) .envs/recordio/ready  ## MB/s of RecordIO beside MXNet's reader
 	@$(PY) benchmarks/recordio_speed.py $(ARGS)
 

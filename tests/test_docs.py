@@ -8,11 +8,23 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg import hyperparameters
-from sagemaker_semseg.data import channels, containers, files, images, samples
+from sagemaker_semseg.data import (
+    channels,
+    classes,
+    coloured,
+    containers,
+    files,
+    images,
+    manifest,
+    pairs,
+    samples,
+)
 from sagemaker_semseg.data.doctor.kinds import KINDS
+from sagemaker_semseg.data.faults import FaultList
 from sagemaker_semseg.data.labels import LabelMap
 
 ROOT = Path(__file__).resolve().parents[1]
+DATA_MODULES = (channels, classes, coloured, containers, files, images, manifest, pairs, samples)
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 
 
@@ -28,17 +40,29 @@ def test_the_hyperparameter_page_is_the_table_s():
 
 
 def test_the_label_maps_on_the_data_page_do_what_it_says():
-    scale, mapped = re.findall(r"```json\n(.*?)```", (ROOT / "docs/data.md").read_text(), re.DOTALL)
+    scale, mapped, *_ = re.findall(r"```json\n(.*?)```", (ROOT / "docs/data.md").read_text(), re.DOTALL)
     table = LabelMap.from_json(scale.encode(), num_classes=3).table
     assert table[[0, 3, 6, 255]].tolist() == [0, 1, 2, 255]
     table = LabelMap.from_json(mapped.encode(), num_classes=3).table
     assert table[[5, 0, 7, 2, 1, 255]].tolist() == [0, 1, 1, 2, 255, 255]
 
 
+def test_the_manifests_on_the_data_page_are_read(tmp_path):
+    plain, coloured = re.findall(r"```json\n(.*?)```", (ROOT / "docs/data.md").read_text(), re.DOTALL)[2:]
+    faults = FaultList()
+    (tmp_path / "plain.manifest").write_text(plain)
+    (tmp_path / "coloured.manifest").write_text(coloured.replace("\n", ""))  # in two lines for readers alone
+    first, second = manifest.read_lines(tmp_path / "plain.manifest", faults)
+    assert (first.image, second.mask) == ("s3://bucket/images/0001.jpg", f"{tmp_path}/masks/0002.png")
+    (line,) = manifest.read_lines(tmp_path / "coloured.manifest", faults)
+    assert [entry.name for entry in line.colours.entries] == ["BACKGROUND", "road"]
+    assert not faults.kinds
+
+
 def test_the_data_page_names_faults_by_their_kinds():
     rows = re.search(r"\| fault \|.*?\n\n", (ROOT / "docs/data.md").read_text(), re.DOTALL).group().strip()
     named = {kind for row in rows.splitlines()[2:] for kind in row.split("|")[1].strip().split(", ")}
-    source = "".join(Path(module.__file__).read_text() for module in (channels, containers, files, images, samples))
+    source = "".join(Path(module.__file__).read_text() for module in DATA_MODULES)
     assert len(named) > 8
     assert {kind for kind in named if f'"{kind}"' not in source} == set()
 

@@ -58,7 +58,9 @@ def of_manifest(
     above = _above([line.image for line in lines])
     taken: dict[str, str] = {}
     pairs, twice = [], 0
-    for line in lines:
+    lines.reverse()
+    while lines:  # what is done is let go: there may be a million
+        line = lines.pop()
         name = os.path.splitext(line.image[above:])[0].replace(os.sep, "/")
         twice += taken.get(name) == line.image
         while name in taken:

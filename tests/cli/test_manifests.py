@@ -48,6 +48,8 @@ def test_the_neighbour_is_validation(places, train, validation):
 def test_the_name_says_which_one_a_manifest_is(places):
     train, validation = places("train.manifest", "validation.manifest")
     assert folders("--data", str(validation))[0] == {"train": train, "validation": validation}
+    (odd,) = places("streets-train-validation.manifest")
+    assert folders("--data", str(odd), "--train", str(train))[0] == {"train": train, "validation": odd}
 
 
 def test_without_a_neighbour(places, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -245,6 +246,21 @@ def test_a_folder_that_holds_a_manifest(root: Path) -> None:
     assert [*faults.kinds] == ["two manifests"]
 
 
+def test_a_manifest_among_pictures_is_a_file_that_is_left_out(root: Path) -> None:
+    put(root / "images/train.manifest", "a")
+    notes: list[str] = []
+    channels = {"train": root / "images", "train_annotation": root / "masks"}
+    assert [pair.name for pair in split_pairs(channels, "train", FaultList(), notes)] == ["a", "b", "v"]
+    assert notes == ["train: files that are no pictures were left out (1 x .manifest)"]
+
+
+def test_a_link_to_a_manifest_leads_to_its_pictures(root: Path) -> None:
+    (root / "job/train").mkdir(parents=True)
+    (root / "job/train/x.manifest").symlink_to(put(root / "x.manifest", "a"))
+    (pair,) = split_pairs({"train": root / "job/train"}, "train", FaultList(), [])
+    assert pair.image == root / "images/a.jpg"
+
+
 def test_folders_with_masks_come_before_a_manifest(root: Path) -> None:
     put(root / "train.manifest", "a")
     (root / "train").mkdir()
@@ -308,9 +324,35 @@ def test_references_into_s3(root: Path, bucket, monkeypatch: pytest.MonkeyPatch)
     assert pairs[1].mask == root / "masks/a.png"
     path.write_text(path.read_text().replace("a.jpg", "gone.jpg"))
     assert [pair.name for pair in split_pairs({"train": path}, "train", faults, [])] == []
-    (fault,) = faults.kinds["not fetched"]
+    (fault,) = faults.kinds.pop("not fetched")
     assert fault.where == f"s3://pictures/set/images/gone.jpg ({path}, line 2)"
+
+
+def test_nothing_is_fetched_for_a_manifest_with_faults(path: Path) -> None:
+    path.write_text(dumped(GOOD) + "x\n")  # it would fail here, without credentials
+    faults = FaultList()
+    assert not split_pairs({"train": path}, "train", faults, [])
+    assert [*faults.kinds] == ["manifest line"]
 
 
 def test_the_limit_is_above_ground_truths() -> None:
     assert manifest.MAX_LINE_BYTES >= 400_000  # 100 000 characters of up to four bytes
+
+
+def test_memory_does_not_grow_with_the_lines(path: Path) -> None:
+    """benchmarks/manifest_memory.py has a million of them."""
+
+    def peak(count: int) -> int:
+        with open(path, "w") as file:
+            for number in range(count):
+                metadata = {"internal-color-map": {str(number % 9): {"class-name": "a", "hex-color": "#000000"}}}
+                entry = {"source-ref": f"/{number}.jpg", "m-ref": f"{number}.png", "m-ref-metadata": metadata}
+                file.write(json.dumps(entry) + "\n")
+        tracemalloc.start()
+        assert sum(1 for _ in read_lines(path, FaultList())) == count
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(100)
+    assert peak(10_000) < peak(100) + 100_000
