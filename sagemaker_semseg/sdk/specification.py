@@ -157,4 +157,4 @@ def as_text(value: Any) -> str:
 
 def _all_of(errors: Sequence[UserError]) -> UserError:
     faults = [fault for error in errors for fault in error.faults or [Fault("fit", error.message)]]
-    return UserError("The training can't be started:", list(dict.fromkeys(faults)))
+    return UserError("The training can't be started:", faults)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
-from sagemaker_semseg.sdk.inputs import AUGMENTED, missing_channels
+from sagemaker_semseg.sdk.inputs import AUGMENTED
 from sagemaker_semseg.sdk.requests.names import check_name
 from sagemaker_semseg.sdk.requests.parts import (
     Request,
@@ -102,7 +102,7 @@ def training_job(spec: TrainingSpec) -> Request:
 
 
 def training_faults(spec: TrainingSpec) -> list[Fault]:
-    """What SageMaker would refuse, before anything is sent."""
+    """What SageMaker would refuse, before anything is sent. That no channel is missing is the caller's to see."""
     return [
         *check_name("job_name", spec.name),
         *check_image(spec.image_uri),
@@ -167,7 +167,7 @@ def _form(config: Any) -> Request | None:
 
 
 def _check_channels(channels: Sequence[Channel], input_mode: object) -> list[Fault]:
-    faults = missing_channels(channels)
+    faults = []
     if input_mode not in _MODES:
         faults.append(Fault("input_mode", f"{input_mode!r} came, one of {', '.join(_MODES)} is expected"))
     if len(channels) > _MOST_CHANNELS:

@@ -264,9 +264,9 @@ def test_all_faults_of_a_job_before_it_is_sent(cloud, backend, training, tmp_pat
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
         cloud.delenv(name, raising=False)
     channels = [replace(channel, place=str(tmp_path / "none")) for channel in training.channels[:1]]
-    spec = replace(training, role=None, image_uri=None, channels=[*channels, *training.channels[1:3]])
+    spec = replace(training, role=None, image_uri=None, channels=[*channels, *training.channels[1:]])
     found = {fault.where: str(fault) for fault in backend.faults(spec)}
-    assert found.keys() == {"region", "role", "image_uri", "train", "validation_annotation"}
+    assert found.keys() == {"region", "role", "image_uri", "train"}
     assert "set AWS_DEFAULT_REGION, or give sagemaker_session" in found["region"]
     assert "no such file or folder" in found["train"]
     assert "SAGEMAKER_SEMSEG_IMAGE_URI" in found["image_uri"]

@@ -181,7 +181,6 @@ def test_a_metric_of_the_user_replaces_ours(training):
         ({"output_path": "out"}, "output_path: 'out' came, s3://bucket/prefix is expected"),
         ({"checkpoint_s3_uri": "s3://"}, "checkpoint_s3_uri: 's3://' came"),
         ({"checkpoint_local_path": "/x"}, "give checkpoint_s3_uri"),
-        ({"channels": []}, "train: the channel is missing (give fit("),
         ({"channels": [*four()[:3], Channel("validation_annotation", "masks")]}, "validation_annotation: 'masks' came"),
         ({"channels": [*four(), *four(), *four(), *four(), *four(), *four()]}, "inputs: 24 channels, SageMaker takes"),
         ({"channels": augmented(attribute_names=()), "input_mode": "Pipe"}, "needs the names of its attributes"),
