@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,17 @@ class Environment:
 
         Raises ``UserError`` if ``input/config/resourceconfig.json`` is there and doesn't name the host.
         """
-        base = Path(variables.get("SAGEMAKER_BASE_DIR") or "/opt/ml")
+        base = _base(variables)
         return cls(base=base, host=_host(base / "input" / "config" / "resourceconfig.json"))
+
+
+def base_folder() -> Path:
+    """``Environment.base``, whatever the files under it say."""
+    return _base(os.environ)
+
+
+def _base(variables: Mapping[str, str]) -> Path:
+    return Path(variables.get("SAGEMAKER_BASE_DIR") or "/opt/ml")
 
 
 @functools.cache
@@ -83,8 +93,17 @@ def data_cache() -> Path:
 
 
 def _cache(variables: Mapping[str, str]) -> Path:
-    home = Path(variables.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(variables.get("SAGEMAKER_SEMSEG_CACHE") or home / "sagemaker-semseg")
+    if own := variables.get("SAGEMAKER_SEMSEG_CACHE"):
+        return Path(own)
+    return Path(variables.get("XDG_CACHE_HOME") or _home() / ".cache") / "sagemaker-semseg"
+
+
+def _home() -> Path:
+    """The user's folder; a temporary one for users whom the system doesn't know, as containers may be given."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"user-{os.getuid()}"
 
 
 @dataclass(frozen=True)
@@ -142,7 +161,7 @@ def state_folder() -> Path:
     """Where the jobs and endpoints of this machine are kept: ``SAGEMAKER_SEMSEG_STATE``, else a folder in
     ``XDG_STATE_HOME`` or ``~/.local/state``.
     """
-    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    home = Path(os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state")
     return Path(os.environ.get("SAGEMAKER_SEMSEG_STATE") or home / "sagemaker-semseg").absolute()
 
 

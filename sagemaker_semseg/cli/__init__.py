@@ -26,12 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError):  # a stream that isn't a file
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file's name may be no text
     given = list(sys.argv[1:] if arguments is None else arguments)
-    verbose, output = "--verbose" in given, None
+    verbose, options = "--verbose" in given, None
     try:
         options = parse(given)
-        verbose, output = options.verbose, getattr(options, "output", None)
+        verbose = options.verbose
         status: int = options.run(options)
         sys.stdout.flush()  # a broken pipe is noticed here and not at the interpreter's end
         return status
     except BaseException as error:
-        return report(error, verbose=verbose, output=output)
+        return report(error, verbose=verbose, output=getattr(options, "output", None))

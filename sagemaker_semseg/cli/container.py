@@ -1,31 +1,42 @@
 """``train`` without flags, as SageMaker starts a container: a tree like /opt/ml comes in, and what SageMaker collects
-goes out there: ``model/``, ``output/data/``, and ``output/failure`` with the reason if it fails.
+goes out there.
 
-Hyperparameters and channels become the flags that a person would have given, so that both ways are one. ``train`` calls
-it; ``sdk.local`` makes such a tree for every job on this machine.
+    model/              the files of the model; SageMaker makes the model.tar.gz
+    output/data/        metrics.csv, a line for each epoch, and metrics.json; error.log after a fault of this program
+    output/failure      the reason, if it fails; the last that is written
+    checkpoints/        where the training stands, from which the next job goes on
+
+Hyperparameters and channels become the flags that a person would have given, so that both ways are one. ``guard`` has
+``train`` call it, in a process of its own; ``sdk.local`` makes such a tree for every job on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
+import io
 import json
+import signal
 import tarfile
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from sagemaker_semseg.cli.failures import USERS_FAULT, explain
+from sagemaker_semseg.cli.failures import OUR_FAULT, USERS_FAULT, explain
 from sagemaker_semseg.data.channels import CHANNELS, SPLITS
+from sagemaker_semseg.environment import Environment
 from sagemaker_semseg.errors import AlgorithmError, Fault, SemSegError, UserError
 from sagemaker_semseg.hyperparameters import TABLE
+from sagemaker_semseg.storage import replacing
 
 FAILURE_CHARACTERS = 1024
 """SageMaker shows no more of output/failure."""
 
 MODEL_TYPE = "application/x-sagemaker-model"
 
+_CUT = "\n... the rest is in the job's log"
 _MOST_BYTES = 2**24
 _TUNERS = "_tuning_objective_metric"
 _PREFIXES = {USERS_FAULT: UserError.prefix}
@@ -35,8 +46,12 @@ def is_job(options: argparse.Namespace, base: Path) -> bool:
     """Whether ``train`` was started without a flag, in a container or in a tree like one's."""
     ours = {"command", "run", "verbose", "faults", "restart"}
     given = any(value is not None for name, value in vars(options).items() if name not in ours)
-    config = base / "input" / "config" / "hyperparameters.json"
-    return not given and not options.faults and not options.restart and config.is_file()
+    return not given and not options.faults and not options.restart and (base / "input" / "config").is_dir()
+
+
+def reports(base: Path) -> Path:
+    """The folder of what SageMaker collects beside the model."""
+    return base / "output" / "data"
 
 
 def run(base: Path, parse: Callable[[list[str]], argparse.Namespace], work: Callable[[argparse.Namespace], int]) -> int:
@@ -45,28 +60,39 @@ def run(base: Path, parse: Callable[[list[str]], argparse.Namespace], work: Call
     parse: a command line to options. Whatever is raised is told in output/failure, too.
     """
     try:
-        return work(_options(base, parse))
+        reports(base).mkdir(parents=True, exist_ok=True)
+        try:
+            return work(_options(base, parse))
+        finally:  # a training that has diverged leaves a model, too
+            before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is left takes seconds
+            try:
+                _deliver(base)
+            finally:
+                signal.signal(signal.SIGTERM, before)
     except BaseException as error:
         if not isinstance(error, SystemExit):
             tell(base, error)
         raise
-    finally:  # a training that has diverged leaves one, too
-        _unpack(base)
 
 
 def tell(base: Path, error: BaseException) -> None:
     """Write output/failure: whose fault it is first, as SageMaker's own algorithms do, then what to do."""
     message, status = explain(error)
     prefix = error.prefix if isinstance(error, SemSegError) else _PREFIXES.get(status, AlgorithmError.prefix)
+    text = f"{prefix}: {message}"
+    if status == OUR_FAULT:
+        text += "\nPlease report it with the traceback, which is in error.log of the job's output.tar.gz."
+    if len(text) > FAILURE_CHARACTERS:
+        text = text[: FAILURE_CHARACTERS - len(_CUT)] + _CUT
     with contextlib.suppress(OSError):
         (base / "output").mkdir(parents=True, exist_ok=True)
-        text = f"{prefix}: {message}"[:FAILURE_CHARACTERS]
         (base / "output" / "failure").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _options(base: Path, parse: Callable[[list[str]], argparse.Namespace]) -> argparse.Namespace:
-    flags = ["train", "--output", str(base)]
-    faults = []
+    Environment.read({"SAGEMAKER_BASE_DIR": str(base)})  # what is wrong with it is told before anything is read
+    flags = ["train", "--output", str(base / "model"), "--checkpoints", str(base / "checkpoints")]
+    faults = _faults_of_hosts(_read(base, "resourceconfig").get("hosts"))
     rows = {row.name: row for row in TABLE}
     for name, value in _read(base, "hyperparameters").items():
         if name in rows:
@@ -75,11 +101,14 @@ def _options(base: Path, parse: Callable[[list[str]], argparse.Namespace]) -> ar
             near = get_close_matches(name, rows, n=1)
             what = "there is no such hyperparameter"
             faults.append(Fault(name, what, f"did you mean {near[0]}?" if near else "leave it out"))
-    inputs = _read(base, "inputdataconfig")
+    inputs = {
+        name: config if isinstance(config, Mapping) else {} for name, config in _read(base, "inputdataconfig").items()
+    }
+    models = [name for name, config in inputs.items() if name == "model" or config.get("ContentType") == MODEL_TYPE]
+    faults += [Fault(name, f"is a model, and so is {models[0]}", "give one model") for name in models[1:]]
     for name, config in inputs.items():
-        is_model = isinstance(config, Mapping) and config.get("ContentType") == MODEL_TYPE
-        channel = "model" if is_model else name
-        if isinstance(config, Mapping) and config.get("TrainingInputMode") == "Pipe":
+        channel = "model" if name in models else name
+        if config.get("TrainingInputMode") == "Pipe":
             flags += ["--fifos", str(base / "input" / "data")]
             faults += _faults_of_pipe(name, config)
         elif channel in CHANNELS:
@@ -91,9 +120,18 @@ def _options(base: Path, parse: Callable[[list[str]], argparse.Namespace]) -> ar
     if "--fifos" in flags:
         missing = [name for name in SPLITS if name not in inputs]
         faults += [Fault(name, "the channel is missing", "give the channels train and validation") for name in missing]
+    elif not inputs:
+        flags += ["--data", str(base / "input" / "data")]  # which says what belongs there
     options = parse(flags)
     options.faults = [*options.faults, *faults]
     return options
+
+
+def _faults_of_hosts(hosts: object) -> list[Fault]:
+    if isinstance(hosts, list) and len(hosts) > 1:
+        what = f"is {len(hosts)}, and a training runs on one machine: all its GPUs, and no other's"
+        return [Fault("InstanceCount", what, "give 1 (instance_count=1), and a type with more GPUs to be faster")]
+    return []
 
 
 def _faults_of_pipe(name: str, config: Mapping[str, Any]) -> list[Fault]:
@@ -131,10 +169,26 @@ def _read(base: Path, name: str) -> Mapping[str, Any]:
     return content
 
 
-def _unpack(base: Path) -> None:
-    """SageMaker makes the model.tar.gz itself, of the files in ``model``."""
-    archive = base / "model.tar.gz"
-    if archive.is_file():
-        with tarfile.open(archive) as tar:
-            tar.extractall(base / "model", filter="data")
-        archive.unlink()
+def _deliver(base: Path) -> None:
+    """The model's files in the place of the archive, for SageMaker makes one itself; and the metrics beside it."""
+    folder = base / "model"
+    archive = folder / "model.tar.gz"
+    if not archive.is_file():
+        return
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    archive.unlink()
+    print(f"{archive} is unpacked: SageMaker packs the files itself", flush=True)
+    text = (folder / "metrics.json").read_text(encoding="utf-8")
+    _write(reports(base) / "metrics.json", text)
+    if history := json.loads(text).get("history"):
+        table = io.StringIO()
+        writer = csv.DictWriter(table, history[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        _write(reports(base) / "metrics.csv", table.getvalue())
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -136,7 +136,7 @@ def claim(root: Path) -> None:
     for pattern in own:
         for path in root.glob(pattern):
             path.unlink()
-    train.forget(root / "model")
+    train.forget(root / "model" / "checkpoints")
 
 
 def contact_sheet(sheets: Sequence[Image.Image], columns: int) -> Image.Image:

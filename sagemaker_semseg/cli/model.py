@@ -17,7 +17,10 @@ from sagemaker_semseg.storage import is_s3, locate
 def model_path(path: Path) -> Path:
     """The artifact meant by a file, by a folder with an artifact's files, or by a training's output folder."""
     inside = path / "model.tar.gz"
-    return inside if inside.is_file() else path
+    if inside.is_file():
+        return inside
+    archives = list(path.glob("*.tar.gz")) if path.is_dir() else []  # an object in S3 may have any name
+    return archives[0] if len(archives) == 1 else path
 
 
 def runtime_of(model: str) -> Runtime:

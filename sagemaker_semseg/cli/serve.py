@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagemaker_semseg.cli.model import model_path
-from sagemaker_semseg.environment import Hosting, environment, hosting
+from sagemaker_semseg.environment import Hosting, base_folder, hosting
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.serving.errors import RequestError
 from sagemaker_semseg.serving.negotiate import choose_reply
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from sagemaker_semseg.serving.server import serve
 
-    settings = settings_of(options, environment().base)
+    settings = settings_of(options, base_folder())
     try:
         serve(settings)
     except UserError as error:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sagemaker_semseg import hyperparameters
 from sagemaker_semseg.cli import channels as channel_flags
-from sagemaker_semseg.cli import classes, container, engine, pipe, start, summary
+from sagemaker_semseg.cli import classes, container, engine, guard, pipe, start, summary
 from sagemaker_semseg.cli.failures import INTERRUPTED
 from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.cli.start import RANDOM, Start
@@ -24,7 +24,7 @@ from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.player import Programme
 from sagemaker_semseg.data.samples import Channels, read_channels
 from sagemaker_semseg.data.stream import Streams
-from sagemaker_semseg.environment import environment, weight_places
+from sagemaker_semseg.environment import base_folder, environment, weight_places
 from sagemaker_semseg.errors import DataError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.training import checkpoint
@@ -79,8 +79,9 @@ _CHECKPOINTS = ("last.safetensors", "best.safetensors")
 class Job:
     """One training, checked.
 
-    names: of the classes, or none. finished: epochs that the checkpoint in ``output`` has behind it; None without one.
-    begin: what it starts from. programmes: what has to be played meanwhile, where data comes through FIFOs of our own.
+    names: of the classes, or none. finished: epochs that the checkpoint has behind it; None without one. begin: what it
+    starts from. programmes: what has to be played meanwhile, where data comes through FIFOs of our own. checkpoints:
+    their folder, None is one in ``output``.
     """
 
     hp: Hyperparameters
@@ -90,6 +91,7 @@ class Job:
     finished: int | None = None
     begin: Start = RANDOM
     programmes: tuple[Programme, ...] = ()
+    checkpoints: Path | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,23 +99,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pipe.add_flags(parser)
     group = parser.add_argument_group("output")
     group.add_argument("--output", type=Path, metavar="DIR", help="where the model and the checkpoints are written")
+    text = "where the checkpoints are written, and looked for (default OUTPUT/checkpoints)"
+    group.add_argument("--checkpoints", type=Path, metavar="DIR", help=text)
     text = "names of the classes from label 0 on, with commas between them; they are kept in the model"
     group.add_argument("--class-names", metavar="A,B,C", help=text)
-    text = "remove the checkpoints in OUTPUT and begin anew, instead of going on from them"
+    text = "remove the checkpoints and begin anew, instead of going on from them"
     group.add_argument("--restart", action="store_true", help=text)
+    parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)  # for ``guard``
     hyperparameters.add_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    base = environment().base
-    return container.run(base, parse, _run) if container.is_job(options, base) else _run(options)
+    if options.job:
+        options.output = container.reports(options.job)
+        return container.run(options.job, parse, _run)
+    base = base_folder()
+    return guard.run(base, verbose=options.verbose) if container.is_job(options, base) else _run(options)
 
 
 def _run(options: argparse.Namespace) -> int:
     job = prepare(options)
     strategy = engine.start(verbose=options.verbose)
     if options.restart:
-        forget(job.output)
+        forget(job.checkpoints or job.output / "checkpoints")
     with pipe.played(job.channels, job.programmes) as channels:
         return conclude(job, execute(replace(job, channels=channels), strategy))
 
@@ -127,22 +135,26 @@ def prepare(options: argparse.Namespace) -> Job:
     names = classes.names_of(options.class_names)
     folders = _folders(options, errors)
     faults = [*options.faults, *classes.faults_of(names, num_classes), *_faults_of_output(options.output, folders)]
+    if options.checkpoints:
+        faults += _faults_of_output(options.checkpoints, folders)
     if faults:
         errors.append(UserError("The command can't be carried out:", faults))
-    goes_on = not options.restart and options.output is not None and _last(options.output).is_file()
+    checkpoints = options.checkpoints or (options.output and options.output / "checkpoints")
+    goes_on = not options.restart and checkpoints is not None and _last(checkpoints).is_file()
     begin = _begin(hp, given, folders, errors) if not goes_on else Start(words="its checkpoint")
     if begin and not names and len(begin.class_names) == num_classes:
         names = begin.class_names
     channels, programmes = _data(options, folders, hp, num_classes, names, errors)
     if errors or hp is None or channels is None:
         raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
-    finished, step = _standing(options.output, hp, channels.train.count) if goes_on else (None, 0)
+    finished, step = _standing(checkpoints, hp, channels.train.count) if goes_on else (None, 0)
     if step and programmes:  # the player begins with the pass in which the training goes on
         first_pass = step * hp.mini_batch_size // (channels.train.count or 1)
         programmes = [replace(programmes[0], first_pass=first_pass), *programmes[1:]]
     begin = begin or start.fetched(hp, weight_places())
     known = channels.train.class_names if isinstance(channels, Channels) else ()
-    return Job(hp, channels, options.output, names or known or begin.class_names, finished, begin, tuple(programmes))
+    names = names or known or begin.class_names
+    return Job(hp, channels, options.output, names, finished, begin, tuple(programmes), options.checkpoints)
 
 
 def execute(job: Job, strategy: object) -> Result:
@@ -161,6 +173,7 @@ def execute(job: Job, strategy: object) -> Result:
         weights=job.begin.weights,
         callbacks=[reporter(environment().host)],
         strategy=strategy,
+        checkpoints=job.checkpoints,
     )
 
 
@@ -183,22 +196,21 @@ def exit_status(result: Result) -> int:
     return INTERRUPTED if result.signal == signal.SIGINT else 0
 
 
-def _last(output: Path) -> Path:
-    """Where a training leaves the checkpoint from which it goes on."""
-    return output / "checkpoints" / "last.safetensors"
+def _last(checkpoints: Path) -> Path:
+    """The checkpoint from which a training goes on."""
+    return checkpoints / "last.safetensors"
 
 
-def _standing(output: Path, hp: Hyperparameters, samples: int | None) -> tuple[int, int]:
-    """Epochs and steps done. Raises DataError if the checkpoint in ``output`` is damaged or of another training."""
-    path = _last(output)
+def _standing(checkpoints: Path, hp: Hyperparameters, samples: int | None) -> tuple[int, int]:
+    """Epochs and steps done. Raises DataError if the checkpoint is damaged or of another training."""
+    path = _last(checkpoints)
     state = checkpoint.read_state(path)
     checkpoint.check_same_training(path, state, hp, samples or 0)
     return len(state["history"]), int(state["step"])
 
 
-def forget(output: Path) -> None:
+def forget(folder: Path) -> None:
     """Remove the checkpoints of an earlier training, and nothing else."""
-    folder = output / "checkpoints"
     for name in _CHECKPOINTS:
         (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # it isn't there, or holds something else

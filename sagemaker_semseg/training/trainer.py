@@ -68,20 +68,23 @@ def train(
     weights: Mapping[str, np.ndarray] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
+    checkpoints: Path | None = None,
 ) -> Result:
     """Train, keep the epoch with the best validation mIOU, write ``output/model.tar.gz``.
 
     weights: to start from, under structural names (``models.weights``); those that are left out begin at random. With
     ``use_pretrained_model`` there have to be some, unless the run goes on.
-    ``output/checkpoints`` holds where the run stands; the same call goes on from there, in the middle of an epoch too.
+    checkpoints: where the run stands, None is ``output/checkpoints``; the same call goes on from there, in the middle
+    of an epoch too.
     SIGTERM and Ctrl-C end it after the step in hand, with a checkpoint and the best model so far; while it waits for a
     stream, at once. strategy: None takes all GPUs, or the CPU. Raises HyperparameterError, DataError (a checkpoint of
     another training) or DivergedError; ``tf.errors.OpError`` for what can't be read.
     """
-    run = Run(hp, channels, output, strategy or default_strategy(), class_names, weights)
+    run = Run(hp, channels, output, strategy or default_strategy(), class_names, weights, checkpoints)
     with stop_signals(run.halt) as stop:
         run.fit(callbacks, stop)
-    return replace(run.finish(stopped=stop.is_set()), signal=stop.signal)
+        result = run.finish(stopped=stop.is_set())
+    return replace(result, signal=stop.signal)
 
 
 class Run:
@@ -95,9 +98,10 @@ class Run:
         strategy: tf.distribute.Strategy,
         class_names: Sequence[str] = (),
         weights: Mapping[str, np.ndarray] | None = None,
+        checkpoints: Path | None = None,
     ):
         self.hp, self.channels, self.strategy, self.class_names = hp, channels, strategy, list(class_names)
-        self.output, self.checkpoints = output, output / "checkpoints"
+        self.output, self.checkpoints = output, checkpoints or output / "checkpoints"
         check(hp, strategy.num_replicas_in_sync, has_weights=bool(weights) or self.last_path.is_file())
         keras.utils.set_random_seed(hp.seed % 2**32)
         self.class_weights = class_weights(hp, channels)
@@ -283,6 +287,9 @@ class Run:
         self.rate_scale, self.history = float(state["rate_scale"]), list(state["history"])
         self.rate_given = float(self.optimizer.learning_rate.numpy())
         self.progress = Progress(**state["progress"])
+        if self.progress.best_epoch >= 0 and not self.best_path.is_file():
+            # a copy of the folder that was cut short: the epochs to come have to do without it
+            self.progress = replace(self.progress, best=-1.0, best_epoch=-1)
 
     def diverged(self, what: str) -> DivergedError:
         kept = "no epoch was finished, so there are none to keep"
