@@ -14,45 +14,63 @@ if TYPE_CHECKING:
     from sagemaker_semseg.sdk import deserializers as deserializers
     from sagemaker_semseg.sdk import serializers as serializers
     from sagemaker_semseg.sdk import training_input as inputs  # noqa: F401
+    from sagemaker_semseg.sdk import tuner as tuner
     from sagemaker_semseg.sdk.deserializers import ArrayDeserializer as ArrayDeserializer
     from sagemaker_semseg.sdk.deserializers import BytesDeserializer as BytesDeserializer
     from sagemaker_semseg.sdk.estimator import SemSegEstimator as SemSegEstimator
     from sagemaker_semseg.sdk.model import SemSegModel as SemSegModel
+    from sagemaker_semseg.sdk.parameters import CategoricalParameter as CategoricalParameter
+    from sagemaker_semseg.sdk.parameters import ContinuousParameter as ContinuousParameter
+    from sagemaker_semseg.sdk.parameters import IntegerParameter as IntegerParameter
     from sagemaker_semseg.sdk.predictor import SemSegPredictor as SemSegPredictor
     from sagemaker_semseg.sdk.serializers import IdentitySerializer as IdentitySerializer
     from sagemaker_semseg.sdk.serializers import ImageSerializer as ImageSerializer
     from sagemaker_semseg.sdk.training_input import ShuffleConfig as ShuffleConfig
     from sagemaker_semseg.sdk.training_input import TrainingInput as TrainingInput
     from sagemaker_semseg.sdk.transformer import SemSegTransformer as SemSegTransformer
+    from sagemaker_semseg.sdk.tuner import Tuner as Tuner
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ArrayDeserializer": "sdk.deserializers",
     "BytesDeserializer": "sdk.deserializers",
+    "CategoricalParameter": "sdk.parameters",
+    "ContinuousParameter": "sdk.parameters",
     "IdentitySerializer": "sdk.serializers",
     "ImageSerializer": "sdk.serializers",
+    "IntegerParameter": "sdk.parameters",
     "SemSegEstimator": "sdk.estimator",
     "SemSegModel": "sdk.model",
     "SemSegPredictor": "sdk.predictor",
     "SemSegTransformer": "sdk.transformer",
     "ShuffleConfig": "sdk.training_input",
     "TrainingInput": "sdk.training_input",
+    "Tuner": "sdk.tuner",
 }
 # by v2's names, for notebooks that begin with ``import sagemaker_semseg as sagemaker``
-_MODULES = {"deserializers": "sdk.deserializers", "inputs": "sdk.training_input", "serializers": "sdk.serializers"}
+_MODULES = {
+    "deserializers": "sdk.deserializers",
+    "inputs": "sdk.training_input",
+    "serializers": "sdk.serializers",
+    "tuner": "sdk.tuner",
+}
 
 __all__ = [  # ``__getattr__`` has them
     "ArrayDeserializer",
     "BytesDeserializer",
+    "CategoricalParameter",
+    "ContinuousParameter",
     "IdentitySerializer",
     "ImageSerializer",
+    "IntegerParameter",
     "SemSegEstimator",
     "SemSegModel",
     "SemSegPredictor",
     "SemSegTransformer",
     "ShuffleConfig",
     "TrainingInput",
+    "Tuner",
 ]
 
 

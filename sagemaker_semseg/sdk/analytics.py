@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 from calendar import timegm
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
+from sagemaker_semseg.sdk.table import Table, data_frame
 
 _EPOCH = re.compile(r"\bepoch=(\d+)\b")
 _TIME = re.compile(r"^\[(\d\d/\d\d/\d{4} \d\d:\d\d:\d\d) ")
@@ -32,7 +32,7 @@ class Point:
     epoch: int
 
 
-class TrainingJobAnalytics:
+class TrainingJobAnalytics(Table):
     """The metrics of a training job, epoch by epoch.
 
     points: every value, in the order of the log. epochs: one mapping for each epoch, of "epoch" and the metrics' names.
@@ -67,14 +67,8 @@ class TrainingJobAnalytics:
 
     def dataframe(self, force_refresh: bool = False) -> Any:
         """As the SageMaker Python SDK 2 gives it: a pandas table with timestamp, metric_name and value."""
-        try:
-            import pandas
-        except ImportError:
-            raise UserError(
-                "A data frame needs pandas: pip install 'sagemaker-semseg[notebook]'\nWithout it there is .epochs."
-            ) from None
         rows = [(point.timestamp, point.metric_name, point.value) for point in self.points]
-        return pandas.DataFrame(rows, columns=["timestamp", "metric_name", "value"])
+        return data_frame(rows, ["timestamp", "metric_name", "value"], ".epochs")
 
     def plot(self, metric_names: Sequence[str] = ("train:loss", "validation:mIOU")) -> Any:
         """Each metric over the epochs, one panel each; returns the matplotlib figure."""
@@ -92,22 +86,6 @@ class TrainingJobAnalytics:
 
     def __len__(self) -> int:
         return len(self.epochs)
-
-    def __str__(self) -> str:
-        titles, *rows = self._cells()
-        widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
-        lines = (
-            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (titles, *rows)
-        )
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        titles, *rows = self._cells()
-        head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-        body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def _cells(self) -> list[list[str]]:
         rows = [

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sagemaker_semseg.errors import UserError
-from sagemaker_semseg.sdk.session import LOCAL_TYPES, Backend, Endpoint, Job
+from sagemaker_semseg.sdk.session import LOCAL_TYPES, Backend, Endpoint, Job, TuningJob
 
 Thing = TypeVar("Thing")
 
@@ -27,6 +27,10 @@ def find_training_job(name: str, sagemaker_session: Any = None) -> tuple[Backend
 
 def find_transform_job(name: str, sagemaker_session: Any = None) -> Job:
     return _find(lambda backend: backend.transform_job(name), sagemaker_session)
+
+
+def find_tuning_job(name: str, sagemaker_session: Any = None) -> TuningJob:
+    return _find(lambda backend: backend.tuning_job(name), sagemaker_session)
 
 
 def find_endpoint(name: str, sagemaker_session: Any = None) -> Endpoint:

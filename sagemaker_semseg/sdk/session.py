@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.sdk.parameters import Parameter
 from sagemaker_semseg.storage import is_s3
 
 LOCAL_TYPES = ("local", "local_gpu")
@@ -166,6 +167,30 @@ class TransformSpec:
 
 
 @dataclass(frozen=True)
+class TuningSpec:
+    """A search over hyperparameters, by trainings that are alike but for these. The arguments of v2's tuner.
+
+    training: what all of them share. ranges: checked. max_jobs: None for as many as a grid has points.
+    """
+
+    name: str
+    training: TrainingSpec
+    ranges: Mapping[str, Parameter]
+    objective_metric_name: str = "validation:mIOU"
+    objective_type: str = "Maximize"
+    strategy: str = "Bayesian"
+    max_jobs: int | None = 1
+    max_parallel_jobs: int = 1
+    max_runtime_in_seconds: int | None = None
+    early_stopping_type: str = "Off"
+    random_seed: int | None = None
+    strategy_config: Mapping[str, Any] | None = None
+    completion_criteria_config: Mapping[str, Any] | None = None
+    warm_start_config: Mapping[str, Any] | None = None
+    tags: Sequence[Mapping[str, str]] = ()
+
+
+@dataclass(frozen=True)
 class State:
     """What is known of a job.
 
@@ -204,6 +229,33 @@ class Job(Protocol):
         """
 
 
+class TuningJob(Protocol):
+    """A tuning that was started, by this process or by another. What is told of it has SageMaker's words."""
+
+    name: str
+
+    def spec(self) -> TuningSpec:
+        """How it was started, as far as that is known."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """As DescribeHyperParameterTuningJob tells it."""
+
+    def training_jobs(self) -> list[Mapping[str, Any]]:
+        """All that it has started, as ListTrainingJobsForHyperParameterTuningJob tells of them."""
+
+    def best_training_job(self) -> str | None:
+        """Its name; None as long as none has an objective."""
+
+    def stop(self) -> None:
+        """Ask it to end, with what it has so far. Returns at once; asking twice does no harm."""
+
+    def wait(self) -> Any:
+        """Return when it has ended, ``Completed`` or ``Stopped``; print how it goes meanwhile. Raises ``JobFailed``.
+
+        Ctrl-C: as of a ``Job``.
+        """
+
+
 @dataclass(frozen=True)
 class Reply:
     """An endpoint's answer. body: has ``read()``, as botocore's stream has, and ``close()``."""
@@ -236,8 +288,11 @@ class Endpoint(Protocol):
 class Backend(Protocol):
     """This machine or SageMaker."""
 
-    def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec) -> list[Fault]:
-        """What would keep it from starting there, as far as that can be known without starting it."""
+    def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
+        """What would keep it from starting there, as far as that can be known without starting it.
+
+        Those of a tuning's training are not among the tuning's.
+        """
 
     def train(self, spec: TrainingSpec, *, keep: bool) -> Job:
         """Start a training. keep: it is to end if this process does (where there is a choice).
@@ -262,3 +317,9 @@ class Backend(Protocol):
     def transform(self, spec: TransformSpec, *, keep: bool) -> Job: ...
 
     def transform_job(self, name: str) -> Job: ...
+
+    def tune(self, spec: TuningSpec, *, keep: bool) -> TuningJob:
+        """Start a tuning. On this machine one of the same name that has ended goes on where it was."""
+
+    def tuning_job(self, name: str) -> TuningJob:
+        """One that was started. Raises ``UserError`` if there is none of the name."""

@@ -120,7 +120,7 @@ def training(
     if faults := backend_of(estimator.instance_type, estimator.sagemaker_session).faults(spec):
         errors.append(UserError(f"It can't run on {estimator.instance_type}:", faults))
     if errors:
-        raise errors[0] if len(errors) == 1 else _all_of(errors)
+        raise errors[0] if len(errors) == 1 else all_of("The training can't be started:", errors)
     return spec
 
 
@@ -155,6 +155,7 @@ def as_text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _all_of(errors: Sequence[UserError]) -> UserError:
+def all_of(what: str, errors: Sequence[UserError]) -> UserError:
+    """One error with the faults of several."""
     faults = [fault for error in errors for fault in error.faults or [Fault("fit", error.message)]]
-    return UserError("The training can't be started:", faults)
+    return UserError(what, faults)

@@ -25,8 +25,7 @@ from sagemaker.serverless import ServerlessInferenceConfig  # noqa: E402
 from sagemaker.tuner import CategoricalParameter, ContinuousParameter, HyperparameterTuner, IntegerParameter  # noqa: E402
 
 from sagemaker_semseg.sdk.estimator import SemSegEstimator  # noqa: E402
-from sagemaker_semseg.sdk.remote import RemoteBackend  # noqa: E402
-from sagemaker_semseg.sdk.specification import training  # noqa: E402
+from sagemaker_semseg.sdk.tuner import Tuner  # noqa: E402
 
 _METRICS = "SageMaker doesn't know the image: the expressions that find our numbers in the log are sent along"
 _DEBUGGER = "nothing in the image listens to SageMaker's debugger or profiler"
@@ -199,8 +198,7 @@ def tunings(recorder, session, theirs_session):
             estimator, "validation:mIOU", ranges, [{"Name": "validation:mIOU", "Regex": "x"}], **settings
         ).fit(FOUR, job_name="tuning-00000000000051", wait=False)
     with recorder.recording() as second:
-        spec = training(ours, FOUR, "tuned", None)
-        RemoteBackend(session).tune("tuning-00000000000052", spec, ranges, **settings)
+        Tuner(ours, "validation:mIOU", ranges, **settings).fit(FOUR, job_name="tuning-00000000000052", wait=False)
     return recorded.differences(first, second)
 
 

@@ -6,11 +6,12 @@ before the job's process starts.
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sagemaker_semseg.errors import Fault
+from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.local import checks, results, tree
 from sagemaker_semseg.sdk.local.endpoints import LocalEndpoint
 from sagemaker_semseg.sdk.local.fetched import here
@@ -18,7 +19,8 @@ from sagemaker_semseg.sdk.local.jobs import LocalJob, start
 from sagemaker_semseg.sdk.local.processes import Process
 from sagemaker_semseg.sdk.local.registry import Kind, Record, Registry, now
 from sagemaker_semseg.sdk.local.specs import to_values
-from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec, TrainingSpec, TransformSpec
+from sagemaker_semseg.sdk.local.tuning import LocalTuning, differences
+from sagemaker_semseg.sdk.session import ENDED, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 
 _PROGRAM = (sys.executable, "-m", "sagemaker_semseg")
 
@@ -29,7 +31,7 @@ class LocalBackend:
     def __init__(self, command: Sequence[str] = (*_PROGRAM, "train")):
         self._command = tuple(command)
 
-    def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec) -> list[Fault]:
+    def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
         return checks.faults(spec)
 
     def train(self, spec: TrainingSpec, *, keep: bool) -> LocalJob:
@@ -88,10 +90,47 @@ class LocalBackend:
     def transform_job(self, name: str) -> LocalJob:
         return _found("transforms", name)
 
+    def tune(self, spec: TuningSpec, *, keep: bool) -> LocalTuning:
+        kind: Kind = "tuning"
+        registry = Registry(kind)
+        earlier = registry.read(spec.name)
+        if spec.random_seed is None:
+            drawn = earlier.spec.get("random_seed") if earlier else secrets.randbelow(2**31)
+            spec = replace(spec, random_seed=drawn)
+        program = [sys.executable, "-m", "sagemaker_semseg.sdk.local.trials", spec.name]
+        record = _record(spec, command=program, training=list(self._command))
+        if earlier:
+            _may_go_on(earlier, record)
+            registry.write(record)
+            for left in ("log", "ml/output/failure"):
+                (registry.folder(spec.name) / left).unlink(missing_ok=True)
+        else:
+            registry.create(record)
+        try:
+            return LocalTuning(start(kind, record, keep=keep, variables=dict(spec.training.environment)))
+        except BaseException:
+            if earlier:
+                registry.write(earlier)
+            else:
+                registry.remove(spec.name)
+            raise
 
-def _record(spec: TrainingSpec | EndpointSpec | TransformSpec, **more: object) -> Record:
+    def tuning_job(self, name: str) -> LocalTuning:
+        return LocalTuning(_found("tuning", name))
+
+
+def _record(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec, **more: object) -> Record:
     """Of something that is about to start. Until its supervisor has taken over, this process sees to it."""
     return Record(spec.name, "InProgress", now(), Process.this(), spec=to_values(spec), more=more)
+
+
+def _may_go_on(earlier: Record, record: Record) -> None:
+    """Raises ``UserError`` if a tuning can't go on as ``record`` says."""
+    if earlier.status not in ENDED:
+        remedy = f"Tuner.attach({earlier.name!r}) finds it"
+        raise UserError("The tuning can't be started:", [Fault(earlier.name, "is running", remedy)])
+    if faults := differences(earlier.spec, record.spec):
+        raise UserError(f"The tuning {earlier.name} is there and can't go on with other settings:", faults)
 
 
 def _found(kind: Kind, name: str) -> LocalJob:

@@ -14,16 +14,24 @@ from pathlib import Path
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.local.fetched import local_path
 from sagemaker_semseg.sdk.local.registry import Registry
-from sagemaker_semseg.sdk.session import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec
+from sagemaker_semseg.sdk.local.search import STRATEGIES, grid_size
+from sagemaker_semseg.sdk.local.study import MOST_TRIALS
+from sagemaker_semseg.sdk.parameters import CategoricalParameter
+from sagemaker_semseg.sdk.session import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 from sagemaker_semseg.storage import is_s3
 
 _GPU_SIGNS = ("/dev/nvidiactl", "/dev/dxg")
 _SERVER = ("starlette", "uvicorn", "h11", "prometheus_client")
+CRITERIA = ("TargetObjectiveMetricValue", "BestObjectiveNotImproving")
+"""Of SageMaker's TuningJobCompletionCriteria, those that ``trials`` knows."""
+
 _REMOTE = 'that is there on SageMaker alone: instance_type "ml...."'
 
 
-def faults(spec: TrainingSpec | EndpointSpec | TransformSpec) -> list[Fault]:
+def faults(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
     """Everything that is wrong with ``spec`` for this machine."""
+    if isinstance(spec, TuningSpec):
+        return list(_tuning(spec))
     if isinstance(spec, TrainingSpec):
         found = _training(spec)
     elif isinstance(spec, EndpointSpec):
@@ -94,6 +102,29 @@ def _transform(spec: TransformSpec) -> Iterator[Fault]:
         yield Fault("data", f"{spec.data}: no such file or folder", "check the path")
     yield from _writable("output_path", spec.output_path)
     yield from _serving(spec.model)
+
+
+def _tuning(spec: TuningSpec) -> Iterator[Fault]:
+    yield from _name_of("tuning", spec.name)
+    if spec.strategy not in STRATEGIES:
+        what = f"is {spec.strategy!r}; on this machine there are {', '.join(STRATEGIES)}"
+        yield Fault("strategy", what, "give one of them")
+    if spec.strategy == "Bayesian" and find_spec("optuna") is None:
+        remedy = "pip install 'sagemaker-semseg[tune]', or give \"Random\""
+        yield Fault("strategy", "Bayesian needs optuna, which isn't there", remedy)
+    if spec.strategy == "Grid":
+        for name, parameter in spec.ranges.items():
+            if not isinstance(parameter, CategoricalParameter):
+                yield Fault(name, "a grid has choices, and this is a range", "give it a CategoricalParameter")
+    if (spec.max_jobs or grid_size(spec.ranges)) > MOST_TRIALS:
+        yield Fault("max_jobs", f"this machine runs at most {MOST_TRIALS} jobs of a tuning", "give fewer")
+    if spec.early_stopping_type != "Off":
+        yield Fault("early_stopping_type", _REMOTE, "leave it out; the hyperparameter early_stopping does it here")
+    for name in ("warm_start_config", "strategy_config"):
+        if getattr(spec, name):
+            yield Fault(name, _REMOTE, "leave it out")
+    for name in set(spec.completion_criteria_config or ()) - set(CRITERIA):
+        yield Fault("completion_criteria_config", f"{name}: {_REMOTE}", f"there are {' and '.join(CRITERIA)}")
 
 
 def _serving(model: ModelSpec) -> Iterator[Fault]:

@@ -4,6 +4,7 @@
                             log           what it has printed
                             ml/           SageMaker's tree, /opt/ml in a container
     STATE/transforms/NAME/  record.json, log
+    STATE/tuning/NAME/      record.json, log, study.jsonl; its trainings are in STATE/training
     STATE/endpoints/NAME/   record.json, log
 
 STATE is ``environment.state_folder()``. A record is replaced whole, so that any process may read it at any time; it
@@ -28,9 +29,14 @@ from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.local.processes import Process
 from sagemaker_semseg.storage import replacing
 
-Kind = Literal["training", "transforms", "endpoints"]
+Kind = Literal["training", "transforms", "tuning", "endpoints"]
 
-KINDS: dict[Kind, str] = {"training": "training job", "transforms": "transform job", "endpoints": "endpoint"}
+KINDS: dict[Kind, str] = {
+    "training": "training job",
+    "transforms": "transform job",
+    "tuning": "tuning job",
+    "endpoints": "endpoint",
+}
 """The folders, and what one thing in each is called."""
 
 MAX_RECORD_BYTES = 2**24

@@ -9,13 +9,15 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from sagemaker_semseg.errors import Fault
+from sagemaker_semseg.sdk import ranges
 from sagemaker_semseg.sdk.local.registry import Kind
-from sagemaker_semseg.sdk.session import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec
+from sagemaker_semseg.sdk.session import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 
-Spec = TypeVar("Spec", Channel, ModelSpec, TrainingSpec, TransformSpec)
+Spec = TypeVar("Spec", Channel, ModelSpec, TrainingSpec, TransformSpec, TuningSpec)
 
 
-def to_values(spec: TrainingSpec | TransformSpec | EndpointSpec) -> dict[str, Any]:
+def to_values(spec: TrainingSpec | TransformSpec | EndpointSpec | TuningSpec) -> dict[str, Any]:
     values: dict[str, Any] = _plain(spec)
     return values
 
@@ -28,6 +30,18 @@ def spec_of(kind: Kind, values: Mapping[str, Any]) -> TrainingSpec | TransformSp
             return _build(TrainingSpec, {**values, "channels": channels})
         if kind == "transforms":
             return _build(TransformSpec, {**values, "model": _build(ModelSpec, values["model"])})
+    except (LookupError, TypeError):
+        pass
+    return None
+
+
+def tuning_spec(values: Mapping[str, Any]) -> TuningSpec | None:
+    """The same of a tuning job."""
+    try:
+        faults: list[Fault] = []
+        training, searched = spec_of("training", values["training"]), ranges.checked(values["ranges"], faults)
+        if isinstance(training, TrainingSpec) and not faults:
+            return _build(TuningSpec, {**values, "training": training, "ranges": searched})
     except (LookupError, TypeError):
         pass
     return None

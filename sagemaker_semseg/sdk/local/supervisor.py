@@ -52,7 +52,7 @@ class Supervisor:
                     if not self.stop_reason and self._keeper_is_gone():
                         self.stop_reason = "the process that waited for it has ended"
                     if not self.stop_reason and time.monotonic() > deadline:
-                        self.stop_reason = f"MaxRuntimeExceeded: it has run for {seconds:g} seconds (max_run)"
+                        self.stop_reason = f"MaxRuntimeExceeded: it has run for {seconds:g} seconds"
                     if self.stop_reason and kill_at == float("inf"):
                         self.registry.update(self.name, status="Stopping")
                         kill_at = time.monotonic() + STOP_SECONDS
@@ -106,7 +106,12 @@ def main(arguments: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, supervisor.stop)
     registry.update(name, process=Process.this(), started=now())
-    work: dict[Kind, Callable[[Supervisor], None]] = {"training": _train, "transforms": _rest, "endpoints": _rest}
+    work: dict[Kind, Callable[[Supervisor], None]] = {
+        "training": _train,
+        "transforms": _rest,
+        "tuning": _tune,
+        "endpoints": _rest,
+    }
     try:
         work[registry.kind](supervisor)
     except BaseException as error:
@@ -128,6 +133,18 @@ def _train(supervisor: Supervisor) -> None:
     model = deliver(base, record.more["place"])
     print(f"model artifact: {model or 'none'}", flush=True)
     supervisor.finish(status, model)
+
+
+def _tune(supervisor: Supervisor) -> None:
+    """Its output is the best model."""
+    from sagemaker_semseg.sdk.local.study import Study
+
+    record = supervisor.registry.get(supervisor.name)
+    seconds = record.spec.get("max_runtime_in_seconds") or float("inf")
+    status = supervisor.run(record.more["command"], job_variables({}), seconds)
+    best = Study(supervisor.folder).best(maximize=record.spec["objective_type"] == "Maximize")
+    training = Registry("training").read(best.job) if best else None
+    supervisor.finish(status, training.output if training else None)
 
 
 def _rest(supervisor: Supervisor) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from sagemaker_semseg.sdk.remote.jobs import RemoteTraining, RemoteTransform, no
 from sagemaker_semseg.sdk.remote.tuning import RemoteTuning
 from sagemaker_semseg.sdk.remote.waiting import patiently
 from sagemaker_semseg.sdk.requests.described import model_spec
-from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec, TrainingSpec, TransformSpec
+from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 from sagemaker_semseg.storage import is_s3
 
 # stand for what isn't asked of AWS while a specification is only looked at
@@ -39,8 +39,10 @@ class RemoteBackend:
     def __init__(self, session: Any = None):
         self.account = Account(session)
 
-    def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec) -> list[Fault]:
+    def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
         """Nothing is asked of AWS for it."""
+        if isinstance(spec, TuningSpec):
+            return requests.check_name("job_name", spec.name, requests.TUNING_NAME_LENGTH)
         if find_spec("boto3") is None:
             return [Fault("SageMaker", "boto3 is missing", "pip install 'sagemaker-semseg[aws]'")]
         found: list[Fault] = []
@@ -150,13 +152,19 @@ class RemoteBackend:
 
     # ---- tuning
 
-    def tune(self, name: str, spec: TrainingSpec, ranges: Mapping[str, object], **settings: Any) -> RemoteTuning:
-        """Start a tuning job. settings: those of ``requests.tuning_job``."""
+    def tune(self, spec: TuningSpec, *, keep: bool) -> RemoteTuning:
+        """keep: has no meaning here, tuning jobs go on by themselves."""
+        training = self.training_request(spec.training)
+        settings = {member.name: getattr(spec, member.name) for member in fields(TuningSpec)}
         request = requests.tuning_job(
-            name, training=self.training_request(spec), hyperparameter_ranges=ranges, **settings
+            settings.pop("name"),
+            hyperparameter_ranges=settings.pop("ranges"),
+            **{**settings, "training": training},
         )
-        self._send("create_hyper_parameter_tuning_job", "CreateHyperParameterTuningJob", request, f"tuning job {name}")
-        return RemoteTuning(self.account, name)
+        self._send(
+            "create_hyper_parameter_tuning_job", "CreateHyperParameterTuningJob", request, f"tuning job {spec.name}"
+        )
+        return RemoteTuning(self.account, spec.name)
 
     def tuning_job(self, name: str) -> RemoteTuning:
         job = RemoteTuning(self.account, name)

@@ -11,7 +11,8 @@ from typing import Any
 from sagemaker_semseg.sdk.remote.account import Account
 from sagemaker_semseg.sdk.remote.failures import explained, reason
 from sagemaker_semseg.sdk.remote.waiting import answers, patiently
-from sagemaker_semseg.sdk.session import ENDED, JobFailed
+from sagemaker_semseg.sdk.requests.described import tuning_spec
+from sagemaker_semseg.sdk.session import ENDED, JobFailed, TuningSpec
 
 
 class RemoteTuning:
@@ -25,6 +26,9 @@ class RemoteTuning:
             ask = self._client.describe_hyper_parameter_tuning_job
             told: Mapping[str, Any] = patiently(lambda: ask(HyperParameterTuningJobName=self.name))
         return told
+
+    def spec(self) -> TuningSpec:
+        return tuning_spec(self.describe())
 
     @property
     def status(self) -> str:

@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
-from sagemaker_semseg.sdk.session import Channel, ModelSpec, TrainingSpec, TransformSpec
+from sagemaker_semseg.sdk.parameters import CategoricalParameter, ContinuousParameter, IntegerParameter, Parameter
+from sagemaker_semseg.sdk.session import Channel, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 
 Described = Mapping[str, Any]
 
@@ -53,6 +55,50 @@ def training_spec(told: Described) -> TrainingSpec:
         experiment_config=told.get("ExperimentConfig"),
         more={name: value for name, value in more.items() if value is not None},
     )
+
+
+def tuning_spec(told: Described) -> TuningSpec:
+    """Of an answer of DescribeHyperParameterTuningJob. Raises ``UserError`` for one of several algorithms."""
+    name, config, definition = (
+        told["HyperParameterTuningJobName"],
+        told["HyperParameterTuningJobConfig"],
+        told.get("TrainingJobDefinition"),
+    )
+    if definition is None:
+        raise UserError(f"The tuning job {name} is one of several algorithms; there is no single estimator for it.")
+    training = training_spec(
+        {**definition, "TrainingJobName": name, "HyperParameters": definition.get("StaticHyperParameters", {})}
+    )
+    objective, limits = config.get("HyperParameterTuningJobObjective", {}), config["ResourceLimits"]
+    return TuningSpec(
+        name,
+        training,
+        _ranges(config.get("ParameterRanges", {})),
+        objective_metric_name=objective.get("MetricName", "validation:mIOU"),
+        objective_type=objective.get("Type", "Maximize"),
+        strategy=config["Strategy"],
+        max_jobs=limits.get("MaxNumberOfTrainingJobs"),
+        max_parallel_jobs=limits["MaxParallelTrainingJobs"],
+        max_runtime_in_seconds=limits.get("MaxRuntimeInSeconds"),
+        early_stopping_type=config.get("TrainingJobEarlyStoppingType", "Off"),
+        random_seed=config.get("RandomSeed"),
+        strategy_config=config.get("StrategyConfig"),
+        completion_criteria_config=config.get("TuningJobCompletionCriteria"),
+        warm_start_config=told.get("WarmStartConfig"),
+    )
+
+
+def _ranges(told: Described) -> dict[str, Parameter]:
+    ranges: dict[str, Parameter] = {}
+    for entry in told.get("CategoricalParameterRanges", ()):
+        ranges[entry["Name"]] = CategoricalParameter(entry["Values"])
+    for entry in told.get("IntegerParameterRanges", ()):
+        low, high = int(entry["MinValue"]), int(entry["MaxValue"])
+        ranges[entry["Name"]] = IntegerParameter(low, high, entry.get("ScalingType", "Auto"))
+    for entry in told.get("ContinuousParameterRanges", ()):
+        ends = float(entry["MinValue"]), float(entry["MaxValue"])
+        ranges[entry["Name"]] = ContinuousParameter(*ends, entry.get("ScalingType", "Auto"))
+    return ranges
 
 
 def model_spec(told: Described) -> ModelSpec:

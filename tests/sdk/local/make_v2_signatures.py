@@ -14,6 +14,7 @@ WANTED = [
     ("estimator.py", "Estimator", "Estimator", ("__init__", "create_model")),
     ("base_predictor.py", "Predictor", "Predictor", ("__init__", "predict", "delete_endpoint", "delete_model")),
     ("transformer.py", "Transformer", "Transformer", ("transform", "wait", "stop_transform_job", "attach")),
+    ("tuner.py", "HyperparameterTuner", "Tuner", ("__init__", "fit", "attach", "deploy", "best_estimator")),
     ("inputs.py", "TrainingInput", "TrainingInput", ("__init__",)),
 ]
 NAMED = {"24 * 60 * 60": 86400, "logging.INFO": 20, "vpc_utils.VPC_CONFIG_DEFAULT": "VPC_CONFIG_DEFAULT"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_semseg import SemSegEstimator, SemSegModel, SemSegPredictor, SemSegTransformer, TrainingInput
+from sagemaker_semseg import SemSegEstimator, SemSegModel, SemSegPredictor, SemSegTransformer, TrainingInput, Tuner
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk import backends
 from sagemaker_semseg.sdk.names import base_from_image, base_from_name, name_from_base
@@ -23,6 +23,7 @@ OURS = {
     "Predictor": SemSegPredictor,
     "Transformer": SemSegTransformer,
     "TrainingInput": TrainingInput,
+    "Tuner": Tuner,
 }
 
 

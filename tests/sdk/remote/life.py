@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import boto3
 
+from sagemaker_semseg.sdk.parameters import ContinuousParameter
 from sagemaker_semseg.sdk.remote import RemoteBackend
-from sagemaker_semseg.sdk.session import Channel
+from sagemaker_semseg.sdk.session import Channel, TuningSpec
 
 NAMES = ("train", "train_annotation", "validation", "validation_annotation")
 
@@ -80,5 +81,7 @@ def live(backend: RemoteBackend, folder, training, endpoint, transform):
     done.wait(logs=False)
     backend.delete_model(model.name)
 
-    tuning = backend.tune("semseg-tuning", replace(spec, name="tuned"), {"learning_rate": (1e-4, 1e-1)}, max_jobs=2)
+    tuning = backend.tune(
+        TuningSpec("semseg-tuning", spec, {"learning_rate": ContinuousParameter(1e-4, 1e-1)}, max_jobs=2), keep=True
+    )
     return state, done, tuning
