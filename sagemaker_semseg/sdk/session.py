@@ -58,6 +58,10 @@ class Channel:
     shuffle_seed: int | None = None
     instance_groups: tuple[str, ...] = ()
 
+    def is_piped(self, mode: str) -> bool:
+        """Whether it comes through FIFOs. mode: the job's, for channels that have none of their own."""
+        return (self.input_mode or mode) == "Pipe"
+
     @property
     def is_local(self) -> bool:
         return not is_s3(self.place)

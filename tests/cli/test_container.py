@@ -83,6 +83,12 @@ def test_the_model_is_known_by_its_type_whatever_the_channel_is_called(base):
     assert str(options_of(root).channel_model) == str(root / "input/data/earlier")
 
 
+def test_attributes_of_a_manifest_in_file_mode(base):
+    config = {"TrainingInputMode": "File", "AttributeNames": ["source-ref", "street-ref"]}
+    options = options_of(base({}, {"train": config, "validation": config}))
+    assert (options.attribute_names, options.validation_attribute_names) == 2 * ("source-ref,street-ref",)
+
+
 def test_unknown_names_are_told_with_everything_else(base):
     options = options_of(base({"mini_batch_siz": "16"}, ("trian",)))
     assert [str(fault) for fault in options.faults] == [

@@ -42,6 +42,8 @@ class LocalBackend:
         folder = registry.create(record)
         try:
             places = {channel.name: here(channel.place) for channel in spec.channels}
+            record = replace(record, more={**record.more, "places": {name: str(at) for name, at in places.items()}})
+            registry.write(record)
             tree.lay_out(folder / "ml", spec, places)
             return start(kind, record, keep=keep, variables=dict(spec.environment))
         except BaseException:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.sdk.inputs import AUGMENTED
 from sagemaker_semseg.sdk.local.fetched import local_path
 from sagemaker_semseg.sdk.local.registry import Registry
 from sagemaker_semseg.sdk.local.search import STRATEGIES, grid_size
@@ -64,6 +65,10 @@ def _training(spec: TrainingSpec) -> Iterator[Fault]:
 
 
 def _channel(channel: Channel, mode: str) -> Iterator[Fault]:
+    if channel.is_piped(mode) and (channel.data_type != AUGMENTED or channel.record_wrapping != "RecordIO"):
+        what = "in Pipe mode a channel is an augmented manifest in RecordIO"
+        remedy = "give TrainingInput(..., s3_data_type='AugmentedManifestFile', record_wrapping='RecordIO')"
+        yield Fault(channel.name, what, remedy)
     if not channel.is_local:
         return
     path = channel.path

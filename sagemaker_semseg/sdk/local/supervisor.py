@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sagemaker_semseg.environment import job_variables
+from sagemaker_semseg.errors import SemSegError
 from sagemaker_semseg.sdk.local import tree
 from sagemaker_semseg.sdk.local.processes import Process
 from sagemaker_semseg.sdk.local.registry import Kind, Registry, now
@@ -42,13 +43,23 @@ class Supervisor:
         self.stop_reason = ""
         self._keeper = keeper
 
-    def run(self, command: Sequence[str], variables: dict[str, str], seconds: float) -> int:
-        """Run the job's process to its end, or stop it; returns its exit status as ``subprocess`` has it."""
+    def run(
+        self,
+        command: Sequence[str],
+        variables: dict[str, str],
+        seconds: float = float("inf"),
+        check: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Run the job's process to its end, or stop it; returns its exit status as ``subprocess`` has it.
+
+        check: is called again and again; what it raises ends the job at once.
+        """
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, env=variables, preexec_fn=_in_own_group()) as process:
             self.registry.update(self.name, more={**self._more(), "job": _identity(process.pid)})
             deadline, kill_at = time.monotonic() + seconds, float("inf")
             try:
                 while process.poll() is None:
+                    check()
                     if not self.stop_reason and self._keeper_is_gone():
                         self.stop_reason = "the process that waited for it has ended"
                     if not self.stop_reason and time.monotonic() > deadline:
@@ -115,13 +126,18 @@ def main(arguments: Sequence[str]) -> int:
     try:
         work[registry.kind](supervisor)
     except BaseException as error:
-        failure = f"AlgorithmError: {type(error).__name__}: {error}" if not _is_told(error) else str(error)
+        told = error if isinstance(error, SemSegError) else None
+        failure = f"{told.prefix}: {told}" if told else f"AlgorithmError: {type(error).__name__}: {error}"
         registry.update(name, status="Failed", failure=failure, ended=now())
-        raise
+        if told is None:
+            raise
+        print(failure, flush=True)
+        return 1
     return 0
 
 
 def _train(supervisor: Supervisor) -> None:
+    from sagemaker_semseg.sdk.local.piped import piped
     from sagemaker_semseg.sdk.local.results import deliver
 
     record = supervisor.registry.get(supervisor.name)
@@ -129,7 +145,8 @@ def _train(supervisor: Supervisor) -> None:
     variables = job_variables({"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": supervisor.name})
     if record.spec["instance_type"] == "local":
         variables["CUDA_VISIBLE_DEVICES"] = "-1"
-    status = supervisor.run(record.more["command"], variables, record.spec["max_run"])
+    with piped(base, record) as check:
+        status = supervisor.run(record.more["command"], variables, record.spec["max_run"], check)
     model = deliver(base, record.more["place"])
     print(f"model artifact: {model or 'none'}", flush=True)
     supervisor.finish(status, model)
@@ -150,14 +167,8 @@ def _tune(supervisor: Supervisor) -> None:
 def _rest(supervisor: Supervisor) -> None:
     """A transform, which writes its results itself, or an endpoint."""
     record = supervisor.registry.get(supervisor.name)
-    status = supervisor.run(record.more["command"], job_variables({}), float("inf"))
+    status = supervisor.run(record.more["command"], job_variables({}))
     supervisor.finish(status, record.output)
-
-
-def _is_told(error: BaseException) -> bool:
-    from sagemaker_semseg.errors import SemSegError
-
-    return isinstance(error, SemSegError)
 
 
 def _identity(pid: int) -> Any:

@@ -1,7 +1,7 @@
 """SageMaker's tree for a training job: a specification and where its data lies come in, a folder like /opt/ml goes out.
 
     input/config/    hyperparameters.json, inputdataconfig.json, resourceconfig.json, as SageMaker writes them
-    input/data/      one folder for each channel: links, so that nothing is copied
+    input/data/      one folder for each channel: links, so that nothing is copied; FIFOs in Pipe mode (``piped``)
     model/, output/data/, checkpoints/    what the training writes
     output/failure   why it has failed, from the training itself
 
@@ -40,7 +40,7 @@ def lay_out(base: Path, spec: TrainingSpec, places: Mapping[str, Path]) -> None:
     _write(base, "hyperparameters", dict(spec.hyperparameters))
     _write(base, "inputdataconfig", {channel.name: _config(channel, spec.input_mode) for channel in spec.channels})
     _write(base, "resourceconfig", {**hosts, "current_instance_type": spec.instance_type})
-    for channel in spec.channels:
+    for channel in (channel for channel in spec.channels if not channel.is_piped(spec.input_mode)):
         _link(base / "input" / "data" / channel.name, places[channel.name].absolute())
 
 

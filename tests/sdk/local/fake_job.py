@@ -3,6 +3,7 @@
 It reads and writes SageMaker's tree as the real one does, and loads nothing.
 """
 
+import hashlib
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from fake_behaviours import CRASH, FAIL, HANG, LEAVES_A_CHILD, STUBBORN, SUCCEED
+from fake_behaviours import CRASH, FAIL, HANG, LEAVES_A_CHILD, READS_A_PIPE, STUBBORN, SUCCEED
 
 BASE = Path(os.environ["SAGEMAKER_BASE_DIR"])
 LINES = """\
@@ -67,6 +68,14 @@ def main():
         child()
         print("ready", flush=True)
         wait()
+    elif behaviour == READS_A_PIPE:
+        for number in range(2):
+            fifo = BASE / "input" / "data" / f"train_{number}"
+            end = time.monotonic() + 30
+            while not fifo.exists() and time.monotonic() < end:
+                time.sleep(0.01)
+            print("pass", number, hashlib.sha256(fifo.read_bytes()).hexdigest(), flush=True)
+        model()
     elif behaviour == LEAVES_A_CHILD:
         child()
         model()

@@ -1,6 +1,8 @@
 """Jobs on this machine: what they leave, how they fail, stop and are found again, and that nothing of them stays."""
 
 import contextlib
+import hashlib
+import io
 import json
 import os
 import signal
@@ -8,17 +10,21 @@ import subprocess
 import sys
 import tarfile
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from sagemaker_semseg.data.channels import FaultList, split_pairs
+from sagemaker_semseg.data.recordio import write_record
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.local import supervisor
 from sagemaker_semseg.sdk.local.processes import Process
 from sagemaker_semseg.sdk.local.registry import Registry
-from sagemaker_semseg.sdk.session import JobFailed
+from sagemaker_semseg.sdk.session import Channel, JobFailed
 from tests.sdk.local.conftest import FAKE_JOB, eventually
-from tests.sdk.local.fake_behaviours import CRASH, FAIL, HANG, LEAVES_A_CHILD, STUBBORN, SUCCEED
+from tests.sdk.local.fake_behaviours import CRASH, FAIL, HANG, LEAVES_A_CHILD, READS_A_PIPE, STUBBORN, SUCCEED
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -159,6 +165,68 @@ def test_secrets_are_for_the_job_alone(backend, spec, state):
 def test_checkpoints_outlive_the_job_in_a_folder_of_ones_own(backend, spec, state, tmp_path):
     backend.train(spec(checkpoint_s3_uri=str(tmp_path / "kept")), keep=True).wait(logs=False)
     assert (tree(state) / "checkpoints").resolve() == tmp_path / "kept"
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Two lines, whose masks stand under an attribute of two."""
+    lines = []
+    for name in "ab":
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+        Image.new("L", (4, 4)).save(tmp_path / f"{name}_mask.png")
+        masks = {"street-ref": f"{name}_mask.png", "other-ref": f"{name}.png"}
+        lines.append(json.dumps({"source-ref": f"{name}.png", **masks}) + "\n")
+    (tmp_path / "train.manifest").write_text("".join(lines))
+    return Channel(
+        "train",
+        str(tmp_path / "train.manifest"),
+        data_type="AugmentedManifestFile",
+        attribute_names=("source-ref", "street-ref"),
+        record_wrapping="RecordIO",
+    )
+
+
+def test_in_pipe_mode_a_manifest_comes_through_fifos(backend, spec, state, tmp_path, manifest):
+    piped = replace(spec(READS_A_PIPE), channels=(replace(manifest, input_mode="Pipe"),))
+    assert backend.faults(piped) == []
+    job = backend.train(piped, keep=True)
+    assert job.wait(logs=False).status == "Completed"
+    expected = io.BytesIO()
+    for name in ("a.png", "a_mask.png", "b.png", "b_mask.png"):
+        write_record(expected, (tmp_path / name).read_bytes())
+    digest = hashlib.sha256(expected.getvalue()).hexdigest()
+    lines = list(job.logs(follow=False))
+    assert f"pass 0 {digest}" in lines  # without a ShuffleConfig: the lines' order, in each pass
+    assert f"pass 1 {digest}" in lines
+    config = json.loads((tree(state) / "input/config/inputdataconfig.json").read_text())
+    assert config["train"]["TrainingInputMode"] == "Pipe"
+    assert list((tree(state) / "input").rglob("train_*")) == []
+
+
+def test_a_manifest_that_is_wrong_is_told_by_its_line_or_by_the_file_that_is_missing(backend, spec, tmp_path, manifest):
+    wrong = replace(spec(READS_A_PIPE), input_mode="Pipe", channels=(manifest,))
+    (tmp_path / "b_mask.png").unlink()
+    with pytest.raises(JobFailed, match=r"b_mask\.png .*train\.manifest, line 2.*No such file"):
+        backend.train(wrong, keep=True).wait(logs=False)
+    (tmp_path / "train.manifest").write_text('{"source-ref": "a.png", "street-ref": "a_mask.png"}\n{"source')
+    with pytest.raises(JobFailed, match=r"train\.manifest, line 2"):
+        backend.train(replace(wrong, name="again"), keep=True).wait(logs=False)
+
+
+def test_in_pipe_mode_a_channel_is_a_manifest(backend, spec):
+    found = backend.faults(spec(input_mode="Pipe"))
+    assert [fault.where for fault in found] == ["train", "train_annotation", "validation", "validation_annotation"]
+    assert "AugmentedManifestFile" in found[0].remedy
+
+
+def test_in_file_mode_the_job_finds_the_manifest_and_its_attributes(backend, spec, state, tmp_path, manifest):
+    backend.train(replace(spec(), channels=(manifest,)), keep=True).wait(logs=False)
+    config = json.loads((tree(state) / "input/config/inputdataconfig.json").read_text())
+    assert config["train"]["AttributeNames"] == ["source-ref", "street-ref"]
+    (pair, _) = split_pairs(
+        {"train": tree(state) / "input/data/train"}, "train", FaultList(), [], config["train"]["AttributeNames"]
+    )
+    assert pair.image == tmp_path / "a.png"
 
 
 # ---- as processes: whoever waits, and what becomes of the job without it
