@@ -51,6 +51,7 @@ data:
   mydata/validation/b.jpg              class, 0 to num_classes - 1, and 255 is ignored
   mydata/validation_annotation/b.png
   mydata/label_map/train_label_map.json, validation_label_map.json     optional
+  or an augmented manifest for each split, Ground Truth's too: --data train.manifest takes validation.manifest beside it
 
 Pipe mode: --pipe plays the same data through FIFOs, as SageMaker sends an augmented manifest. What is wrong with it is
   told when it comes; docs/pipe.md has the details.
