@@ -129,6 +129,14 @@ def test_each_evaluation_reads_the_next_fifo(batch, played, tiny_channels):
         assert equal(expected, taken(evaluation_batches(stream, batch, max_pixels=5000, pass_number=number)))
 
 
+def test_pairs_of_one_size_that_follow_each_other_share_a_batch(tmp_path):
+    sizes = [(30, 40), (30, 40), (20, 40), (30, 40), (30, 40), (30, 40)]
+    sent = Sent(tmp_path, train=[[png(*size) for size in sizes for _ in range(2)], []])
+    batches = taken(evaluation_batches(streams(tmp_path)["train"], 2))
+    assert [images.shape for images, _ in batches] == [(2, 30, 40, 3), (1, 20, 40, 3), (2, 30, 40, 3), (1, 30, 40, 3)]
+    sent.ended.set()
+
+
 class Sent:
     """FIFOs whose content a test decides; each is made when the one before is through, the last stays open."""
 
@@ -216,7 +224,7 @@ def test_a_training_of_the_pipe_is_that_of_the_files(played, tiny_channels, make
     np.testing.assert_array_equal(other.scores.confusion.sum(1), result.scores.confusion.sum(1))
 
 
-@pytest.mark.parametrize("validation", [False, True])
+@pytest.mark.parametrize("validation", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_sigterm_ends_a_training_that_waits_for_a_stream(validation, tiny_channels, make_hp, tmp_path):
     """In the middle of an epoch, and of the validation after it, which is made up for when the training goes on."""
     folders = [tmp_path / "fifos", tmp_path / "again"]
