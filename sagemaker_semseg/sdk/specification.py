@@ -147,10 +147,10 @@ def _checked(given: Mapping[str, Any], errors: list[UserError]) -> dict[str, str
     except HyperparameterError as error:
         errors.append(error)
         return {}
-    return {name: as_text(value) for name, value in given.items() if value is not None}
+    return {name: _as_text(value) for name, value in given.items() if value is not None}
 
 
-def as_text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     """A hyperparameter as SageMaker delivers it."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
