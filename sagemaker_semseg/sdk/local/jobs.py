@@ -8,6 +8,7 @@ process. Any other goes on by itself, and any process of the same user can find 
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 import time
@@ -18,7 +19,9 @@ from typing import TextIO, cast
 
 from sagemaker_semseg.environment import job_variables
 from sagemaker_semseg.errors import Fault
+from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.sdk.local.processes import Process
+from sagemaker_semseg.sdk.local.progress import bar
 from sagemaker_semseg.sdk.local.registry import Kind, Record, Registry
 from sagemaker_semseg.sdk.local.specs import spec_of
 from sagemaker_semseg.sdk.session import ENDED, JobFailed, State, Status
@@ -27,6 +30,8 @@ LOOK_SECONDS = 0.1
 
 STOP_SECONDS = 150.0
 """A job has two minutes to end when it is asked to; the rest is for its supervisor."""
+
+_DONE = re.compile(next(each["Regex"] for each in METRIC_DEFINITIONS if each["Name"] == "train:progress"))
 
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -140,9 +145,15 @@ class LocalJob:
         )
 
     def _follow(self, logs: bool) -> None:
-        for line in self.logs(follow=True):
-            if logs:
+        if not logs:
+            for _ in self.logs(follow=True):
+                pass
+            return
+        with bar(self.registry.what) as move:
+            for line in self.logs(follow=True):
                 print(line, flush=True)
+                if found := _DONE.search(line):
+                    move(float(found[1]), 100)
 
     def _interrupted(self, logs: bool) -> None:
         """Ctrl-C came. It is asked to stop if it is to end with this process; another Ctrl-C doesn't wait for that."""
