@@ -102,6 +102,13 @@ test-doctor: $(READY)  ## the doctor on CamVid, which is a clean set (DATA=its f
 	@test -d "$(DATA)" || { echo 'make test-doctor DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
 	@$(PY) -m pytest -q -s tests/data/doctor/test_camvid.py --data "$(DATA)" $(ARGS)
 
+IMAGE ?= sagemaker-semseg:test
+.PHONY: test-docker
+test-docker: $(READY)  ## build the image, then train and serve in it as SageMaker does; needs Docker (ARGS= for the build)
+	@docker version >/dev/null || { echo 'make test-docker: there is no Docker daemon to ask' >&2; exit 2; }
+	docker build -t $(IMAGE) --build-arg WEIGHTS= $(ARGS) .
+	@$(PY) tests/peers/container.py $(IMAGE)
+
 .PHONY: lint
 lint: $(READY)  ## ruff, mypy, import-linter
 	@$(call say,'ruff · mypy · import-linter')

@@ -211,6 +211,11 @@ def prepare_tensorflow() -> bool:
     return "tensorflow" not in sys.modules
 
 
+def forbid_telemetry() -> None:
+    """Newer releases of ONNX Runtime report their use to Microsoft, unless this is set when they are imported."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def _share(cgroup: Path, default: float) -> float:
     """The cores' worth of time that control groups, version 2 or 1, grant to a container."""
     try:

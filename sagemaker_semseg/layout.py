@@ -44,6 +44,11 @@ def shapes(algorithm: str, backbone: str, num_classes: int, *, auxiliary: bool =
     return list_.shapes
 
 
+def is_classifier(name: str) -> bool:
+    """Whether a weight belongs to the last convolution of a head, which has an output for each class."""
+    return name.startswith(("head.block.4.", "auxlayer.block.4."))
+
+
 @dataclass
 class _List:
     """The list so far, and the pieces that networks are made of."""

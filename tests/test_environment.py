@@ -7,11 +7,13 @@ import dataclasses
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from sagemaker_semseg import environment as module
+from sagemaker_semseg.cli import main
 from sagemaker_semseg.environment import (
     Environment,
     Hosting,
@@ -37,6 +39,31 @@ def test_base_folder(tmp_path: Path) -> None:
     assert Environment.read({}).base == Path("/opt/ml")
     assert Environment.read({"SAGEMAKER_BASE_DIR": ""}).base == Path("/opt/ml")
     assert Environment.read({"SAGEMAKER_BASE_DIR": str(tmp_path)}) == Environment(tmp_path, "algo-1")
+
+
+def test_no_command_lets_onnx_runtime_report_its_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "0"
+
+
+def test_a_user_without_a_name_or_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As containers may be given: the system knows no folder of theirs."""
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(module.Path, "home", home)
+    for name in ("SAGEMAKER_SEMSEG_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert data_cache().parent == Path(tempfile.gettempdir(), f"user-{os.getuid()}", ".cache", "sagemaker-semseg")
+    monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", "/somewhere")
+    assert data_cache() == Path("/somewhere/data")
 
 
 def test_host(tmp_path: Path) -> None:

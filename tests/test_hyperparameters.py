@@ -68,6 +68,7 @@ EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
         ["1", "0.75, 1, 1.25", [0.1, 4]],
         ["", "0.05", "4.1", "nan", "1,x", ",".join("1" * 17)],
     ),
+    "new_head": (False, ["True", "false"], ["maybe"]),
     "inference_flip": (False, ["True", "false"], ["maybe"]),
 }
 EXPECTED = {**ORIGINAL, **EXTENSIONS}

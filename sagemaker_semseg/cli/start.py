@@ -1,9 +1,9 @@
 """What a training starts from: the channels ``model`` and ``pretrained`` and the hyperparameters come in; weights, and
 words for them, go out. ``train`` calls it, before TensorFlow is loaded.
 
-A model in the channel ``model`` is trained further, whole. Without one, ``use_pretrained_model`` asks for ImageNet
-weights of the backbone. Everything on this machine is looked at first, so that a download begins only when nothing
-else is wrong.
+A model in the channel ``model`` is trained further, whole or, with ``new_head``, for other classes. Without one,
+``use_pretrained_model`` asks for ImageNet weights of the backbone. Everything on this machine is looked at first, so
+that a download begins only when nothing else is wrong.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.environment import WeightPlaces
 from sagemaker_semseg.errors import ArtifactError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
+from sagemaker_semseg.layout import is_classifier
 from sagemaker_semseg.weights import sources
 from sagemaker_semseg.weights.model import DECISIVE, read_any
 
@@ -49,6 +50,9 @@ def local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightPlaces
     if "model" in folders:
         path = model_path(folders["model"])
         return _further(hp, read_any(path), path)
+    if hp.new_head:
+        fault = Fault("new_head", "there is no earlier model whose head could be made anew", "give one or leave it out")
+        raise HyperparameterError("This training can't be started:", [fault])
     if not hp.use_pretrained_model:
         return RANDOM
     found = sources.find(hp.backbone, places, folders.get("pretrained"))
@@ -79,21 +83,25 @@ def _pretrained(hp: Hyperparameters, found: sources.Found) -> Start:
 
 
 def _further(hp: Hyperparameters, artifact: Artifact, path: Path) -> Start:
-    """From a model of an earlier training, which has to be of the same network."""
+    """From a model of an earlier training, which has to be of the same network; a new head is for any classes."""
     before = resolve(artifact.hyperparameters)
-    faults = [
-        Fault(
-            name,
-            f"is {getattr(hp, name)}, the model in the channel model was trained with {getattr(before, name)}",
-            f"give --{name.replace('_', '-')} {getattr(before, name)}, or train without that channel",
-        )
-        for name in DECISIVE
-        if getattr(hp, name) != getattr(before, name)
-    ]
+    faults = []
+    for name in DECISIVE:
+        now, then = getattr(hp, name), getattr(before, name)
+        if now == then or (name == "num_classes" and hp.new_head):
+            continue
+        remedy = f"give --{name.replace('_', '-')} {then}, or train without that channel"
+        if name == "num_classes":
+            remedy += "; --new-head True keeps all but what tells the classes apart"
+        faults.append(Fault(name, f"is {now}, the model in the channel model was trained with {then}", remedy))
     if faults:
         raise ArtifactError(f"{path} can't be trained further:", faults)
     notes = []
     if hp.crop_size != before.crop_size:
         notes.append(f"crop_size is {hp.crop_size}, the model was trained with {before.crop_size}")
+    if hp.new_head:
+        kept = {name: array for name, array in artifact.weights.items() if not is_classifier(name)}
+        words = f"the model {path} with a new head for {hp.num_classes} classes in the place of {before.num_classes}"
+        return Start(kept, words, tuple(notes))
     names = tuple(artifact.labels.get("class_names") or ())
     return Start(artifact.weights, f"the model {path}", tuple(notes), names)

@@ -119,6 +119,14 @@ class Hyperparameters:
         True,
         "Start the backbone from ImageNet weights; the decoder always starts from random ones.",
     )
+    new_head: bool = _row(
+        "Network",
+        "boolean",
+        False,
+        "With the channel model: begin with that model but for the last convolution of the decoder and of the "
+        "auxiliary head, which start from random weights. For other classes, of which there may be another number.",
+        extension=True,
+    )
 
     num_classes: int = _row(
         "Data",

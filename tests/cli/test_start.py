@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import http.server
 import io
@@ -77,6 +78,17 @@ def test_an_earlier_model_of_another_network(places, tmp_path):
         ("backbone", "give --backbone resnet-34"),
         ("num_classes", "give --num-classes 5"),
     ]
+    assert "--new-head True" in caught.value.faults[2].remedy
+    with pytest.raises(ArtifactError) as caught:
+        start.local(dataclasses.replace(HP, new_head=True), {"model": tmp_path}, places)
+    assert [fault.where for fault in caught.value.faults] == ["algorithm", "backbone"]
+
+
+def test_a_new_head_without_an_earlier_model(places):
+    for pretrained in (True, False):
+        hp = resolve({"num_classes": 4, "new_head": True, "use_pretrained_model": pretrained})
+        with pytest.raises(HyperparameterError, match="new_head: there is no earlier model"):
+            start.local(hp, {}, places)
 
 
 def test_aws_s_model(places, tmp_path):
@@ -167,6 +179,31 @@ def test_an_earlier_model_is_trained_further(trained, data, tmp_path, monkeypatc
     assert "crop_size is 40, the model was trained with 32" in text
     after = read_artifact(tmp_path / "out" / "model.tar.gz")
     assert after.labels["class_names"] == ["ground", "disc", "box", "triangle"]
+
+
+@pytest.mark.parametrize("num_classes", ["5", "4"])
+def test_a_new_head(trained, data, tmp_path, monkeypatch, capsys, num_classes):
+    """Of another number of classes, and of as many others."""
+    before = read_artifact(trained.output / "model.tar.gz").weights
+    begun = []
+    monkeypatch.setattr(trainer.Run, "fit", lambda run, *rest: begun.append(trainer.get_weights(run.network)))
+    command = ["train", "--data", str(data), "--output", str(tmp_path / "out"), "--model", str(trained.output)]
+    assert main([*command, *SETTINGS, "--num-classes", num_classes, "--new-head", "True"]) == 0
+    last = [f"{head}.block.4.{part}" for head in ("head", "auxlayer") for part in ("weight", "bias")]
+    assert before.keys() == begun[0].keys()
+    for name, array in begun[0].items():
+        if name in last:
+            assert len(array) == int(num_classes)
+        else:
+            np.testing.assert_array_equal(array, before[name])
+    for name in ("head.block.4.weight", "auxlayer.block.4.weight"):
+        assert not np.array_equal(begun[0][name][:4], before[name])
+        assert begun[0][name].std() == pytest.approx(0.01, rel=0.2)
+    text = capsys.readouterr().out
+    assert f"with a new head for {num_classes} classes in the place of 4" in text
+    after = read_artifact(tmp_path / "out" / "model.tar.gz")
+    assert after.labels["num_classes"] == int(num_classes)
+    assert "class_names" not in after.labels
 
 
 def test_given_weights_that_are_not_there(places, tmp_path):
