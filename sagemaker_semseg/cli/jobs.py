@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -27,6 +27,7 @@ examples:
   sagemaker-semseg jobs show NAME           one of them, with why it has failed if it has
   sagemaker-semseg jobs logs NAME --follow  its log, and what comes
   sagemaker-semseg jobs stop NAME           ask it to end; a training keeps the model so far
+  sagemaker-semseg jobs --sagemaker         what your account has on SageMaker
   sagemaker-semseg jobs delete NAME         stop it and forget it; results outside of its folder stay
 
 states: a training or a transform is InProgress, Stopping, Stopped, Completed or Failed, an endpoint is Creating,
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=tuple(KINDS), help=text)
     parser.add_argument("--follow", action="store_true", help="logs: go on until it has ended")
     parser.add_argument("--json", action="store_true", help="list and show: as JSON")
+    parser.add_argument("--sagemaker", action="store_true", help="list: what your account has on SageMaker instead")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,10 +58,13 @@ def run(options: argparse.Namespace) -> int:
     if options.action != "list" and options.name is None:
         remedy = "sagemaker-semseg jobs lists them"
         faults.append(Fault(options.action, "the name of a job or an endpoint is missing", remedy))
+    if options.action != "list" and options.sagemaker:
+        remedy = f'from Python: SemSegEstimator.attach("{options.name}"), SemSegPredictor("{options.name}")'
+        faults.append(Fault("--sagemaker", "is for the list only", remedy))
     if faults:
         raise UserError("The command can't be carried out:", faults)
     if options.action == "list":
-        _list(options.kind, options.json)
+        (_list_sagemaker if options.sagemaker else _list)(options.kind, options.json)
         return 0
     job = _find(options.name, options.kind)
     actions: Mapping[str, Callable[[], None]] = {
@@ -98,9 +103,31 @@ def _list(kind: str | None, as_json: bool) -> None:
         result = facts["url"] or record.output or _first_line(record.failure)
         begun = record.created[:16].replace("T", " ")
         rows.append((record.name, registry.what, facts["status"], begun, _took(record), result))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    for row in rows:
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]).rstrip())
+    _table(rows)
+
+
+def _list_sagemaker(kind: str | None, as_json: bool) -> None:
+    from sagemaker_semseg.sdk.remote import RemoteBackend
+
+    backend = RemoteBackend()
+    found = [one for each in KINDS if kind in (None, each) for one in backend.started(each)]
+    found.sort(key=lambda one: one.created, reverse=True)
+    if as_json:
+        print(json.dumps([{**vars(one), "kind": KINDS[one.kind]} for one in found], indent=1, default=str))  # type: ignore[index]
+        return
+    if not found:
+        print(f"there is nothing on SageMaker in {backend.account.region}")
+        return
+    begun = [one.created.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M") for one in found]
+    rows = [(one.name, KINDS[one.kind], one.status, when) for one, when in zip(found, begun, strict=True)]  # type: ignore[index]
+    _table([("name", "kind", "state", "begun (UTC)"), *rows])
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Columns as wide as they need to be, the last one as it is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for *cells, last in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip())
 
 
 def _show(job: LocalJob, as_json: bool) -> None:

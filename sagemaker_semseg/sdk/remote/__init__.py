@@ -2,7 +2,8 @@
 
 ``backend`` is what an estimator calls. ``account`` holds boto3's clients and what an account has by default;
 ``transfer`` brings files to S3 and back; ``jobs``, ``endpoints`` and ``tuning`` follow what was started, ``cloudwatch``
-reads its log; ``failures`` puts what AWS refuses into words. What is sent is built by ``requests``.
+reads its log, ``listing`` what there is; ``failures`` puts what AWS refuses into words. What is sent is built by
+``requests``.
 """
 
 from sagemaker_semseg.sdk.remote.backend import RemoteBackend

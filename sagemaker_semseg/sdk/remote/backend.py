@@ -22,6 +22,7 @@ from sagemaker_semseg.sdk.remote.account import Account
 from sagemaker_semseg.sdk.remote.endpoints import RemoteEndpoint
 from sagemaker_semseg.sdk.remote.failures import explained, is_absent, is_taken
 from sagemaker_semseg.sdk.remote.jobs import RemoteTraining, RemoteTransform, not_here
+from sagemaker_semseg.sdk.remote.listing import Started, started
 from sagemaker_semseg.sdk.remote.tuning import RemoteTuning
 from sagemaker_semseg.sdk.remote.waiting import patiently
 from sagemaker_semseg.sdk.requests.described import model_spec
@@ -170,6 +171,10 @@ class RemoteBackend:
         job = RemoteTuning(self.account, name)
         _look(job.describe, "tuning job", name)
         return job
+
+    def started(self, kind: str) -> list[Started]:
+        """What this account has of a kind, the newest first, whoever has started it."""
+        return started(self.account, kind)
 
     # ---- what is behind them
 
