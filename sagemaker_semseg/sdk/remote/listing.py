@@ -18,6 +18,12 @@ MOST: Final = 100
 _KINDS: Final = {
     "training": ("list_training_jobs", "ListTrainingJobs", "TrainingJobSummaries", "TrainingJob"),
     "transforms": ("list_transform_jobs", "ListTransformJobs", "TransformJobSummaries", "TransformJob"),
+    "tuning": (
+        "list_hyper_parameter_tuning_jobs",
+        "ListHyperParameterTuningJobs",
+        "HyperParameterTuningJobSummaries",
+        "HyperParameterTuningJob",
+    ),
     "endpoints": ("list_endpoints", "ListEndpoints", "Endpoints", "Endpoint"),
 }
 
@@ -34,7 +40,7 @@ class Started:
 
 
 def started(account: Account, kind: str) -> list[Started]:
-    """The newest of a kind: ``training``, ``transforms`` or ``endpoints``. Raises ``UserError``."""
+    """The newest of a kind: ``training``, ``transforms``, ``tuning`` or ``endpoints``. Raises ``UserError``."""
     method, action, entries, member = _KINDS[kind]
     client: Any = account.client("sagemaker")
     with explained(f"the list of {kind}", f"sagemaker:{action}"):
