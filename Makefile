@@ -37,7 +37,7 @@ environment = $(1)/bin/python -c '' 2>/dev/null || { rm -rf $(1); $(PYTHON) -m v
 
 .PHONY: help
 help:  ## this list
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 
 .PHONY: demo
 demo: $(READY)  ## train on generated shapes, predict unseen ones, write overlays (OUT=out/demo)

@@ -56,8 +56,23 @@ ss_estimator.set_hyperparameters(
 """,
     """
 distribution = "FullyReplicated"
+train_data = sagemaker.inputs.TrainingInput(
+    s3_train_data, distribution=distribution, content_type="image/jpeg", s3_data_type="S3Prefix"
+)
+validation_data = sagemaker.inputs.TrainingInput(
+    s3_validation_data, distribution=distribution, content_type="image/jpeg", s3_data_type="S3Prefix"
+)
+train_annotation = sagemaker.inputs.TrainingInput(
+    s3_train_annotation, distribution=distribution, content_type="image/png", s3_data_type="S3Prefix"
+)
+validation_annotation = sagemaker.inputs.TrainingInput(
+    s3_validation_annotation, distribution=distribution, content_type="image/png", s3_data_type="S3Prefix"
+)
 data_channels = {
-    name: sagemaker.inputs.TrainingInput(place, distribution=distribution) for name, place in places.items()
+    "train": train_data,
+    "validation": validation_data,
+    "train_annotation": train_annotation,
+    "validation_annotation": validation_annotation,
 }
 ss_estimator.fit(data_channels, logs=True)
 """,
@@ -65,8 +80,13 @@ ss_estimator.fit(data_channels, logs=True)
 ss_predictor = ss_estimator.deploy(initial_instance_count=1, instance_type="local")
 """,
     """
+import PIL
 from PIL import Image
 import numpy as np
+
+im = PIL.Image.open(filename)
+im.thumbnail([800, 600], PIL.Image.LANCZOS)
+im.save(filename, "JPEG")
 
 class ImageDeserializer(sagemaker.deserializers.BaseDeserializer):
     def __init__(self, accept="image/png"):
@@ -89,6 +109,12 @@ with open(filename, "rb") as imfile:
     imbytes = imfile.read()
 
 cls_mask = ss_predictor.predict(imbytes)
+""",
+    """
+import matplotlib.pyplot as plt
+
+print(type(cls_mask), cls_mask.shape)
+plt.imshow(cls_mask, cmap="jet")
 """,
     """
 import tempfile
@@ -179,13 +205,15 @@ def notebook(tmp_path_factory):
         "sagemaker.amazon": {},
         "sagemaker.amazon.record_pb2": {"Record": record_class()},
     }
-    channels = ("train", "train_annotation", "validation", "validation_annotation")
     variables = {
         "training_image": "811284229777.dkr.ecr.us-east-1.amazonaws.com/semantic-segmentation:1",
         "role": "SageMakerRole",
         "sess": None,
         "s3_output_location": str(root / "out"),
-        "places": {name: str(root / "data" / name) for name in channels},
+        "s3_train_data": str(root / "data" / "train"),
+        "s3_validation_data": str(root / "data" / "validation"),
+        "s3_train_annotation": str(root / "data" / "train_annotation"),
+        "s3_validation_annotation": str(root / "data" / "validation_annotation"),
         "num_training_samples": 8,
         "filename": str(next((root / "data" / "test").glob("*.jpg"))),
         "root": root,
