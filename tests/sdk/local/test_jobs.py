@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -240,15 +241,17 @@ from sagemaker_semseg import SemSegEstimator
 backends._local = lambda: LocalBackend([sys.executable, {fake!r}])
 estimator = SemSegEstimator(instance_type="local", num_classes=4, seed={seed}, output_path={output!r})
 print("fit", flush=True)
-estimator.fit({inputs!r}, job_name="job")
+estimator.fit({inputs!r}, job_name="job", wait={wait})
+estimator.logs()
 """
 
 
 @contextlib.contextmanager
-def fitting(inputs, output, seed):
-    """A process that runs ``fit``, once the job is ready."""
-    program = textwrap.dedent(PROGRAM).format(fake=str(FAKE_JOB), seed=seed, inputs=inputs, output=str(output))
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+def fitting(inputs, output, seed, *, wait=True):
+    """A process that runs ``fit``, once the job is ready; the first one of a session, as in a terminal."""
+    given = {"fake": str(FAKE_JOB), "seed": seed, "inputs": inputs, "output": str(output), "wait": wait}
+    program = textwrap.dedent(PROGRAM).format(**given)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, **pipes) as process:
         try:
             while (line := process.stdout.readline()) and line != "ready\n":
@@ -261,7 +264,7 @@ def fitting(inputs, output, seed):
 
 def test_ctrl_c_stops_the_job_which_keeps_its_model(inputs, tmp_path):
     with fitting(inputs, tmp_path / "out", HANG) as process:
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode in (-signal.SIGINT, 130, 1)
     assert "KeyboardInterrupt" in err
@@ -274,14 +277,25 @@ def test_ctrl_c_stops_the_job_which_keeps_its_model(inputs, tmp_path):
 
 def test_ctrl_c_twice_ends_it_at_once(inputs, tmp_path, state):
     with fitting(inputs, tmp_path / "out", STUBBORN) as process:
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         eventually(lambda: Registry("training").read("job").status == "Stopping")
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=30)
     record = Registry("training").read("job")
     assert record.status == "Stopped"
     pid = int((tree(state) / "child").read_text())
     eventually(lambda: Process.of(pid) is None and not record.process.alive)
+
+
+def test_ctrl_c_is_nothing_to_a_job_that_nobody_waits_for(inputs, tmp_path, backend):
+    with fitting(inputs, tmp_path / "out", HANG, wait=False) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=30)
+    time.sleep(0.3)
+    job = backend.training_job("job")
+    assert job.state().status == "InProgress"
+    job.stop()
+    assert job.wait(logs=False).status == "Stopped"
 
 
 def test_a_job_whose_waiting_process_is_killed_ends_by_itself(inputs, tmp_path):
