@@ -151,7 +151,11 @@ class Trials:
 
     def _objective(self, job: LocalJob) -> float | None:
         """The best epoch's. None if it was never printed, or is no number."""
-        points = TrainingJobAnalytics.of_log(job.logs(follow=False), self._spec.training.metric_definitions).points
+        try:
+            lines = list(job.logs(follow=False))
+        except FileNotFoundError:  # killed before it began
+            return None
+        points = TrainingJobAnalytics.of_log(lines, self._spec.training.metric_definitions).points
         values = [point.value for point in points if point.metric_name == self._name and math.isfinite(point.value)]
         return (max if self._maximize else min)(values, default=None)
 

@@ -1,15 +1,24 @@
 """A tuning on this machine with trainings that cost nothing: its whole life, interruptions, failures, v2's names."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
-from sagemaker_semseg import ContinuousParameter, SemSegEstimator, Tuner
+import sagemaker_semseg
+from sagemaker_semseg import CategoricalParameter, ContinuousParameter, SemSegEstimator, Tuner
 from sagemaker_semseg.cli import main
+from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk import backends
 from sagemaker_semseg.sdk.local import LocalBackend
+from sagemaker_semseg.sdk.local.registry import Registry
+from sagemaker_semseg.sdk.session import JobFailed
+from tests.sdk.local.conftest import eventually
 
 FAKE_TRIAL = Path(__file__).with_name("fake_trial.py")
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,3 +93,192 @@ def test_the_whole_life(tuner, inputs, state, tmp_path, capfd):
     assert len(study(state)) == 6
     tuner(max_jobs=4).fit(inputs, job_name="streets")
     assert [line["trial"] for line in study(state)[6:]] == [4, 4]
+
+
+def running(state, name="streets"):
+    """The trainings of a tuning that run, by their records."""
+    return [record for record in Registry("training").all() if record.status not in ("Completed", "Failed", "Stopped")]
+
+
+def test_killed_and_started_again_it_goes_on_and_repeats_nothing(tuner, inputs, state):
+    ranges = {**RATE, "optimizer": CategoricalParameter(["sgd", "rmsprop"])}  # half of them wait for the file ``go``
+    tuned = tuner(ranges, max_jobs=4)
+    tuned.fit(inputs, job_name="streets", wait=False)
+    eventually(lambda: len(running(state)) == 1 and "rmsprop" in str(study(state)[-1]))
+    registry = Registry("tuning")
+    for pid in (registry.get("streets").process.pid, registry.get("streets").more["job"]["pid"]):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not running(state))  # nobody's trainings don't go on
+    eventually(lambda: tuned.describe()["HyperParameterTuningJobStatus"] == "Failed")
+    before = study(state)
+    (state / "go").touch()
+    tuner(ranges, max_jobs=4).fit(inputs, job_name="streets")
+    after = study(state)
+    assert after[: len(before)] == before
+    done = {line["trial"] for line in before if line.get("status") == "Completed"}
+    again = [line for line in after[len(before) :] if "job" in line]
+    assert not done & {line["trial"] for line in again}
+    assert again[0]["values"] == before[-1]["values"]
+    assert [row["TrainingJobStatus"] for row in tuned.analytics().trials] == 4 * ["Completed"]
+
+
+def test_ctrl_c_stops_what_runs_and_keeps_the_results(inputs, state, tmp_path):
+    program = f"""
+        import sys
+        from sagemaker_semseg import SemSegEstimator, Tuner
+        from sagemaker_semseg.sdk import backends
+        from sagemaker_semseg.sdk.local import LocalBackend
+        backends._local = lambda: LocalBackend([sys.executable, {str(FAKE_TRIAL)!r}])
+        estimator = SemSegEstimator(instance_type="local", num_classes=4, optimizer="rmsprop")
+        tuner = Tuner(estimator, "validation:mIOU", {{"learning_rate": (0.001, 0.1)}}, strategy="Random", max_jobs=3,
+                      max_parallel_jobs=2)
+        try:
+            tuner.fit({inputs!r}, job_name="streets")
+        except KeyboardInterrupt:
+            print("interrupted", tuner.best_training_job(), tuner.best_estimator().model_data, flush=True)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    logs = state / "training"
+    eventually(lambda: len(running(state)) == 2 and all("mIOU" in log.read_text() for log in logs.glob("*/log")))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert b"stopping streets" in err
+    last = out.decode().splitlines()[-1].split()
+    assert last[0] == "interrupted"
+    assert Path(last[2]).is_file()
+    assert not running(state)
+    assert [line["status"] for line in study(state) if "status" in line] == 2 * ["Interrupted"]
+    assert Registry("tuning").get("streets").status == "Stopped"
+
+
+def test_when_whoever_waits_for_it_is_killed_nothing_of_it_goes_on(inputs, state):
+    program = f"""
+        import sys
+        from sagemaker_semseg import SemSegEstimator, Tuner
+        from sagemaker_semseg.sdk import backends
+        from sagemaker_semseg.sdk.local import LocalBackend
+        backends._local = lambda: LocalBackend([sys.executable, {str(FAKE_TRIAL)!r}])
+        estimator = SemSegEstimator(instance_type="local", num_classes=4, optimizer="rmsprop")
+        Tuner(estimator, "validation:mIOU", {{"learning_rate": None}}, strategy="Random").fit({inputs!r}, "streets")
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    eventually(lambda: running(state))
+    process.kill()
+    process.wait()
+    eventually(lambda: not running(state) and Registry("tuning").get("streets").status == "Stopped")
+
+
+def test_a_tuning_ends_when_its_time_is_over(tuner, inputs, estimator):
+    estimator.set_hyperparameters(optimizer="rmsprop")
+    tuned = tuner(max_runtime_in_seconds=1)
+    tuned.fit(inputs, job_name="streets")
+    told = tuned.describe()
+    assert told["HyperParameterTuningJobStatus"] == "Stopped"
+    assert "MaxRuntimeExceeded" in told["FailureReason"]
+
+
+def test_one_that_has_failed_says_why_and_can_be_stopped_no_more(tuner, inputs, estimator):
+    estimator.set_hyperparameters(optimizer="adagrad")
+    tuned = tuner(max_jobs=2)
+    with pytest.raises(
+        JobFailed, match=r"(?s)streets has failed: ClientError: No training job.*adagrad is out of order"
+    ):
+        tuned.fit(inputs, job_name="streets")
+    tuned.stop_tuning_job()
+    with pytest.raises(UserError, match="No training of streets has come to a validation:mIOU"):
+        tuned.best_training_job()
+
+
+def test_what_runs_can_t_be_started_again_and_what_differs_can_t_go_on(tuner, inputs, state, estimator):
+    estimator.set_hyperparameters(optimizer="rmsprop")
+    tuned = tuner(max_jobs=1)
+    tuned.fit(inputs, job_name="streets", wait=False)
+    with pytest.raises(UserError, match=r"streets: is running \(Tuner.attach\('streets'\) finds it\)"):
+        tuner().fit(inputs, job_name="streets")
+    eventually(lambda: running(state))
+    tuned.stop_tuning_job()
+    tuned.wait()
+    estimator.set_hyperparameters(optimizer="sgd")
+    with pytest.raises(UserError) as caught:
+        tuner({"learning_rate": (1e-3, 1e-2)}, random_seed=2).fit(inputs, job_name="streets")
+    assert {fault.where for fault in caught.value.faults} == {"ranges", "random_seed", "hyperparameters"}
+    assert Registry("tuning").get("streets").status == "Stopped"
+
+
+def test_secrets_reach_the_trainings_and_are_written_nowhere(trial_backend, inputs, state):
+    trial_backend._command = (sys.executable, "-c", "import os, sys; print('mIOU=' + os.environ['SECRET'][-1])")
+    estimator = SemSegEstimator(instance_type="local", num_classes=4, environment={"SECRET": "the secret 1"})
+    definitions = [{"Name": "mine", "Regex": "mIOU=(.*)"}]
+    tuned = Tuner(estimator, "mine", RATE, definitions, strategy="Random")
+    tuned.fit(inputs, job_name="streets")
+    assert tuned.analytics().trials[0]["FinalObjectiveValue"] == 1
+    written = [path for path in state.rglob("*") if path.is_file() and b"the secret" in path.read_bytes()]
+    assert written == []
+
+
+def test_everything_that_is_wrong_with_a_tuner_comes_at_once(estimator):
+    with pytest.raises(UserError) as caught:
+        Tuner(
+            estimator,
+            "validation:miou",
+            {"learning_rat": (0.1, 0.2), "epochs": (1, 2), "momentum": (0.5, 0.95)},
+            strategy="Guess",
+            objective_type="Best",
+            max_jobs=0,
+            max_parallel_jobs=True,
+            early_stopping_type="On",
+            estimator_name="one",
+            hyperparameters_to_keep_static=["momentum"],
+        )
+    found = {fault.where: str(fault) for fault in caught.value.faults}
+    assert set(found) == {
+        "learning_rat", "epochs", "momentum", "hyperparameters_to_keep_static", "estimator_name",
+        "objective_metric_name", "strategy", "objective_type", "early_stopping_type", "max_jobs", "max_parallel_jobs",
+    }  # fmt: skip
+    assert "did you mean learning_rate?" in found["learning_rat"]
+    assert "did you mean validation:mIOU?" in found["objective_metric_name"]
+    assert "0.9 to 0.999" in found["momentum"]
+
+
+def test_everything_that_keeps_a_tuning_from_starting_comes_at_once(tuner, estimator, state, monkeypatch):
+    estimator.set_hyperparameters(epochs=0)
+    with pytest.raises(UserError) as caught:
+        tuner(
+            strategy="Hyperband", early_stopping_type="Auto", warm_start_config={"WarmStartType": "TransferLearning"},
+            strategy_config={"HyperbandStrategyConfig": {}}, completion_criteria_config={"ConvergenceDetected": {}},
+        ).fit({"train": "/nowhere"}, job_name="a b", experiment_config={"a": "b"})  # fmt: skip
+    found = {fault.where for fault in caught.value.faults}
+    assert found >= {
+        "epochs", "train", "train_annotation", "strategy", "early_stopping_type", "warm_start_config",
+        "strategy_config", "completion_criteria_config", "experiment_config", "name",
+    }  # fmt: skip
+    assert not (state / "tuning").exists()
+
+
+def test_a_grid_of_a_range_and_tpe_without_optuna(tuner, inputs, monkeypatch):
+    with pytest.raises(UserError, match=r"learning_rate: a grid has choices.*CategoricalParameter"):
+        tuner(strategy="Grid").fit(inputs)
+    monkeypatch.setattr("sagemaker_semseg.sdk.local.checks.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'sagemaker-semseg\[tune\]', or give \"Random\""):
+        tuner(strategy="Bayesian").fit(inputs)
+
+
+def test_names_are_v2s_with_seconds(tuner):
+    assert tuner(base_tuning_job_name=50 * "x")._new_name().startswith(18 * "x" + "-2")
+    assert len(tuner(base_tuning_job_name=50 * "x")._new_name()) == 32
+    assert tuner()._new_name().startswith("semseg-tuning-2")
+
+
+def test_one_that_nobody_knows_or_nothing_was_tuned(tuner, monkeypatch):
+    monkeypatch.setattr(backends, "_remote", lambda session: backends._local())
+    with pytest.raises(UserError, match="knows no tuning job called nothing"):
+        Tuner.attach("nothing")
+    with pytest.raises(UserError, match="call fit, or attach"):
+        tuner().analytics()
+
+
+def test_v2s_names_are_there():
+    assert sagemaker_semseg.tuner.HyperparameterTuner is Tuner
+    assert sagemaker_semseg.tuner.ContinuousParameter is ContinuousParameter
