@@ -14,7 +14,7 @@ MODULES = sorted(
     if path.name not in ("__init__.py", "__main__.py")
 )
 ENGINE_ROOMS = ("models", "export", "training")
-HEAVY = ("tensorflow", "keras", "torch", "jax", "boto3", "sagemaker")
+HEAVY = ("tensorflow", "keras", "torch", "jax", "boto3", "sagemaker", "optuna")
 
 
 def test_no_room_but_the_engine_loads_tensorflow():

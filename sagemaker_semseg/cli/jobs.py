@@ -1,5 +1,5 @@
-"""``sagemaker-semseg jobs``: what was started on this machine from Python, by whichever process: trainings, batch
-transforms and endpoints are listed, shown, followed, stopped and forgotten.
+"""``sagemaker-semseg jobs``: what was started on this machine from Python, by whichever process: trainings, tunings,
+batch transforms and endpoints are listed, shown, followed, stopped and forgotten.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sagemaker_semseg.sdk.session import ENDED
 USAGE = "%(prog)s [list | show NAME | logs NAME | stop NAME | delete NAME] [options]"
 SUMMARY = "list, show, stop and delete what was started from Python"
 DESCRIPTION = """\
-The trainings, batch transforms and endpoints that SemSegEstimator has started on this machine, whether the process that
-did so still runs or not."""
+The trainings, tunings, batch transforms and endpoints that SemSegEstimator and Tuner have started on this machine,
+whether the process that did so still runs or not."""
 EPILOG = """\
 examples:
   sagemaker-semseg jobs                     all of them, the newest first
@@ -30,8 +30,8 @@ examples:
   sagemaker-semseg jobs --sagemaker         what your account has on SageMaker
   sagemaker-semseg jobs delete NAME         stop it and forget it; results outside of its folder stay
 
-states: a training or a transform is InProgress, Stopping, Stopped, Completed or Failed, an endpoint is Creating,
-  InService, Stopped or Failed. One whose process was killed has Failed, whatever it wrote last.
+states: a training, a tuning or a transform is InProgress, Stopping, Stopped, Completed or Failed, an endpoint is
+  Creating, InService, Stopped or Failed. One whose process was killed has Failed, whatever it wrote last.
 
 where: in SAGEMAKER_SEMSEG_STATE, else in sagemaker-semseg below XDG_STATE_HOME or ~/.local/state
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -146,7 +147,7 @@ class Tuner:
         if errors:
             raise errors[0] if len(errors) == 1 else specification.all_of("The tuning can't be started:", errors)
         self.latest_tuning_job = backend.tune(spec, keep=wait)
-        print(f"tuning job {spec.name}", flush=True)
+        print(f"tuning job {spec.name}", file=sys.stderr, flush=True)
         if wait:
             self.latest_tuning_job.wait()
 

@@ -83,6 +83,9 @@ def test_the_whole_life(tuner, inputs, state, tmp_path, capfd):
     assert sorted(job["kind"] for job in listed) == [*3 * ["training job"], "tuning job"]
     assert next(job for job in listed if job["kind"] == "tuning job")["output"] == found.model_data
 
+    assert main(["jobs", "show", "streets"]) == 0
+    assert f"output      {found.model_data}" in capfd.readouterr().out
+
     attached = Tuner.attach("streets")
     assert attached.ranges == RATE
     assert attached.best_training_job() == best["TrainingJobName"]
