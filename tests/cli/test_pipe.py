@@ -67,10 +67,8 @@ def test_names_of_files_are_looked_at_before(command, data, capsys, tmp_path):
 
 
 @pytest.fixture
-def job(settings, tmp_path, monkeypatch):
-    """A tree as a container finds it; ``environment`` reads it."""
-    from sagemaker_semseg.environment import Environment
-
+def job(settings, tmp_path):
+    """A tree as a container finds it."""
     base = tmp_path / "ml"
     (base / "input/config").mkdir(parents=True)
     (base / "input/data").mkdir()
@@ -78,7 +76,6 @@ def job(settings, tmp_path, monkeypatch):
     values.pop("--class-names")
     hyperparameters = {name[2:].replace("-", "_"): value for name, value in values.items()}
     (base / "input/config/hyperparameters.json").write_text(json.dumps(hyperparameters))
-    monkeypatch.setattr("sagemaker_semseg.cli.train.environment", lambda: Environment(base, "algo-1"))
     return base
 
 
@@ -96,7 +93,7 @@ def test_a_container_with_a_pipe_and_folders(job, data, capsys):
         (job / "input/data").symlink_to(player.folder)
         for channel in ("validation", "validation_annotation"):
             (player.folder / channel).symlink_to(data / channel)
-        assert main(["train"]) == 0
+        assert main(["train", "--job", str(job)]) == 0
     text = capsys.readouterr().out
     assert "input/data/train_0 on, 8 pairs in a pass" in text
     assert "validation  3 images" in text
@@ -114,7 +111,7 @@ def test_a_container_with_a_pipe_and_folders(job, data, capsys):
 )
 def test_channels_that_cant_come_through_a_pipe(job, channels, expected):
     configure(job, **channels)
-    assert main(["train"]) == 2
+    assert main(["train", "--job", str(job)]) == 2
     assert expected in (job / "output/failure").read_text()
 
 
@@ -127,7 +124,7 @@ def test_a_bad_stream_is_the_jobs_failure(job):
             file.write(b"\xff\xd8\xff\xe0 not RecordIO")
 
     threading.Thread(target=send, daemon=True).start()
-    assert main(["train"]) == 2
+    assert main(["train", "--job", str(job)]) == 2
     failure = (job / "output/failure").read_text()
     assert failure.startswith("ClientError: while reading the data: the records can't be read")
     assert "train_0, record 1 at byte 0: begins with the bytes ff d8 ff e0" in failure
