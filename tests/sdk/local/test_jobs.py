@@ -230,6 +230,24 @@ def test_in_file_mode_the_job_finds_the_manifest_and_its_attributes(backend, spe
     assert pair.image == tmp_path / "a.png"
 
 
+def test_from_s3_to_s3(backend, spec, inputs, state, bucket_server):
+    for name, place in inputs.items():
+        bucket_server.upload_file(f"{place}/a.png", "pictures", f"set/{name}/a.png")
+    channels = tuple(Channel(name, f"s3://pictures/set/{name}") for name in inputs)
+    job = backend.train(replace(spec(output_path="s3://pictures/out/"), channels=channels), keep=True)
+    assert job.wait(logs=False).output == "s3://pictures/out/job/output/model.tar.gz"
+    assert (tree(state) / "input/data/validation/a.png").is_file()
+    body = bucket_server.get_object(Bucket="pictures", Key="out/job/output/model.tar.gz")["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        assert archive.getnames() == ["hyperparams.json"]
+
+
+def test_results_that_cannot_be_delivered_stay_in_the_jobs_folder(backend, spec, state, bucket_server):
+    with pytest.raises(JobFailed, match="no such bucket"):
+        backend.train(spec(output_path="s3://nowhere/out"), keep=True).wait(logs=False)
+    assert (tree(state) / "model" / "hyperparams.json").is_file()
+
+
 # ---- as processes: whoever waits, and what becomes of the job without it
 
 PROGRAM = """
