@@ -125,26 +125,34 @@ def test_killed_and_started_again_it_goes_on_and_repeats_nothing(tuner, inputs, 
     assert [row["TrainingJobStatus"] for row in tuned.analytics().trials] == 4 * ["Completed"]
 
 
-def test_ctrl_c_stops_what_runs_and_keeps_the_results(inputs, state, tmp_path):
+def tuning_process(inputs, optimizer):
+    """Another process that waits for a tuning of three trainings, two at a time."""
     program = f"""
         import sys
         from sagemaker_semseg import SemSegEstimator, Tuner
         from sagemaker_semseg.sdk import backends
         from sagemaker_semseg.sdk.local import LocalBackend
         backends._local = lambda: LocalBackend([sys.executable, {str(FAKE_TRIAL)!r}])
-        estimator = SemSegEstimator(instance_type="local", num_classes=4, optimizer="rmsprop")
-        tuner = Tuner(estimator, "validation:mIOU", {{"learning_rate": (0.001, 0.1)}}, strategy="Random", max_jobs=3,
+        estimator = SemSegEstimator(instance_type="local", num_classes=4, optimizer={optimizer!r})
+        tuner = Tuner(estimator, "validation:mIOU", {{"learning_rate": None}}, strategy="Random", max_jobs=3,
                       max_parallel_jobs=2)
         try:
             tuner.fit({inputs!r}, job_name="streets")
         except KeyboardInterrupt:
             print("interrupted", tuner.best_training_job(), tuner.best_estimator().model_data, flush=True)
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    logs = state / "training"
-    eventually(lambda: len(running(state)) == 2 and all("mIOU" in log.read_text() for log in logs.glob("*/log")))
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def two_run(state):
+    logs = list((state / "training").glob("*/log"))
+    return len(logs) == 2 and all("epoch=2" in log.read_text() for log in logs)
+
+
+def test_ctrl_c_stops_what_runs_and_keeps_the_results(inputs, state):
+    process = tuning_process(inputs, "rmsprop")
+    eventually(lambda: two_run(state))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert b"stopping streets" in err
@@ -156,20 +164,22 @@ def test_ctrl_c_stops_what_runs_and_keeps_the_results(inputs, state, tmp_path):
     assert Registry("tuning").get("streets").status == "Stopped"
 
 
+def test_ctrl_c_once_more_ends_it_at_once(inputs, state):
+    process = tuning_process(inputs, "nag")
+    eventually(lambda: two_run(state))
+    process.send_signal(signal.SIGINT)
+    eventually(lambda: Registry("tuning").get("streets").status == "Stopping")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    eventually(lambda: not running(state))
+    assert Registry("tuning").get("streets").status == "Stopped"
+
+
 def test_when_whoever_waits_for_it_is_killed_nothing_of_it_goes_on(inputs, state):
-    program = f"""
-        import sys
-        from sagemaker_semseg import SemSegEstimator, Tuner
-        from sagemaker_semseg.sdk import backends
-        from sagemaker_semseg.sdk.local import LocalBackend
-        backends._local = lambda: LocalBackend([sys.executable, {str(FAKE_TRIAL)!r}])
-        estimator = SemSegEstimator(instance_type="local", num_classes=4, optimizer="rmsprop")
-        Tuner(estimator, "validation:mIOU", {{"learning_rate": None}}, strategy="Random").fit({inputs!r}, "streets")
-    """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, stdout=subprocess.DEVNULL)
-    eventually(lambda: running(state))
+    process = tuning_process(inputs, "rmsprop")
+    eventually(lambda: two_run(state))
     process.kill()
-    process.wait()
+    process.communicate()
     eventually(lambda: not running(state) and Registry("tuning").get("streets").status == "Stopped")
 
 
