@@ -43,6 +43,10 @@ help:  ## this list
 demo: $(READY)  ## train on generated shapes, predict unseen ones, write overlays (OUT=out/demo)
 	@$(VENV)/bin/sagemaker-semseg demo --output $(OUT) $(ARGS)
 
+.PHONY: example
+example: $(READY)  ## examples/local_life.py on generated pictures, or DATA=FOLDER ARGS="--class-names a,b,... --crop-size 240"
+	@$(PY) examples/local_life.py $(if $(DATA),--data "$(DATA)") $(ARGS)
+
 .PHONY: test
 test: lint  ## ruff, mypy, import-linter, then every test that isn't slow
 	@$(call say,'pytest')

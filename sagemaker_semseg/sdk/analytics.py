@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from calendar import timegm
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -71,12 +72,21 @@ class TrainingJobAnalytics(Table):
         return data_frame(rows, ["timestamp", "metric_name", "value"], ".epochs")
 
     def plot(self, metric_names: Sequence[str] = ("train:loss", "validation:mIOU")) -> Any:
-        """Each metric over the epochs, one panel each; returns the matplotlib figure."""
+        """Each metric over the epochs, one panel each; returns the matplotlib figure, which a notebook shows."""
         try:
             from matplotlib.figure import Figure
         except ImportError:
             raise UserError("A plot needs matplotlib: pip install 'sagemaker-semseg[notebook]'") from None
-        figure = Figure(figsize=(4.5 * len(metric_names), 3), layout="constrained")
+
+        class Shown(Figure):
+            """Also in a notebook that hasn't said ``%matplotlib inline``."""
+
+            def _repr_png_(self) -> bytes:
+                out = io.BytesIO()
+                self.savefig(out, format="png")
+                return out.getvalue()
+
+        figure = Shown(figsize=(4.5 * len(metric_names), 3), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(metric_names), squeeze=False)[0], metric_names, strict=True):
             rows = [row for row in self.epochs if name in row]
             axes.plot([row["epoch"] + 1 for row in rows], [row[name] for row in rows], marker=".")

@@ -270,6 +270,7 @@ def test_the_table_as_a_data_frame_and_as_a_picture(notebook):
     figure = notebook["ss_estimator"].training_job_analytics.plot()
     assert [axes.get_title() for axes in figure.axes] == ["train:loss", "validation:mIOU"]
     assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2]
+    assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_training_goes_on_from_the_model_and_differences_are_told(notebook):

@@ -1,0 +1,73 @@
+"""Train on an augmented manifest: from its files, then through pipes, as SageMaker sends it.
+
+    python examples/manifest_and_pipe.py                  # on generated pictures
+    python examples/manifest_and_pipe.py --data mydata --num-classes 3
+
+The manifest may as well come from SageMaker Ground Truth, and refer to s3:// (docs/data.md, docs/pipe.md).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from sagemaker_semseg import SemSegEstimator, TrainingInput
+from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--data", type=Path, help="folder with the four channels (default: pictures are generated)")
+parser.add_argument("--num-classes", type=int, default=len(CLASS_NAMES))
+parser.add_argument("--output", type=Path, default=Path("out/manifest"), help="where everything is written")
+parser.add_argument("--epochs", type=int, default=2)
+parser.add_argument("--crop-size", type=int, default=64)
+parser.add_argument("--pictures", type=int, default=48, help="how many to generate without --data")
+options = parser.parse_args()
+
+data, output = options.data or options.output / "data", options.output
+if not options.data:
+    make_demo_set(data, train=options.pictures, validation=max(2, options.pictures // 6), test=0)
+output.mkdir(parents=True, exist_ok=True)
+
+# a line for each picture: where it is, and where its mask is
+manifests, counts = {}, {}
+for split in ("train", "validation"):
+    masks = sorted((data / f"{split}_annotation").glob("*.png"))
+    pictures = {path.stem: path for path in (data / split).iterdir()}
+    lines = [{"source-ref": str(pictures[mask.stem].resolve()), "mask-ref": str(mask.resolve())} for mask in masks]
+    manifests[split], counts[split] = output / f"{split}.manifest", len(lines)
+    manifests[split].write_text("".join(json.dumps(line) + "\n" for line in lines))
+    print(f"{manifests[split]}: {counts[split]} lines")
+
+settings = {
+    "backbone": "resnet-18",
+    "use_pretrained_model": False,
+    "num_classes": options.num_classes,
+    "num_training_samples": counts["train"],  # a pipe doesn't tell its length, so SageMaker has to be told
+    "crop_size": options.crop_size,
+    "base_size": 2 * options.crop_size,
+    "mini_batch_size": 8,
+    "epochs": options.epochs,
+    "optimizer": "adam",
+    "learning_rate": 0.002,
+}
+
+print("\n==> From the manifest's files", flush=True)
+estimator = SemSegEstimator(
+    instance_count=1, instance_type="local", output_path=str(output / "models"), hyperparameters=settings
+)
+estimator.fit(
+    {
+        split: TrainingInput(path, s3_data_type="AugmentedManifestFile", attribute_names=["source-ref", "mask-ref"])
+        for split, path in manifests.items()
+    },
+    logs="None",
+)
+print(estimator.training_job_analytics)
+
+print("\n==> The same through pipes", flush=True)
+channels = [f"--train={manifests['train']}", f"--validation={manifests['validation']}"]
+flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+command = ["train", *channels, "--pipe", f"--output={output / 'piped'}", "--restart", *flags]
+print("sagemaker-semseg", *command, flush=True)
+subprocess.run([sys.executable, "-m", "sagemaker_semseg", *command], check=True)
