@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -295,3 +296,13 @@ def test_one_that_nobody_knows_or_nothing_was_tuned(tuner, monkeypatch):
 def test_v2s_names_are_there():
     assert sagemaker_semseg.tuner.HyperparameterTuner is Tuner
     assert sagemaker_semseg.tuner.ContinuousParameter is ContinuousParameter
+
+
+def test_the_tuner_of_the_page_can_be_made():
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tuning.md").read_text(), re.DOTALL)
+    names = {}
+    exec(block.partition("tuner.fit(")[0], names)
+    assert set(names["tuner"].ranges) == {"learning_rate", "optimizer"}
+    called = re.findall(r"^(?:\w+ = )?tuner\.(\w+)\(", block, re.MULTILINE)
+    assert called == ["fit", "analytics", "best_training_job", "best_estimator", "deploy"]
+    assert all(callable(getattr(names["tuner"], name)) for name in called)
