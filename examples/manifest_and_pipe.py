@@ -8,11 +8,10 @@ The manifest may as well come from SageMaker Ground Truth, and refer to s3:// (d
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
-from sagemaker_semseg import SemSegEstimator, TrainingInput
+from sagemaker_semseg import SemSegEstimator, ShuffleConfig, TrainingInput
 from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,22 +51,22 @@ settings = {
     "learning_rate": 0.002,
 }
 
-print("\n==> From the manifest's files", flush=True)
-estimator = SemSegEstimator(
-    instance_count=1, instance_type="local", output_path=str(output / "models"), hyperparameters=settings
-)
-estimator.fit(
-    {
-        split: TrainingInput(path, s3_data_type="AugmentedManifestFile", attribute_names=["source-ref", "mask-ref"])
+modes: dict[str, dict[str, Any]] = {
+    "from its files": {},
+    # what SageMaker needs to send it; `sagemaker-semseg train --train train.manifest ... --pipe` does the same
+    "through pipes": {"input_mode": "Pipe", "record_wrapping": "RecordIO", "shuffle_config": ShuffleConfig(seed=0)},
+}
+for title, mode in modes.items():
+    print(f"\n==> The manifest {title}", flush=True)
+    inputs = {
+        split: TrainingInput(
+            path, s3_data_type="AugmentedManifestFile", attribute_names=["source-ref", "mask-ref"], **mode
+        )
         for split, path in manifests.items()
-    },
-    logs="None",
-)
-print(estimator.training_job_analytics)
-
-print("\n==> The same through pipes", flush=True)
-channels = [f"--train={manifests['train']}", f"--validation={manifests['validation']}"]
-flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-command = ["train", *channels, "--pipe", f"--output={output / 'piped'}", "--restart", *flags]
-print("sagemaker-semseg", *command, flush=True)
-subprocess.run([sys.executable, "-m", "sagemaker_semseg", *command], check=True)
+    }
+    estimator = SemSegEstimator(
+        instance_count=1, instance_type="local", output_path=str(output / "models"), hyperparameters=settings
+    )
+    estimator.fit(inputs, logs="None")
+    print(estimator.training_job_analytics)
+    print("the model:", estimator.model_data)
