@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import json
 
-from sagemaker_semseg.errors import SemSegError, UserError
+from sagemaker_semseg.errors import DataError, SemSegError, UserError
 
 _SHOWN = 60
 _MESSAGE = 1000
@@ -117,7 +117,8 @@ def shown(text: str) -> str:
 def body(error: Exception) -> bytes:
     """The body of the reply to a request that failed: ``{"error": {"status", "type", "message", "remedy"}}``."""
     status = error.http_status if isinstance(error, SemSegError) else 500
-    kind = type(error).__name__
+    # clients know DataError, whichever of its kinds a reader of images raises
+    kind = "DataError" if isinstance(error, DataError) else type(error).__name__
     if isinstance(error, UserError) and error.faults:
         message = "; ".join(f"{fault.where}: {fault.what}" for fault in error.faults)
         remedy = "; ".join(dict.fromkeys(fault.remedy for fault in error.faults if fault.remedy))
