@@ -243,7 +243,7 @@ def test_the_model_is_unpacked_where_sagemaker_collects_it(base, small_model):
     assert failure(root) == "ClientError: diverged"
 
 
-def test_a_crowd_of_epochs_is_a_table_for_people_and_programs(base, small_model, tmp_path):
+def test_the_epochs_are_a_table_beside_the_model(base, small_model):
     root = base({})
     artifact = read_artifact(small_model)
     history = [{"epoch": 0, "loss": 1.5, "val_mIOU": 0.25}, {"epoch": 1, "loss": 0.5, "val_mIOU": 0.75}]
