@@ -319,12 +319,12 @@ def test_a_flood_of_small_things_ends_soon() -> None:
     ints = b"\x3a\x80\xad\xe2\x04\x2a\xfb\xac\xe2\x04\x0a\xf6\xac\xe2\x04" + bytes(9_999_990)  # packed dims
     for flood in (entries, ints):
         tracemalloc.start()
-        start = time.monotonic()
+        start = time.process_time()
         text = complaint(flood)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert "holds more than 50000 values" in text
-        assert time.monotonic() - start < 5
+        assert time.process_time() - start < 5
         assert peak < 50 * 2**20
 
 

@@ -52,7 +52,11 @@ def test_each_pass_has_an_order_of_its_own(pairs: list[Pair]) -> None:
         for number in range(3):
             assert numbers(train, number) == order(5, 2 + number, 9).tolist()
         assert numbers(validation, 1) == [0, 1, 2]
-        assert sorted(os.listdir(player.folder)) == ["train_3", "validation_2"]
+        expected = ["train_3", "validation_2"]
+        end = time.monotonic() + 30  # a FIFO's end is seen before its name goes
+        while sorted(os.listdir(player.folder)) != expected and time.monotonic() < end:
+            time.sleep(0.01)
+        assert sorted(os.listdir(player.folder)) == expected
     assert not player.folder.exists()
 
 
