@@ -58,6 +58,11 @@ EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
     "aux_weight": (0.5, [0, 3.5], [-1e-9, "inf"]),
     "head_learning_rate_multiplier": (10.0, [1e-9, 100], [0, -1, "nan"]),
     "warmup_epochs": (0.0, [0, 0.5, "1.5", 9.99], [-0.1, 10, 11]),
+    "class_names": (
+        (),
+        ["", "road,car,tree", "Straße, grüner Baum,c"],
+        [",", "a,b,", "a,,b", "a,b,a", "a,b\tb,c", 5, True],
+    ),
     "class_weights": (
         (),
         ["", "auto", "1, 2.5, 0", [1, 2, 3], (0.5, "1", 2)],
@@ -124,6 +129,14 @@ def test_invalid_edges_are_refused_as_values_strings_and_quoted_strings(name: st
         forms.append(str(value))
     for form in forms:
         assert name in faults(with_value(name, form))
+
+
+def test_names_of_classes() -> None:
+    for form in ("road, car", '"road,car"', "[road, car]", ["road", "car"], ("road", "car")):
+        assert resolve({"num_classes": 2, "class_names": form}).class_names == ("road", "car")
+    assert "3 names came" in faults({"num_classes": 2, "class_names": "a,b,c"})["class_names"]
+    assert "a name is empty, b is there twice" in faults({"num_classes": 4, "class_names": "a,b,,b"})["class_names"]
+    assert "comma" in faults({"num_classes": 2, "class_names": ["a,b", "c"]})["class_names"]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
@@ -253,6 +266,7 @@ def test_strings_read_back_to_the_same() -> None:
         {},
         {"num_training_samples": 367, "class_weights": "1,0.1,3", "lr_scheduler": "step", "lr_scheduler_step": "3, 8"},
         {"class_weights": "auto", "syncbn": True, "learning_rate": 1 / 3, "warmup_epochs": 0.1},
+        {"class_names": "a, b,c"},
         {"inference_scales": "0.75, 1, 1.25", "inference_flip": True},
     ):
         hp = resolve({"num_classes": 3, **values})

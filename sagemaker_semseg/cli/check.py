@@ -12,13 +12,14 @@ from typing import Final
 
 from sagemaker_semseg import environment, hyperparameters
 from sagemaker_semseg.cli import channels as channel_flags
-from sagemaker_semseg.cli import classes, diagnosis
+from sagemaker_semseg.cli import diagnosis
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.doctor import examine
 from sagemaker_semseg.data.doctor.advice import advised
 from sagemaker_semseg.data.doctor.content import to_dict
 from sagemaker_semseg.data.doctor.examination import SETTINGS
 from sagemaker_semseg.data.doctor.report import Report
+from sagemaker_semseg.data.labels import MOST_CLASSES
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.storage import replacing
@@ -43,14 +44,12 @@ exit status: 0 no errors, 1 warnings with --strict (or a fault of this program),
 """
 
 CLEAN, DOUBTFUL, WRONG = 0, 1, 2
-_ASKED: Final = ("num_classes", *SETTINGS)
+_ASKED: Final = ("num_classes", "class_names", *SETTINGS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     channel_flags.add_flags(parser)
     group = parser.add_argument_group("report")
-    text = "names of the classes from label 0 on, with commas between them"
-    group.add_argument("--class-names", metavar="A,B,C", help=text)
     text = "write everything that was found there too; - prints it instead of the table"
     group.add_argument("--json", metavar="FILE", help=text)
     text = "write the report as a page with pictures, in one file"
@@ -61,12 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     given = hyperparameters.from_flags(options)
-    names = classes.names_of(options.class_names)
-    hp = resolve({"num_classes": max(2, len(names)), **given})
-    num_classes = hp.num_classes if "num_classes" in given else None
-    faults = [*options.faults, *classes.faults_of(names, num_classes)]
-    if faults:
-        raise UserError("The command can't be carried out:", faults)
+    if options.faults:
+        raise UserError("The command can't be carried out:", options.faults)
+    named = given.get("class_names", "").count(",") + 1
+    hp = resolve({"num_classes": min(max(2, named), MOST_CLASSES), **given})
+    num_classes, names = hp.num_classes if "num_classes" in given else None, hp.class_names
     folders, attributes = channel_flags.from_flags(options), channel_flags.attributes(options)
     asked = num_classes or len(names) or None
     with bar("examining the data") as move:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from sagemaker_semseg import hyperparameters
 from sagemaker_semseg.cli import channels as channel_flags
-from sagemaker_semseg.cli import classes, container, engine, guard, pipe, start, summary
+from sagemaker_semseg.cli import container, engine, guard, pipe, start, summary
 from sagemaker_semseg.cli.failures import INTERRUPTED
 from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.cli.start import RANDOM, Start
 from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.data.labels import MOST_CLASSES
 from sagemaker_semseg.data.player import Programme
 from sagemaker_semseg.data.samples import Channels, read_channels
 from sagemaker_semseg.data.stream import Streams
@@ -71,8 +72,6 @@ exit status: 0 done (also after SIGTERM, as SageMaker stops jobs), 1 a fault of 
   2 something you can mend, 130 stopped with Ctrl-C
 """
 
-# labels end below it whatever num_classes is: stands in for one that isn't known
-_MOST_CLASSES = 254
 _CHECKPOINTS = ("last.safetensors", "best.safetensors")
 
 
@@ -102,8 +101,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--output", type=Path, metavar="DIR", help="where the model and the checkpoints are written")
     text = "where the checkpoints are written, and looked for (default OUTPUT/checkpoints)"
     group.add_argument("--checkpoints", type=Path, metavar="DIR", help=text)
-    text = "names of the classes from label 0 on, with commas between them; they are kept in the model"
-    group.add_argument("--class-names", metavar="A,B,C", help=text)
     text = "remove the checkpoints and begin anew, instead of going on from them"
     group.add_argument("--restart", action="store_true", help=text)
     parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)  # for ``guard``
@@ -133,9 +130,9 @@ def prepare(options: argparse.Namespace) -> Job:
     given = hyperparameters.from_flags(options)
     hp = _hyperparameters(given, errors)
     num_classes = _num_classes(given)
-    names = classes.names_of(options.class_names)
+    names = _class_names(given)
     folders = _folders(options, errors)
-    faults = [*options.faults, *classes.faults_of(names, num_classes), *_faults_of_output(options.output, folders)]
+    faults = [*options.faults, *_faults_of_output(options.output, folders)]
     if options.checkpoints:
         faults += _faults_of_output(options.checkpoints, folders)
     if faults:
@@ -254,7 +251,7 @@ def _data(
         if folders:
             with bar("checking the data") as move:
                 return read_channels(
-                    folders, num_classes or _MOST_CLASSES, move, attributes=attributes, class_names=names
+                    folders, num_classes or MOST_CLASSES, move, attributes=attributes, class_names=names
                 ), []
     except DataError as error:
         whole = "sagemaker-semseg check finds whatever else is wrong or doubtful with the data"
@@ -280,6 +277,15 @@ def _begin(
     except UserError as error:
         errors.append(error)
         return None
+
+
+def _class_names(given: Mapping[str, str]) -> tuple[str, ...]:
+    """None where something is wrong with them."""
+    text = given.get("class_names", "")
+    try:
+        return resolve({"num_classes": max(2, text.count(",") + 1), "class_names": text}).class_names
+    except HyperparameterError:
+        return ()
 
 
 def _num_classes(given: Mapping[str, str]) -> int | None:

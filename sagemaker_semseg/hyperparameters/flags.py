@@ -18,6 +18,7 @@ _METAVARS = {
     "integers": "N,N",
     "weights": "auto|X,X",
     "scales": "X,X",
+    "names": "A,B,C",
 }
 
 

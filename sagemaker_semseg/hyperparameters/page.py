@@ -31,6 +31,7 @@ _TYPES = {
     "integers": "list of integers",
     "weights": "list of floats",
     "scales": "list of floats",
+    "names": "list of strings",
 }
 
 
@@ -75,6 +76,8 @@ def _valid(row: Hyperparameter) -> str:
         return ", ".join(f"`{name}`" + (" **(ext)**" if name in row.added_choices else "") for name in row.choices)
     if row.kind == "boolean":
         return "`True`, `False`"
+    if row.kind == "names":
+        return "empty, or one for every class"
     valid = str(row.interval) or "any integer"
     if row.kind == "weights":
         return f"empty, `auto`, or each {valid}"

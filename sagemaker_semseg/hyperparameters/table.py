@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
-Kind = Literal["integer", "number", "boolean", "choice", "integers", "weights", "scales"]
+Kind = Literal["integer", "number", "boolean", "choice", "integers", "weights", "scales", "names"]
 
 # The original sets no upper end for whole numbers. This one is where the 32-bit counters of the libraries below would
 # wrap around silently; no sensible value comes near it.
@@ -79,6 +79,7 @@ class Hyperparameter:
             "number": f"a number {self.interval}",
             "integers": f"integers {self.interval} with commas between them, such as '10, 20'",
             "weights": f"nothing, 'auto' or one number {self.interval} for every class with commas between them",
+            "names": "a name for every class, each another one, with commas between them, such as 'road,car'",
             "scales": f"numbers {self.interval} with commas between them, such as '0.75, 1, 1.25'",
         }[self.kind].rstrip()
 
@@ -135,6 +136,14 @@ class Hyperparameters:
         "Number of labels, background included: masks hold the labels 0 to num_classes - 1, and 255 where a pixel is "
         "to be ignored.",
         interval=Interval(2, 254),
+    )
+    class_names: tuple[str, ...] = _row(
+        "Data",
+        "names",
+        (),
+        "Names of the classes from label 0 on, which are kept in the model. Masks that are read by their colours are "
+        "numbered by them.",
+        extension=True,
     )
     num_training_samples: int | None = _row(
         "Data",

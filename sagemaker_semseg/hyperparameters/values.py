@@ -87,6 +87,10 @@ def _contradictions(typed: Mapping[str, Any], broken: set[str]) -> list[Fault]:
     if classes is not None and isinstance(weights, tuple) and weights and len(weights) != classes:
         what = f"num_classes is {classes}, but {len(weights)} weights came"
         faults.append(Fault("class_weights", what, "give one weight for every class, or 'auto'"))
+    names = value("class_names")
+    if classes is not None and names and len(names) != classes:
+        what = f"num_classes is {classes}, but {len(names)} names came"
+        faults.append(Fault("class_names", what, "give one name for every class, from label 0 on"))
     epochs, warmup = value("epochs"), value("warmup_epochs")
     if epochs is not None and warmup is not None and warmup >= epochs:
         what = f"{warmup:g} epochs of warm-up leave nothing of {epochs} epochs"
@@ -190,6 +194,22 @@ def _scales(row: Hyperparameter, value: object) -> tuple[float, ...]:
     return entries
 
 
+def _names(row: Hyperparameter, value: object) -> tuple[str, ...]:
+    entries = _entries(value)
+    names = tuple(entry.strip() for entry in entries if isinstance(entry, str))
+    if len(names) < len(entries):
+        raise _Refused
+    reasons = ["a name is empty"] if not all(names) else []
+    if not all(name.isprintable() and "," not in name for name in names):
+        reasons.append("a name holds a comma, or what can't be printed")
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        reasons.append(f"{', '.join(twice[:5])} is there twice")
+    if reasons:
+        raise _Refused(", ".join(reasons))
+    return names
+
+
 _PARSERS: dict[Kind, Callable[[Hyperparameter, object], Any]] = {
     "choice": _choice,
     "boolean": _boolean,
@@ -198,6 +218,7 @@ _PARSERS: dict[Kind, Callable[[Hyperparameter, object], Any]] = {
     "integers": _integers,
     "weights": _weights,
     "scales": _scales,
+    "names": _names,
 }
 
 

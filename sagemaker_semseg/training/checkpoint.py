@@ -67,6 +67,8 @@ def read_state(path: Path) -> dict[str, Any]:
 def check_same_training(path: Path, state: Mapping[str, Any], hp: Hyperparameters, samples: int) -> None:
     """Raises DataError if the checkpoint at ``path`` is of a training with other hyperparameters or data."""
     before, now = dict(state.get("hyperparameters", {})), to_strings(hp)
+    for settings in (before, now):
+        settings.pop("class_names", None)  # what a class is called changes no number
     before["training images"], now["training images"] = str(state.get("samples")), str(samples)
     faults = [
         Fault(name, f"was {before.get(name)} when {path} was written, and is {now.get(name)} now", MEND)

@@ -21,11 +21,10 @@ from sagemaker_semseg.data.doctor.kinds import in_order, of_faults
 from sagemaker_semseg.data.doctor.names import of_names
 from sagemaker_semseg.data.doctor.pictures import Onlooker, Record
 from sagemaker_semseg.data.doctor.report import Report, Specimen, SplitFacts
-from sagemaker_semseg.data.labels import IGNORE, INVALID
+from sagemaker_semseg.data.labels import IGNORE, INVALID, MOST_CLASSES
 from sagemaker_semseg.data.samples import Progress, Tally, inspect
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
-MOST_CLASSES: Final = 254
 SETTINGS: Final = (
     *("algorithm", "backbone", "base_size", "crop_size", "mini_batch_size", "validation_mini_batch_size"),
     *("num_training_samples", "class_weights", "optimizer", "precision"),

@@ -108,10 +108,11 @@ def test_the_table_of_epochs(estimator, inputs):
 
 
 def test_attach_waits_and_knows_how_the_job_was_started(estimator, inputs, backend):
-    estimator(base_job_name="mine").fit(inputs, wait=False, job_name="mine-2026-11-25-10-00-00-000")
+    mine = estimator(base_job_name="mine", class_names=["sky", "road", "car", "tree"])
+    mine.fit(inputs, wait=False, job_name="mine-2026-11-25-10-00-00-000")
     again = SemSegEstimator.attach("mine-2026-11-25-10-00-00-000")
     assert again.latest_training_job.describe()["TrainingJobStatus"] == "Completed"
-    assert again.hyperparameters() == {"num_classes": "4", "seed": "0"}
+    assert again.hyperparameters() == {"num_classes": "4", "seed": "0", "class_names": "sky,road,car,tree"}
     assert (again.base_job_name, again.instance_type) == ("mine", "local")
     assert Path(again.model_data).is_file()
     with pytest.raises(UserError, match="no training job called yours"):
