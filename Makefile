@@ -104,7 +104,7 @@ test-finetune: $(READY)  ## an imported model goes on learning on the channels i
 .PHONY: test-doctor
 test-doctor: $(READY)  ## the doctor on CamVid, which is a clean set (DATA=its four channels)
 	@test -d "$(DATA)" || { echo 'make test-doctor DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
-	@$(PY) -m pytest -q -s tests/data/doctor/test_camvid.py --data "$(DATA)" $(ARGS)
+	@$(PY) -m pytest -q -s tests/checks/test_camvid.py --data "$(DATA)" $(ARGS)
 
 IMAGE ?= sagemaker-semseg:test
 .PHONY: test-docker

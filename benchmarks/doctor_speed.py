@@ -23,9 +23,9 @@ from pages import facts, table
 from PIL import Image
 from pipeline_images import CLASSES, write_pairs
 
+from sagemaker_semseg.checks import run_checks
+from sagemaker_semseg.checks.file_checks import of_names
 from sagemaker_semseg.data.channels import SPLITS, FaultList, find_channels, split_pairs
-from sagemaker_semseg.data.doctor import examine
-from sagemaker_semseg.data.doctor.names import of_names
 from sagemaker_semseg.data.samples import read_channels
 from sagemaker_semseg.hyperparameters import resolve
 
@@ -52,7 +52,7 @@ def work(folder: Path, crop: int) -> dict[str, float]:
     del pairs
     hp = resolve({"num_classes": CLASSES, "crop_size": crop})
     for name, run in (
-        ("examine", lambda: examine(channels, hp, num_classes=CLASSES)),
+        ("examine", lambda: run_checks(channels, hp, num_classes=CLASSES)),
         ("read_channels", lambda: read_channels(channels, CLASSES)),
     ):
         before, resident = resource.getrusage(resource.RUSAGE_SELF), megabytes("VmRSS")

@@ -116,7 +116,7 @@ def train(row: Row) -> dict[str, float]:
     from sagemaker_semseg.models.network import build_network
     from sagemaker_semseg.training.devices import default_strategy
     from sagemaker_semseg.training.optimizers import make_optimizer
-    from sagemaker_semseg.training.step import make_train_step
+    from sagemaker_semseg.training.train_step import make_train_step
 
     imported = rss_mb(os.getpid())
     hp, strategy = resolve(row.hyperparameters), default_strategy()

@@ -36,7 +36,7 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
     from sagemaker_semseg.models.network import build_network
     from sagemaker_semseg.training.devices import default_strategy
     from sagemaker_semseg.training.optimizers import make_optimizer
-    from sagemaker_semseg.training.step import make_train_step
+    from sagemaker_semseg.training.train_step import make_train_step
 
     hp = resolve({"num_classes": args.classes, "algorithm": args.algorithm, "precision": args.precision})
     strategy = default_strategy()
@@ -52,10 +52,10 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
 def stock_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
     import keras
 
-    from sagemaker_semseg.models import backbones, heads
+    from sagemaker_semseg.models import backbones, decoders
     from sagemaker_semseg.models.network import build_network, normalize
 
-    for module in (backbones, heads):
+    for module in (backbones, decoders):
         module.Conv2D = keras.layers.Conv2D  # type: ignore[attr-defined]
     backbones.BatchNormalization = keras.layers.BatchNormalization  # type: ignore[misc]
     network = build_network(args.algorithm, "resnet-50", args.classes, dtype=args.precision)

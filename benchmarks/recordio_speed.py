@@ -21,7 +21,7 @@ import machine
 from contest import say
 from pages import facts, table
 
-from sagemaker_semseg.data.fifo import Waiting, open_fifo
+from sagemaker_semseg.data.fifo import PollConfig, open_fifo
 from sagemaker_semseg.data.recordio import packed, read_records, write_record
 
 HERE = Path(__file__).resolve().parent
@@ -78,7 +78,7 @@ def read_plainly(path: Path, size: int) -> None:
 def read_fifo(path: Path, content: Path) -> int:
     os.mkfifo(path)
     sender = subprocess.Popen(["cp", content, path])
-    with open_fifo(path, Waiting()) as file:
+    with open_fifo(path, PollConfig()) as file:
         size = sum(map(len, read_records(file, "x")))
     sender.wait()
     path.unlink()

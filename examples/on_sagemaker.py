@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 
 from sagemaker_semseg import SemSegEstimator
-from sagemaker_semseg.sdk import requests, specification
+from sagemaker_semseg.sdk import request_specs, requests
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--image-uri", required=True, help="of this project's container in a registry of yours")
@@ -55,7 +55,7 @@ names = ("train", "train_annotation", "validation", "validation_annotation")
 channels = {name: f"{bucket}/set/{name}" for name in names}
 
 if options.dry_run:
-    spec = specification.training(estimator, channels, "semantic-segmentation-dry-run", None)
+    spec = request_specs.training(estimator, channels, "semantic-segmentation-dry-run", None)
     print(json.dumps(requests.training_job(spec), indent=2))
     raise SystemExit
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sagemaker_semseg.hyperparameters import Hyperparameters
-from sagemaker_semseg.layout import BACKBONES, BASIC, shapes
+from sagemaker_semseg.weight_shapes import BACKBONES, BASIC, shapes
 
 __all__ = ["ERROR_BAND", "Estimate", "inference", "training_step", "validation_step"]
 

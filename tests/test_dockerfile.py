@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg.environment import WeightPlaces
-from sagemaker_semseg.weights.published import PUBLISHED
+from sagemaker_semseg.weights.pretrained import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTRUCTIONS = {"FROM", "ARG", "WORKDIR", "COPY", "RUN", "ENV", "EXPOSE", "LABEL", "ENTRYPOINT"}

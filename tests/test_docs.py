@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg import hyperparameters
+from sagemaker_semseg.checks.rules import KINDS
 from sagemaker_semseg.data import (
     channels,
-    classes,
-    coloured,
-    containers,
+    class_names,
+    color_masks,
     files,
+    image_headers,
     images,
     manifest,
     pairs,
     samples,
 )
-from sagemaker_semseg.data.doctor.kinds import KINDS
 from sagemaker_semseg.data.faults import FaultList
 from sagemaker_semseg.data.labels import LabelMap
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA_MODULES = (channels, classes, coloured, containers, files, images, manifest, pairs, samples)
+DATA_MODULES = (channels, class_names, color_masks, image_headers, files, images, manifest, pairs, samples)
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 
 
@@ -48,10 +48,10 @@ def test_the_label_maps_on_the_data_page_do_what_it_says():
 
 
 def test_the_manifests_on_the_data_page_are_read(tmp_path):
-    plain, coloured = re.findall(r"```json\n(.*?)```", (ROOT / "docs/data.md").read_text(), re.DOTALL)[2:]
+    plain, color_masks = re.findall(r"```json\n(.*?)```", (ROOT / "docs/data.md").read_text(), re.DOTALL)[2:]
     faults = FaultList()
     (tmp_path / "plain.manifest").write_text(plain)
-    (tmp_path / "coloured.manifest").write_text(coloured.replace("\n", ""))  # in two lines for readers alone
+    (tmp_path / "coloured.manifest").write_text(color_masks.replace("\n", ""))  # in two lines for readers alone
     first, second = manifest.read_lines(tmp_path / "plain.manifest", faults)
     assert (first.image, second.mask) == ("s3://bucket/images/0001.jpg", f"{tmp_path}/masks/0002.png")
     (line,) = manifest.read_lines(tmp_path / "coloured.manifest", faults)

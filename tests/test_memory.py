@@ -109,7 +109,7 @@ def test_slots_are_the_optimizers_own(optimizer, slots):
 )
 def test_every_convolution_has_the_size_that_keras_gives_it(algorithm, backbone):
     """Sizes of the results, by Keras's own reckoning at 96 x 128, in the order of the list."""
-    from sagemaker_semseg.models.fastpaths import Conv2D
+    from sagemaker_semseg.models.layers import Conv2D
     from sagemaker_semseg.models.network import build_network
 
     network = build_network(algorithm, backbone, 21)

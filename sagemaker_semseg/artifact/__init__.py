@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sagemaker_semseg.artifact.content import FORMAT_VERSION, Artifact, Runtime, pack, unpack, unpack_runtime
 from sagemaker_semseg.artifact.members import REQUIRED, read_members, write_members
-from sagemaker_semseg.storage import replacing
+from sagemaker_semseg.storage import atomic_write
 
 __all__ = ["FORMAT_VERSION", "Artifact", "Runtime", "read_artifact", "read_runtime", "write_artifact"]
 
@@ -30,7 +30,7 @@ def write_artifact(path: str | os.PathLike[str], artifact: Artifact) -> None:
     ``read_artifact`` would refuse, ``OSError`` as ``open`` does.
     """
     members = pack(artifact)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         write_members(file, members)
 
 

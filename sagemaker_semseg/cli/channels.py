@@ -14,7 +14,7 @@ from sagemaker_semseg.data.manifest import SUFFIXES
 from sagemaker_semseg.environment import data_cache
 from sagemaker_semseg.errors import DataError, Fault
 from sagemaker_semseg.storage import is_s3
-from sagemaker_semseg.storage.mirror import Mirror
+from sagemaker_semseg.storage.s3_cache import S3Cache
 
 _START = {
     "model": ("--model", "an earlier model to train further, this package's or AWS's: its folder or model.tar.gz"),
@@ -108,7 +108,7 @@ def _here(place: str, wanted: Callable[[str], bool] | None = None) -> Path:
     if not is_s3(place):
         return Path(place)
     with bar(f"fetching {place}") as move:
-        return Mirror(data_cache()).at(place, move, wanted)
+        return S3Cache(data_cache()).at(place, move, wanted)
 
 
 def _is_channels(name: str) -> bool:

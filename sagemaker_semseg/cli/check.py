@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Final
 
 from sagemaker_semseg import environment, hyperparameters
+from sagemaker_semseg.checks import run_checks
+from sagemaker_semseg.checks.json_report import to_dict
+from sagemaker_semseg.checks.recommendations import advised
+from sagemaker_semseg.checks.report import Report
+from sagemaker_semseg.checks.runner import SETTINGS
 from sagemaker_semseg.cli import channels as channel_flags
-from sagemaker_semseg.cli import diagnosis
+from sagemaker_semseg.cli import report_table
 from sagemaker_semseg.cli.terminal import bar
-from sagemaker_semseg.data.doctor import examine
-from sagemaker_semseg.data.doctor.advice import advised
-from sagemaker_semseg.data.doctor.content import to_dict
-from sagemaker_semseg.data.doctor.examination import SETTINGS
-from sagemaker_semseg.data.doctor.report import Report
 from sagemaker_semseg.data.labels import MOST_CLASSES
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.hyperparameters import resolve
-from sagemaker_semseg.storage import replacing
+from sagemaker_semseg.storage import atomic_write
 
 USAGE = "%(prog)s --data DIR|MANIFEST [--num-classes N] [--json FILE] [--html FILE] [--strict]"
 SUMMARY = "examine a data set: every fault, and whatever is doubtful"
@@ -68,13 +68,13 @@ def run(options: argparse.Namespace) -> int:
     folders, attributes = channel_flags.from_flags(options), channel_flags.attributes(options)
     asked = num_classes or len(names) or None
     with bar("examining the data") as move:
-        report = examine(folders, hp, num_classes=asked, class_names=names, attributes=attributes, progress=move)
+        report = run_checks(folders, hp, num_classes=asked, class_names=names, attributes=attributes, progress=move)
     report = dataclasses.replace(report, settings={**report.settings, "data": str(options.data or "")})
     report = advised(report, environment.memory())
     _write(report, options.json, options.html)
     if options.json != "-":
         above = {folder.parent for folder in folders.values()}
-        diagnosis.show(report, above.pop() if len(above) == 1 else None, proposed=asked is None)
+        report_table.show(report, above.pop() if len(above) == 1 else None, proposed=asked is None)
     return WRONG if report.errors else DOUBTFUL if report.warnings and options.strict else CLEAN
 
 
@@ -84,10 +84,10 @@ def _write(report: Report, json_file: str | None, page: Path | None) -> None:
         if json_file == "-":
             print(text, end="")
         else:
-            with replacing(json_file) as temporary:
+            with atomic_write(json_file) as temporary:
                 temporary.write_text(text, encoding="utf-8")
     if page:
-        from sagemaker_semseg.data.doctor.page import render
+        from sagemaker_semseg.checks.html_report import render
 
-        with replacing(page) as temporary:
+        with atomic_write(page) as temporary:
             temporary.write_text(render(report), encoding="utf-8")

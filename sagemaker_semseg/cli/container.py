@@ -29,7 +29,7 @@ from sagemaker_semseg.data.channels import CHANNELS, SPLITS
 from sagemaker_semseg.environment import Environment
 from sagemaker_semseg.errors import AlgorithmError, Fault, SemSegError, UserError
 from sagemaker_semseg.hyperparameters import TABLE
-from sagemaker_semseg.storage import replacing
+from sagemaker_semseg.storage import atomic_write
 
 FAILURE_CHARACTERS = 1024
 """SageMaker shows no more of output/failure."""
@@ -190,5 +190,5 @@ def _deliver(base: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

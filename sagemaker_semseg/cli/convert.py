@@ -11,12 +11,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from sagemaker_semseg.cli import conversion
+from sagemaker_semseg.cli import convert_formats
 from sagemaker_semseg.cli.failures import PROGRAM
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.convert import splits
 from sagemaker_semseg.convert.dataset import Dataset
-from sagemaker_semseg.convert.documents import read_lines
+from sagemaker_semseg.convert.file_readers import read_lines
 from sagemaker_semseg.convert.writing import Written, write
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.labels import IGNORE
@@ -47,7 +47,7 @@ exit status: 0 done, 1 a fault of this program, 2 something you can mend, 130 st
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     chooser = parser.add_subparsers(title="formats", dest="format", metavar="FORMAT", required=True)
-    for name, way in conversion.FORMATS.items():
+    for name, way in convert_formats.FORMATS.items():
         chosen = chooser.add_parser(
             name,
             help=way.summary,
@@ -93,12 +93,12 @@ def run(options: argparse.Namespace) -> int:
         faults.append(Fault("--validation-list", what, "leave out --validation-share and --seed"))
     if faults:
         raise UserError("The command can't be carried out:", faults)
-    dataset = conversion.FORMATS[options.format].read(options)
+    dataset = convert_formats.FORMATS[options.format].read(options)
     if options.validation_list:
         names = [line for line in read_lines(options.validation_list) if line]
         dataset = splits.by_names(dataset, names, str(options.validation_list))
     else:
-        dataset = splits.by_lot(dataset, share, int(seed))
+        dataset = splits.random_split(dataset, share, int(seed))
     with bar("converting") as move:
         written = write(
             dataset,

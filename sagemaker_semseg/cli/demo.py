@@ -23,7 +23,7 @@ from sagemaker_semseg.data.samples import find_channels, read_channels
 from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
-from sagemaker_semseg.storage import Folder, replacing
+from sagemaker_semseg.storage import LocalFileSystem, atomic_write
 
 SUMMARY = "the whole way in three minutes, on a generated set"
 DESCRIPTION = """\
@@ -92,7 +92,7 @@ def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], 
         print("stopped before the end")
         return train.exit_status(result)
 
-    prediction = Prediction(read_runtime(result.artifact), Folder(masks))
+    prediction = Prediction(read_runtime(result.artifact), LocalFileSystem(masks))
     if prediction.run(list(map(str, unseen))).failed:
         raise AlgorithmError("the demo's own images can't be predicted")
     overlays.mkdir(exist_ok=True)
@@ -157,5 +157,5 @@ def _sheet(image: Path, truth: Path, prediction: Path) -> Image.Image:
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         picture.save(temporary, "PNG")

@@ -21,7 +21,7 @@ from sagemaker_semseg.data.samples import Split, read_split
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.metrics import Scores
-from sagemaker_semseg.storage import replacing
+from sagemaker_semseg.storage import atomic_write
 
 SUMMARY = "measure a model on labelled images"
 DESCRIPTION = """\
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         print(text, end="")
         return 0
     if options.json:
-        with replacing(options.json) as temporary:
+        with atomic_write(options.json) as temporary:
             temporary.write_text(text, encoding="utf-8")
     show(scores, names, split)
     return 0

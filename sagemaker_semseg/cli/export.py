@@ -13,7 +13,7 @@ from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
 from sagemaker_semseg.cli import engine
 from sagemaker_semseg.cli.model import model_path
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.storage import replacing
+from sagemaker_semseg.storage import atomic_write
 from sagemaker_semseg.weights.model import gluoncv_params
 
 SUMMARY = "write a model in another form"
@@ -65,7 +65,7 @@ def _format(path: Path) -> str:
 def _onnx(artifact: Artifact, path: Path) -> None:
     graph = _with_graph(artifact).graph
     assert graph is not None
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(graph)
 
 
@@ -86,7 +86,7 @@ def _with_graph(artifact: Artifact) -> Artifact:
 
 
 def _gluoncv(artifact: Artifact, path: Path) -> None:
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         file.writelines(gluoncv_params(artifact, "the model"))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from sagemaker_semseg.artifact import write_artifact
 from sagemaker_semseg.cli import engine
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.weights.model import read_foreign
-from sagemaker_semseg.weights.original import BEST, LAST
+from sagemaker_semseg.weights.model import import_weights
+from sagemaker_semseg.weights.sagemaker_artifact import BEST, LAST
 
 SUMMARY = "make a model of one that AWS's algorithm or GluonCV has trained"
 DESCRIPTION = """\
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     if options.faults:
         raise UserError("The command can't be carried out:", options.faults)
     names = [name.strip() for name in options.class_names.split(",")] if options.class_names else []
-    artifact, notes = read_foreign(options.model, LAST if options.last else BEST, names)
+    artifact, notes = import_weights(options.model, LAST if options.last else BEST, names)
     num_classes = artifact.labels["num_classes"]
     if names and len(names) != num_classes:
         fault = Fault("--class-names", f"{len(names)} names came, the model has {num_classes} classes")

@@ -12,9 +12,9 @@ from typing import Any
 
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.local.endpoints import LocalEndpoint
+from sagemaker_semseg.sdk.local.job_store import KINDS, JobRecord, JobStore
 from sagemaker_semseg.sdk.local.jobs import STOP_SECONDS, LocalJob
-from sagemaker_semseg.sdk.local.registry import KINDS, Record, Registry
-from sagemaker_semseg.sdk.session import ENDED
+from sagemaker_semseg.sdk.specs import ENDED
 
 USAGE = "%(prog)s [list | show NAME | logs NAME | stop NAME | delete NAME] [options]"
 SUMMARY = "list, show, stop and delete what was started from Python"
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _find(name: str, kind: str | None) -> LocalJob:
-    found = [LocalJob(each, name) for each in KINDS if kind in (None, each) and Registry(each).read(name)]
+    found = [LocalJob(each, name) for each in KINDS if kind in (None, each) and JobStore(each).read(name)]
     if not found:
         raise UserError(f"This machine knows no job and no endpoint called {name[:100]}.\nSee sagemaker-semseg jobs")
     if len(found) > 1:
@@ -89,7 +89,7 @@ def _find(name: str, kind: str | None) -> LocalJob:
 
 
 def _list(kind: str | None, as_json: bool) -> None:
-    found = [(Registry(each), record) for each in KINDS if kind in (None, each) for record in Registry(each).all()]
+    found = [(JobStore(each), record) for each in KINDS if kind in (None, each) for record in JobStore(each).all()]
     found.sort(key=lambda pair: pair[1].created, reverse=True)
     if as_json:
         print(json.dumps([_facts(registry, record) for registry, record in found], indent=1))
@@ -166,7 +166,7 @@ def _delete(job: LocalJob) -> None:
     print(f"{job.name} is forgotten")
 
 
-def _facts(registry: Registry, record: Record) -> dict[str, Any]:
+def _facts(registry: JobStore, record: JobRecord) -> dict[str, Any]:
     folder = registry.folder(record.name)
     endpoint = LocalEndpoint(LocalJob("endpoints", record.name)) if registry.kind == "endpoints" else None
     return {
@@ -185,7 +185,7 @@ def _facts(registry: Registry, record: Record) -> dict[str, Any]:
     }
 
 
-def _took(record: Record) -> str:
+def _took(record: JobRecord) -> str:
     if not record.started or (record.status in ENDED and not record.ended):
         return "-"
     end = datetime.fromisoformat(record.ended) if record.ended else datetime.now(timezone.utc)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagemaker_semseg.cli.tasks import Image
-from sagemaker_semseg.storage import Entry, Store
+from sagemaker_semseg.storage import FileInfo, FileSystem
 
 NAME = ".sagemaker-semseg.jsonl"
 
@@ -26,7 +26,7 @@ Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Record:
+class ProgressEntry:
     """How a file was made. image, image_stamp: from what; stamp: the file's own, once it was written."""
 
     settings: Settings
@@ -38,11 +38,11 @@ class Record:
 class Journal:
     """settings: the model and the options of this run, as JSON has them. Raises what ``output.log`` does."""
 
-    def __init__(self, output: Store, settings: Settings):
+    def __init__(self, output: FileSystem, settings: Settings):
         self._settings: Settings = json.loads(json.dumps(settings))
         self._log = output.log(NAME)
         self._last: Settings | None = None
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, ProgressEntry] = {}
         for line in self._log.data.splitlines():
             self._take(_value(line))
 
@@ -51,10 +51,12 @@ class Journal:
         """The files that any run has written, and their stamps."""
         return {name: record.stamp for name, record in self._records.items()}
 
-    def done(self, image: Image, files: Mapping[str, Entry | None]) -> bool:
+    def done(self, image: Image, files: Mapping[str, FileInfo | None]) -> bool:
         """Whether ``files``, as they are, were made from this image in this run's way."""
         made = self._settings, image.identity, image.entry.stamp
-        return all(entry and self._records.get(name) == Record(*made, entry.stamp) for name, entry in files.items())
+        return all(
+            entry and self._records.get(name) == ProgressEntry(*made, entry.stamp) for name, entry in files.items()
+        )
 
     def add(self, image: Image, files: Mapping[str, str]) -> None:
         """An image is done. files: what was written for it, and the stamps."""
@@ -75,7 +77,7 @@ class Journal:
                 self._last = line
             case {"image": str(image), "stamp": str(stamp), "files": dict(files)} if self._last:
                 for name, written in files.items():
-                    self._records[name] = Record(self._last, image, stamp, str(written))
+                    self._records[name] = ProgressEntry(self._last, image, stamp, str(written))
             case _:
                 self._last = None
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from sagemaker_semseg.data.channels import SPLITS, FaultList, split_pairs
-from sagemaker_semseg.data.fifo import Waiting
-from sagemaker_semseg.data.player import Programme, playing
+from sagemaker_semseg.data.fifo import PollConfig
+from sagemaker_semseg.data.pipe_mode import PipeDataset, Source, Streams, missing_count, pipe_splits
+from sagemaker_semseg.data.pipe_simulator import ChannelConfig, running
 from sagemaker_semseg.data.samples import Channels, read_split
-from sagemaker_semseg.data.stream import PipeSplit, Source, Streams, missing_count, pipe_splits
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
 
@@ -31,7 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def programmes(
     folders: Mapping[str, Path], attributes: Mapping[str, tuple[str, ...]], hp: Hyperparameters, notes: list[str]
-) -> list[Programme]:
+) -> list[ChannelConfig]:
     """What is played: the files of both splits, those of training in a new order in each pass.
 
     attributes: of manifests, by split. notes: gets what is worth telling. Raises ``DataError`` for what is wrong with
@@ -44,7 +44,7 @@ def programmes(
         notes.append("the colours of masks, which the manifests tell, don't come through a pipe: their numbers count")
     if hp.num_training_samples is None:
         raise missing_count(len(train))
-    return [Programme("train", train, hp.seed), Programme("validation", validation)]
+    return [ChannelConfig("train", train, hp.seed), ChannelConfig("validation", validation)]
 
 
 def streams(
@@ -68,16 +68,16 @@ def streams(
 
 
 @contextlib.contextmanager
-def played(channels: Channels | Streams, programmes: Sequence[Programme]) -> Iterator[Channels | Streams]:
+def played(channels: Channels | Streams, programmes: Sequence[ChannelConfig]) -> Iterator[Channels | Streams]:
     """The same, with the sender at work for whom there are programmes."""
     if not programmes:
         yield channels
         return
-    with playing(programmes) as player:
+    with running(programmes) as player:
 
         def tuned(split: Source) -> Source:
-            waiting = Waiting(watch=player.check)
-            return replace(split, folder=player.folder, waiting=waiting) if isinstance(split, PipeSplit) else split
+            waiting = PollConfig(watch=player.check)
+            return replace(split, folder=player.folder, waiting=waiting) if isinstance(split, PipeDataset) else split
 
         notes = channels.notes if isinstance(channels, Streams) else ()
         yield Streams(tuned(channels.train), tuned(channels.validation), notes)

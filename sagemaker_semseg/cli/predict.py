@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from sagemaker_semseg.cli.failures import USERS_FAULT
 from sagemaker_semseg.cli.model import runtime_of
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.serving.errors import RequestError
-from sagemaker_semseg.serving.negotiate import Reply, choose_reply
+from sagemaker_semseg.serving.content_negotiation import ResponseFormat, choose_reply
+from sagemaker_semseg.serving.http_errors import RequestError
 from sagemaker_semseg.storage import store_at
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _summary(prediction: Prediction) -> str:
     return f"{tally.written} {what} written to {prediction.output.where()}{more}"
 
 
-def _reply(accept: str) -> Reply:
+def _reply(accept: str) -> ResponseFormat:
     try:
         return choose_reply(accept)
     except RequestError as error:

@@ -27,12 +27,12 @@ from sagemaker_semseg.data.files import MAX_FILE_BYTES
 from sagemaker_semseg.data.images import Pixels, decode_image, image_size
 from sagemaker_semseg.data.overlay import overlay
 from sagemaker_semseg.errors import DataError, Fault
-from sagemaker_semseg.inference import Options, Segmenter, Stop
-from sagemaker_semseg.serving.errors import PayloadTooLarge
-from sagemaker_semseg.serving.negotiate import Reply
-from sagemaker_semseg.serving.replies import check_size, encode
-from sagemaker_semseg.storage import Store
-from sagemaker_semseg.storage.store import Bytes
+from sagemaker_semseg.inference import CancellationToken, Options, Segmenter
+from sagemaker_semseg.serving.content_negotiation import ResponseFormat
+from sagemaker_semseg.serving.http_errors import PayloadTooLarge
+from sagemaker_semseg.serving.response_encoding import check_size, encode
+from sagemaker_semseg.storage import FileSystem
+from sagemaker_semseg.storage.filesystem import Bytes
 
 ENDINGS = {
     "image/png": ".png",
@@ -64,14 +64,14 @@ class Prediction:
     def __init__(
         self,
         runtime: Runtime,
-        output: Store,
+        output: FileSystem,
         options: Options | None = None,
-        reply: Reply | None = None,
+        reply: ResponseFormat | None = None,
         *,
         overlays: bool = False,
     ):
         self.runtime, self.output = runtime, output
-        self.options, self.reply = options or Options.of(runtime.hyperparameters), reply or Reply("image/png")
+        self.options, self.reply = options or Options.of(runtime.hyperparameters), reply or ResponseFormat("image/png")
         self.endings = [ENDINGS[self.reply.media_type], *([OVERLAY_ENDING] if overlays else [])]
         self.tally = Tally()
 
@@ -123,7 +123,7 @@ class Prediction:
                     self.tally.written += 1
                 move(done, total)
 
-    def _contents(self, segmenter: Segmenter, task: Task, read: bytes | Pixels, stop: Stop) -> Contents:
+    def _contents(self, segmenter: Segmenter, task: Task, read: bytes | Pixels, stop: CancellationToken) -> Contents:
         image = decode_image(read, shown(task.image.where)) if isinstance(read, bytes) else read
         if self.reply.is_mask:
             array = segmenter.labels(image, stop)
@@ -150,7 +150,7 @@ def _ahead(
         yield task, now
 
 
-def _read(task: Task, num_classes: int, reply: Reply) -> bytes | Pixels:
+def _read(task: Task, num_classes: int, reply: ResponseFormat) -> bytes | Pixels:
     """The image's pixels, or its bytes if it is large. Raises ``DataError`` and ``PayloadTooLarge``."""
     image, where = task.image, shown(task.image.where)
     data = image.store.read(image.entry, MAX_FILE_BYTES)
@@ -161,7 +161,7 @@ def _read(task: Task, num_classes: int, reply: Reply) -> bytes | Pixels:
 
 def _stoppable(pool: ThreadPoolExecutor, work: Callable[..., Contents], *arguments: Any) -> Contents:
     """What comes of ``work``, done in another thread, so that this one hears Ctrl-C and can stop it."""
-    stop = Stop()
+    stop = CancellationToken()
     try:
         doing = pool.submit(work, *arguments, stop)
         while not wait([doing], timeout=0.5).done:

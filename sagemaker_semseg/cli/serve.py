@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sagemaker_semseg.cli.model import model_path
 from sagemaker_semseg.environment import Hosting, base_folder, hosting
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.serving.errors import RequestError
-from sagemaker_semseg.serving.negotiate import choose_reply
+from sagemaker_semseg.serving.content_negotiation import choose_reply
+from sagemaker_semseg.serving.http_errors import RequestError
 
 if TYPE_CHECKING:
     from sagemaker_semseg.serving.server import Settings

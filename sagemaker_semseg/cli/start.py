@@ -21,7 +21,7 @@ from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.environment import WeightPlaces
 from sagemaker_semseg.errors import ArtifactError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
-from sagemaker_semseg.layout import is_classifier
+from sagemaker_semseg.weight_shapes import is_classifier
 from sagemaker_semseg.weights import sources
 from sagemaker_semseg.weights.model import DECISIVE, read_any
 
@@ -75,7 +75,9 @@ def fetched(hp: Hyperparameters, places: WeightPlaces) -> Start:
 
 
 def _nowhere(hp: Hyperparameters, places: WeightPlaces, reason: str) -> HyperparameterError:
-    return HyperparameterError("This training can't be started:", [sources.nowhere(hp.backbone, places, reason)])
+    return HyperparameterError(
+        "This training can't be started:", [sources.missing_weights_error(hp.backbone, places, reason)]
+    )
 
 
 def _pretrained(hp: Hyperparameters, found: sources.Found) -> Start:

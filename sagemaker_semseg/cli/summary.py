@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sagemaker_semseg.cli.start import Start
+from sagemaker_semseg.data.pipe_mode import Source, Streams
 from sagemaker_semseg.data.samples import Channels, Split
-from sagemaker_semseg.data.stream import Source, Streams
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
 _MOST_SHARES = 12

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from sagemaker_semseg.data.channels import EXTENSIONS
 from sagemaker_semseg.errors import DataError, Fault
-from sagemaker_semseg.storage import Entry, Store, locate
+from sagemaker_semseg.storage import FileInfo, FileSystem, locate
 
 _LONGEST_PART, _LONGEST_NAME = 200, 600  # bytes; file systems take 255, S3 takes 1024 with the prefix
 # bytes that are no UTF-8 are surrogates in Python's names
@@ -26,8 +26,8 @@ _NO_FILE_NAME = re.compile(r"[\0-\x1f\x7f\\\ud800-\udfff" + (r':*?"<>|]' if os.n
 class Image:
     """An image that was found. identity: the store's. name: what its files are called, without an ending."""
 
-    store: Store
-    entry: Entry
+    store: FileSystem
+    entry: FileInfo
     identity: str
     name: str
 
@@ -42,11 +42,11 @@ class Task:
 
     image: Image
     files: Mapping[str, str]
-    existing: Mapping[str, Entry | None]
+    existing: Mapping[str, FileInfo | None]
 
 
 def plan(
-    places: Sequence[str], output: Store, endings: Sequence[str], written: Mapping[str, str]
+    places: Sequence[str], output: FileSystem, endings: Sequence[str], written: Mapping[str, str]
 ) -> tuple[list[Task], list[Fault]]:
     """The tasks for what was found at ``places``, and faults of what wasn't.
 
@@ -75,7 +75,7 @@ def plan(
     return [Task(image, files, {name: there.get(name) for name in files.values()}) for image, files in named], faults
 
 
-def _images(place: str, output: Store, ours: Mapping[str, str], faults: list[Fault]) -> Iterator[Image]:
+def _images(place: str, output: FileSystem, ours: Mapping[str, str], faults: list[Fault]) -> Iterator[Image]:
     """The image at a place, or those below it by their names there. What we have written doesn't count."""
     store, entry = locate(place)
     if entry:

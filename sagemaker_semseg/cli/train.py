@@ -22,9 +22,9 @@ from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.cli.start import RANDOM, Start
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.labels import MOST_CLASSES
-from sagemaker_semseg.data.player import Programme
+from sagemaker_semseg.data.pipe_mode import Streams
+from sagemaker_semseg.data.pipe_simulator import ChannelConfig
 from sagemaker_semseg.data.samples import Channels, read_channels
-from sagemaker_semseg.data.stream import Streams
 from sagemaker_semseg.environment import base_folder, environment, weight_places
 from sagemaker_semseg.errors import DataError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
@@ -90,7 +90,7 @@ class Job:
     names: tuple[str, ...]
     finished: int | None = None
     begin: Start = RANDOM
-    programmes: tuple[Programme, ...] = ()
+    programmes: tuple[ChannelConfig, ...] = ()
     checkpoints: Path | None = None
 
 
@@ -158,7 +158,7 @@ def prepare(options: argparse.Namespace) -> Job:
 def execute(job: Job, strategy: object) -> Result:
     """Tell what will be done and do it, with a progress bar on a terminal and SageMaker's log lines elsewhere."""
     from sagemaker_semseg.training.devices import describe_devices
-    from sagemaker_semseg.training.report import reporter
+    from sagemaker_semseg.training.logging_callback import logging_callback
     from sagemaker_semseg.training.trainer import train
 
     print(summary.of(job.hp, job.channels, job.names, describe_devices(), job.begin))
@@ -169,7 +169,7 @@ def execute(job: Job, strategy: object) -> Result:
         job.output,
         class_names=job.names,
         weights=job.begin.weights,
-        callbacks=[reporter(environment().host)],
+        callbacks=[logging_callback(environment().host)],
         strategy=strategy,
         checkpoints=job.checkpoints,
     )
@@ -233,7 +233,7 @@ def _data(
     num_classes: int | None,
     names: tuple[str, ...],
     errors: list[UserError],
-) -> tuple[Channels | Streams | None, list[Programme]]:
+) -> tuple[Channels | Streams | None, list[ChannelConfig]]:
     """The data, looked at as far as it can be before the training, and what has to be played for it."""
     attributes = channel_flags.attributes(options)
     try:

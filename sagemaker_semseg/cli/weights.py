@@ -10,7 +10,7 @@ from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.environment import WeightPlaces, weight_places
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.weights import sources
-from sagemaker_semseg.weights.published import PUBLISHED
+from sagemaker_semseg.weights.pretrained import PUBLISHED
 
 SUMMARY = "list, fetch and verify ImageNet weights"
 DESCRIPTION = """\

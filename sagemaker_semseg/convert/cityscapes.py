@@ -17,9 +17,9 @@ from PIL import Image, ImageDraw
 
 from sagemaker_semseg.convert import masks
 from sagemaker_semseg.convert.dataset import Dataset, Item, Labels, Size
-from sagemaker_semseg.convert.documents import read_json, unusable, walk
-from sagemaker_semseg.convert.numbers import points, show, whole
-from sagemaker_semseg.convert.runs import Unusable
+from sagemaker_semseg.convert.file_readers import read_json, unusable, walk
+from sagemaker_semseg.convert.json_values import points, show, whole
+from sagemaker_semseg.convert.rle import Unusable
 from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import DataError, Fault

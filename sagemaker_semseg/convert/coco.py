@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sagemaker_semseg.convert.dataset import Choice, Dataset, Item, Labels, Size, labels_of
-from sagemaker_semseg.convert.documents import find_picture, name_of, read_json, unusable
-from sagemaker_semseg.convert.numbers import points, show, whole
-from sagemaker_semseg.convert.runs import Unusable
-from sagemaker_semseg.convert.shapes import Encoded, Outline, Region, Shape, box, draw
+from sagemaker_semseg.convert.file_readers import find_picture, name_of, read_json, unusable
+from sagemaker_semseg.convert.json_values import points, show, whole
+from sagemaker_semseg.convert.rle import Unusable
+from sagemaker_semseg.convert.shapes import RLE, Polygon, Region, Shape, box, rasterize
 from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import DataError, Fault
@@ -28,7 +28,7 @@ _LISTS = ("images", "annotations", "categories")
 
 
 @dataclass(frozen=True)
-class Source:
+class CocoReader:
     """annotations: the JSON file. images: the folder from which its file names lead. split: see ``Item``."""
 
     annotations: Path
@@ -37,7 +37,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Crowds:
+class CrowdPolicy:
     """What becomes of what stands for more than an outline.
 
     label_crowds: areas with ``iscrowd`` get their class; if not, they are ignored. boxes: of annotations with a box but
@@ -48,7 +48,7 @@ class Crowds:
     boxes: Boxes = "error"
 
 
-def read(sources: Sequence[Source], choice: Choice, crowds: Crowds = Crowds()) -> Dataset:
+def read(sources: Sequence[CocoReader], choice: Choice, crowds: CrowdPolicy = CrowdPolicy()) -> Dataset:
     """Classes are told apart by name, so that the ids of two files need not agree.
 
     Raises ``DataError`` if a file is no such JSON; what is wrong with single entries is in the faults, or is told when
@@ -66,7 +66,7 @@ def read(sources: Sequence[Source], choice: Choice, crowds: Crowds = Crowds()) -
 class _File:
     """One JSON file. names: of the categories by id."""
 
-    def __init__(self, source: Source, dataset: Dataset):
+    def __init__(self, source: CocoReader, dataset: Dataset):
         self._source, self._dataset = source, dataset
         self._where = shown(source.annotations)
         content = read_json(source.annotations)
@@ -98,7 +98,7 @@ class _File:
             else:
                 self._annotations.setdefault(image, []).append(annotation)
 
-    def items(self, labels: Mapping[int, int], choice: Choice, crowds: Crowds) -> Iterator[Item]:
+    def items(self, labels: Mapping[int, int], choice: Choice, crowds: CrowdPolicy) -> Iterator[Item]:
         seen: set[int] = set()
         used: dict[Path, str] = {}
         empty = 0
@@ -153,7 +153,7 @@ class _Picture:
     where: str
     labels: Mapping[int, int]
     choice: Choice
-    crowds: Crowds
+    crowds: CrowdPolicy
 
     def draw(self, height: int, width: int) -> Labels:
         faults: list[Fault] = []
@@ -164,7 +164,7 @@ class _Picture:
                 regions.append(self._region(annotation, where))
             except Unusable as error:
                 faults.append(Fault(where, error.what, error.remedy))
-        return draw(regions, height, width, self.choice.ground, self.choice.larger_first, faults)
+        return rasterize(regions, height, width, self.choice.ground, self.choice.larger_first, faults)
 
     def _region(self, annotation: dict[str, Any], where: str) -> Region:
         category = whole(annotation.get("category_id"))
@@ -187,17 +187,17 @@ class _Picture:
         if len(numbers) != 2:
             raise Unusable(f"bbox {show(value)}, four numbers are expected", "export the annotation again")
         (left, top), (width, height) = numbers
-        shape = Outline((box(left, top, left + width, top + height),))
+        shape = Polygon((box(left, top, left + width, top + height),))
         return Region(shape, label, where) if self.crowds.boxes == "fill" else Region(shape, IGNORE, where, below=True)
 
 
 def _shape(segmentation: object) -> Shape:
     if isinstance(segmentation, list) and segmentation:
-        return Outline(tuple(points(part) for part in segmentation))
+        return Polygon(tuple(points(part) for part in segmentation))
     if isinstance(segmentation, dict):
         counts, size = segmentation.get("counts"), segmentation.get("size")
         if isinstance(counts, str | list) and isinstance(size, list) and len(size) == 2:
             height, width = whole(size[0]), whole(size[1])
             if height is not None and width is not None:
-                return Encoded(counts, (height, width))
+                return RLE(counts, (height, width))
     raise Unusable("no segmentation: polygons or run lengths are expected", "outline the object, or remove the entry")

@@ -20,10 +20,10 @@ from typing import Any, Final
 import numpy as np
 
 from sagemaker_semseg.convert.dataset import Choice, Dataset, Item, Labels, Size, is_background, labels_of
-from sagemaker_semseg.convert.documents import find_picture, name_of, read_json, unusable, walk, with_extension
-from sagemaker_semseg.convert.numbers import points, show, whole
-from sagemaker_semseg.convert.runs import Unusable
-from sagemaker_semseg.convert.shapes import Bitmap, Outline, Points, Region, Shape, box, circle, draw
+from sagemaker_semseg.convert.file_readers import find_picture, name_of, read_json, unusable, walk, with_extension
+from sagemaker_semseg.convert.json_values import points, show, whole
+from sagemaker_semseg.convert.rle import Unusable
+from sagemaker_semseg.convert.shapes import Mask, Points, Polygon, Region, Shape, box, circle, rasterize
 from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.images import decode_mask
 from sagemaker_semseg.errors import DataError, Fault
@@ -36,7 +36,7 @@ _WITHOUT_AREA: Final = ("line", "linestrip", "point", "points")
 
 
 @dataclass(frozen=True)
-class Source:
+class LabelMeReader:
     """folder: of the JSON files. images: of the pictures, where they don't lie beside them. split: see ``Item``."""
 
     folder: Path
@@ -44,7 +44,7 @@ class Source:
     split: str = ""
 
 
-def read(sources: Sequence[Source], choice: Choice) -> Dataset:
+def read(sources: Sequence[LabelMeReader], choice: Choice) -> Dataset:
     """Labels are numbered by the alphabet unless ``choice`` gives an order. Raises ``DataError``."""
     dataset = Dataset()
     files = [file for source in sources for file in _files(source, dataset)]
@@ -82,12 +82,12 @@ class _File:
         ]
 
         def mask(height: int, width: int) -> Labels:
-            return draw(regions, height, width, choice.ground, choice.larger_first)
+            return rasterize(regions, height, width, choice.ground, choice.larger_first)
 
         return Item(self.name, self.image, mask, self.size, self.split)
 
 
-def _files(source: Source, dataset: Dataset) -> list[_File]:
+def _files(source: LabelMeReader, dataset: Dataset) -> list[_File]:
     files, foreign, without_area = [], 0, Counter[str]()
     for path in walk(source.folder, (".json",)):
         try:
@@ -109,7 +109,7 @@ def _files(source: Source, dataset: Dataset) -> list[_File]:
     return files
 
 
-def _file(path: Path, content: dict[str, Any], source: Source, without_area: Counter[str]) -> _File:
+def _file(path: Path, content: dict[str, Any], source: LabelMeReader, without_area: Counter[str]) -> _File:
     where = shown(path)
     size: Size | None = None
     if content.get("imageHeight") is not None or content.get("imageWidth") is not None:
@@ -141,7 +141,7 @@ def _file(path: Path, content: dict[str, Any], source: Source, without_area: Cou
     return _File(name_of(path, source.folder), image, size, source.split, where, tuple(areas), tuple(names))
 
 
-def _picture(path: Path, name: object, source: Source) -> Path:
+def _picture(path: Path, name: object, source: LabelMeReader) -> Path:
     try:
         if not isinstance(name, str):
             raise unusable(path, f"imagePath {show(name)}, a text is expected", "save the file again with LabelMe")
@@ -158,20 +158,20 @@ def _shape(shape: Any, kind: object, where: str) -> Shape:
         raise Unusable(f"{show(shape)} has no label", "name the shape, or remove it")
     corners = points(shape.get("points"))
     if kind in ("polygon", "rotation", "oriented_rectangle", "quadrilateral"):
-        return Outline((corners,))
+        return Polygon((corners,))
     if kind in ("rectangle", "circle", "mask") and len(corners) not in ((2, 4) if kind == "rectangle" else (2,)):
         raise Unusable(f"a {kind} of {len(corners)} points, two are expected", "draw it again")
     if kind == "rectangle":
-        return Outline((box(*corners.min(axis=0), *corners.max(axis=0)),))
+        return Polygon((box(*corners.min(axis=0), *corners.max(axis=0)),))
     if kind == "circle":
         (x, y), (on_x, on_y) = corners
-        return Outline((circle(x, y, math.hypot(on_x - x, on_y - y)),))
+        return Polygon((circle(x, y, math.hypot(on_x - x, on_y - y)),))
     if kind == "mask":
         return _bitmap(shape.get("mask"), corners, where)
     raise Unusable(f"a shape of the kind {show(kind)}", "draw it as a polygon")
 
 
-def _bitmap(text: object, corners: Points, where: str) -> Bitmap:
+def _bitmap(text: object, corners: Points, where: str) -> Mask:
     """A PNG in base 64 whose upper left pixel lies at the first point, and whatever isn't 0 in it is inside."""
     try:
         data = base64.b64decode(text if isinstance(text, str) else "", validate=True)
@@ -182,4 +182,4 @@ def _bitmap(text: object, corners: Points, where: str) -> Bitmap:
     left, top = corners[0]
     if not (np.isfinite(corners).all() and abs(left) < 1 << 30 and abs(top) < 1 << 30):
         raise Unusable("a mask that lies nowhere", "draw it again")
-    return Bitmap(pixels, round(top), round(left))
+    return Mask(pixels, round(top), round(left))

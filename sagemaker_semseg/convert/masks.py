@@ -12,8 +12,8 @@ import numpy as np
 
 from sagemaker_semseg.convert.dataset import Labels
 from sagemaker_semseg.data.channels import shown
-from sagemaker_semseg.data.containers import read_header, refusal
 from sagemaker_semseg.data.files import count_values, read_file
+from sagemaker_semseg.data.image_headers import read_header, refusal
 from sagemaker_semseg.data.images import decode_image, decode_mask
 
 Colour = tuple[int, int, int]

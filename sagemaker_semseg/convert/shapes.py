@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.convert.dataset import Labels
-from sagemaker_semseg.convert.runs import Runs, Unusable, check_runs, decode_runs, inside_of, runs_of_bitmap
+from sagemaker_semseg.convert.rle import Runs, Unusable, check_runs, decode_runs, inside_of, runs_of_bitmap
 from sagemaker_semseg.errors import DataError, Fault, UserError
 
 Points = npt.NDArray[np.float64]
@@ -46,7 +46,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Outline:
+class Polygon:
     """Polygons, of which a pixel has to lie in one. parts: (n, 2) x and y in pixels, or in widths and heights."""
 
     parts: tuple[Points, ...]
@@ -77,7 +77,7 @@ class Outline:
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
+class RLE:
     """Run lengths as COCO has them: numbers, or compressed. size: height and width that they are for."""
 
     counts: str | Sequence[Any]
@@ -91,7 +91,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, eq=False)
-class Bitmap:
+class Mask:
     """A mask of its own, (h, w) bool, whose upper left pixel lies at row ``top`` and column ``left``."""
 
     pixels: npt.NDArray[np.bool_]
@@ -116,7 +116,7 @@ def circle(x: float, y: float, radius: float) -> Points:
     return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], axis=1)
 
 
-def draw(
+def rasterize(
     regions: Sequence[Region], height: int, width: int, ground: int, larger_first: bool, faults: Sequence[Fault] = ()
 ) -> Labels:
     """The mask. ground: the label where no region is. larger_first: smaller regions lie above larger ones, and else

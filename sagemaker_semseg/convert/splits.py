@@ -15,7 +15,7 @@ from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, shown
 DEFAULT_SHARE = 0.2
 
 
-def by_lot(dataset: Dataset, share: float = DEFAULT_SHARE, seed: int = 0) -> Dataset:
+def random_split(dataset: Dataset, share: float = DEFAULT_SHARE, seed: int = 0) -> Dataset:
     """Draws ``share`` of the items that have no split yet for validation, at least one and never all.
 
     A lot follows from the seed and the item's name alone: the same pictures give the same split on every machine, and a

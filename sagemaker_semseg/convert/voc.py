@@ -15,7 +15,7 @@ from typing import Final
 
 from sagemaker_semseg.convert import masks
 from sagemaker_semseg.convert.dataset import MAX_CLASSES, Dataset, Item, Labels, clean, is_background
-from sagemaker_semseg.convert.documents import inside, read_lines, unusable, walk, with_extension
+from sagemaker_semseg.convert.file_readers import inside, read_lines, unusable, walk, with_extension
 from sagemaker_semseg.data.images import palette
 from sagemaker_semseg.data.labels import IGNORE
 

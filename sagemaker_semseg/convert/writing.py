@@ -25,9 +25,9 @@ import numpy.typing as npt
 
 from sagemaker_semseg.convert.dataset import Dataset, Item, Labels, Size
 from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, FaultList, shown
-from sagemaker_semseg.data.containers import Header
 from sagemaker_semseg.data.files import count_values, read_file
-from sagemaker_semseg.data.images import encode_mask, glance, upright
+from sagemaker_semseg.data.image_headers import Header
+from sagemaker_semseg.data.images import apply_exif_orientation, decode_thumbnail, encode_mask
 from sagemaker_semseg.errors import DataError, Fault, UserError
 
 Orientation = Literal["auto", "displayed", "stored"]
@@ -131,7 +131,7 @@ class _Work:
         return counts
 
     def _read(self, item: Item, data: bytes, where: str) -> tuple[bytes, str, bytes, Counts]:
-        header, _ = glance(data, where)
+        header, _ = decode_thumbnail(data, where)
         as_stored = (header.height, header.width)
         frame = item.size or (as_stored if self._orientation == "stored" else header.displayed)
         self._check_size(frame, header, where)
@@ -156,7 +156,7 @@ class _Work:
         stored = self._orientation == "stored" or labels.shape != header.displayed
         with self._lock:
             self._turned["stored" if stored else "displayed"] += 1
-        return upright(labels, header.orientation) if stored else labels
+        return apply_exif_orientation(labels, header.orientation) if stored else labels
 
     def notes(self) -> Iterator[str]:
         for what, count in sorted(self._turned.items()):

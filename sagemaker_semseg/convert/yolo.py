@@ -18,10 +18,10 @@ import numpy as np
 
 from sagemaker_semseg.convert.coco import Boxes
 from sagemaker_semseg.convert.dataset import Choice, Dataset, Item, Labels, labels_of
-from sagemaker_semseg.convert.documents import inside, name_of, read_lines, read_yaml, unusable, walk
-from sagemaker_semseg.convert.numbers import show, whole
-from sagemaker_semseg.convert.runs import Unusable
-from sagemaker_semseg.convert.shapes import Outline, Points, Region, box, draw
+from sagemaker_semseg.convert.file_readers import inside, name_of, read_lines, read_yaml, unusable, walk
+from sagemaker_semseg.convert.json_values import show, whole
+from sagemaker_semseg.convert.rle import Unusable
+from sagemaker_semseg.convert.shapes import Points, Polygon, Region, box, rasterize
 from sagemaker_semseg.data.channels import EXTENSIONS, shown
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import Fault
@@ -176,7 +176,7 @@ class _Picture:
                     regions.append(self._region(line, where))
             except Unusable as error:
                 faults.append(Fault(where, error.what, error.remedy))
-        return draw(regions, height, width, self.choice.ground, self.choice.larger_first, faults)
+        return rasterize(regions, height, width, self.choice.ground, self.choice.larger_first, faults)
 
     def _region(self, line: str, where: str) -> Region:
         try:
@@ -192,7 +192,7 @@ class _Picture:
             return self._box(rest, label, where)
         if len(rest) < 6 or len(rest) % 2:
             raise Unusable(f"{len(rest)} numbers after the class, x and y of three points or more are expected")
-        return Region(Outline((_checked(np.array(rest).reshape(-1, 2)),), fractions=True), label, where)
+        return Region(Polygon((_checked(np.array(rest).reshape(-1, 2)),), fractions=True), label, where)
 
     def _box(self, numbers: list[float], label: int, where: str) -> Region:
         if self.boxes == "error":
@@ -200,7 +200,7 @@ class _Picture:
         x, y, width, height = numbers
         corners = _checked(box(x - width / 2, y - height / 2, x + width / 2, y + height / 2))
         fill = self.boxes == "fill"
-        return Region(Outline((corners,), fractions=True), label if fill else IGNORE, where, below=not fill)
+        return Region(Polygon((corners,), fractions=True), label if fill else IGNORE, where, below=not fill)
 
 
 def _checked(corners: Points) -> Points:

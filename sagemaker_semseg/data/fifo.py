@@ -32,7 +32,7 @@ _BUFFER: Final = 1 << 18
 _log = logging.getLogger(__name__)
 
 
-class Halted(Exception):
+class Cancelled(Exception):
     """Reading was told to end. Nothing is wrong."""
 
 
@@ -41,7 +41,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PollConfig:
     """What is looked at while there is nothing to read.
 
     halt: once it is set, ``Halted`` is raised. watch: called again and again; raises if the sender has failed.
@@ -57,7 +57,7 @@ class Waiting:
         start, told = time.monotonic(), False
         while not ready(_SLICE):
             if self.halt.is_set():
-                raise Halted
+                raise Cancelled
             self.watch()
             waited = time.monotonic() - start
             if waited > self.patience:
@@ -68,7 +68,7 @@ class Waiting:
                 told = True
 
 
-def open_fifo(path: Path, waiting: Waiting) -> io.BufferedReader:
+def open_fifo(path: Path, waiting: PollConfig) -> io.BufferedReader:
     """The FIFO at ``path``, for reading; it may appear later. Raises as ``Waiting`` does, and ``OSError``."""
 
     def there(seconds: float) -> bool:
@@ -82,7 +82,7 @@ def open_fifo(path: Path, waiting: Waiting) -> io.BufferedReader:
 
 
 class _Fifo(io.RawIOBase):
-    def __init__(self, path: Path, waiting: Waiting):
+    def __init__(self, path: Path, waiting: PollConfig):
         self._path, self._waiting = path, waiting
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
@@ -98,7 +98,7 @@ class _Fifo(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         if self._waiting.halt.is_set():
-            raise Halted
+            raise Cancelled
         while True:
             # Before a sender has opened it, reading gives what it gives at the end: nothing. Polling tells them apart.
             if not self._ready:

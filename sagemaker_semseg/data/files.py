@@ -22,9 +22,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from sagemaker_semseg.data.channels import Pair, shown
-from sagemaker_semseg.data.coloured import read_labels
-from sagemaker_semseg.data.containers import Header, Refusal, refusal
-from sagemaker_semseg.data.images import decode_mask, glance, image_size
+from sagemaker_semseg.data.color_masks import read_labels
+from sagemaker_semseg.data.image_headers import Header, Refusal, refusal
+from sagemaker_semseg.data.images import decode_mask, decode_thumbnail, image_size
 from sagemaker_semseg.errors import Fault
 
 Counts = npt.NDArray[np.int64]
@@ -40,7 +40,7 @@ _large = threading.RLock()
 _COUNT_AT_ONCE: Final = 1 << 20  # numpy widens pixels to eight bytes before it counts them
 
 
-class Look(Protocol):
+class SampleVisitor(Protocol):
     """Someone who looks on: at each good file in the thread that reads it, then at each pair, in order.
 
     What ``image`` and ``mask`` return comes back in ``Checked``.
@@ -73,7 +73,7 @@ class Checked:
     indices: str = ""
 
 
-def check_all(pairs: Iterable[Pair], look: Look | None = None) -> Iterator[Checked]:
+def check_samples(pairs: Iterable[Pair], look: SampleVisitor | None = None) -> Iterator[Checked]:
     """Checks in several threads (Pillow decodes without Python's lock) and yields in the order of ``pairs``."""
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-samples")
     pending: deque[Future[Checked]] = deque()
@@ -88,7 +88,7 @@ def check_all(pairs: Iterable[Pair], look: Look | None = None) -> Iterator[Check
         pool.shutdown(cancel_futures=True)
 
 
-def _check(pair: Pair, look: Look | None) -> Checked:
+def _check(pair: Pair, look: SampleVisitor | None) -> Checked:
     faults: list[tuple[str, Fault]] = []
     size: tuple[int, int] | None = None
     mask_size: tuple[int, int] | None = None
@@ -98,7 +98,7 @@ def _check(pair: Pair, look: Look | None) -> Checked:
     indices = ""
 
     def read_image(data: bytes, where: str) -> tuple[tuple[int, int], object]:
-        header, small = glance(data, where)
+        header, small = decode_thumbnail(data, where)
         return header.displayed, look.image(pair, data, header, small) if look else None
 
     def read_mask(data: bytes, where: str) -> tuple[tuple[int, int], Counts, object]:

@@ -21,7 +21,7 @@ from PIL import Image, ImageChops
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from sagemaker_semseg.data.containers import MAX_PIXELS, Header, read_header, refusal
+from sagemaker_semseg.data.image_headers import MAX_PIXELS, Header, read_header, refusal
 
 __all__ = [
     "MAX_PIXELS",
@@ -30,7 +30,7 @@ __all__ = [
     "decode_image",
     "decode_mask",
     "encode_mask",
-    "glance",
+    "decode_thumbnail",
     "image_size",
     "palette",
 ]
@@ -54,10 +54,10 @@ def check_image(data: bytes, where: str = "image") -> tuple[int, int]:
 
     Cheaper than ``decode_image``: a JPEG is reconstructed at an eighth of its size, but decoded to its end.
     """
-    return glance(data, where)[0].displayed
+    return decode_thumbnail(data, where)[0].displayed
 
 
-def glance(data: bytes, where: str = "image") -> tuple[Header, Image.Image]:
+def decode_thumbnail(data: bytes, where: str = "image") -> tuple[Header, Image.Image]:
     """What ``check_image`` does, with the header and the picture as stored, a JPEG at about an eighth of its size."""
     header = read_header(data, where)
     return header, _open(header, where, eighth=True)
@@ -69,11 +69,11 @@ def decode_image(data: bytes, where: str = "image") -> Pixels:
     opened = _open(header, where)
     if opened.mode.startswith("I;16"):
         grey = (np.asarray(opened) >> 8).astype(np.uint8)
-        return upright(np.repeat(grey[:, :, None], 3, axis=2), header.orientation)
+        return apply_exif_orientation(np.repeat(grey[:, :, None], 3, axis=2), header.orientation)
     if opened.mode == "CMYK" and not header.adobe:
         opened = ImageChops.invert(opened)  # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted
     rgb = opened if opened.mode == "RGB" else opened.convert("RGB")
-    return upright(np.asarray(rgb), header.orientation)
+    return apply_exif_orientation(np.asarray(rgb), header.orientation)
 
 
 def decode_mask(data: bytes, where: str = "mask") -> Pixels:
@@ -94,7 +94,7 @@ def decode_mask(data: bytes, where: str = "mask") -> Pixels:
         values = _narrow(values, where)
     elif header.depth < 8 and not header.palette:
         values = values >> (8 - header.depth)  # Pillow spreads grey of 1, 2, 4 bits over 0..255 by repeating the bits
-    return upright(values, header.orientation)
+    return apply_exif_orientation(values, header.orientation)
 
 
 def decode_colours(data: bytes, where: str = "mask") -> tuple[Pixels, Pixels | None]:
@@ -112,7 +112,7 @@ def decode_colours(data: bytes, where: str = "mask") -> tuple[Pixels, Pixels | N
         raise refusal(where, what, remedy, "mask without colours")
     opened = _open(header, where)
     table = np.array(opened.getpalette(), np.uint8).reshape(-1, 3) if header.palette else None
-    return upright(np.asarray(opened), header.orientation), table
+    return apply_exif_orientation(np.asarray(opened), header.orientation), table
 
 
 def encode_mask(labels: Pixels) -> bytes:
@@ -184,7 +184,7 @@ def _refuse_channels(header: Header, where: str) -> Exception:
     return refusal(where, f"the mask holds {name}, not labels", remedy, "colour mask")
 
 
-def upright(pixels: Pixels, orientation: int) -> Pixels:
+def apply_exif_orientation(pixels: Pixels, orientation: int) -> Pixels:
     """Turns (H, W, ...) pixels as stored into pixels as displayed (EXIF 2.32, tag 0x0112)."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from sagemaker_semseg.data.colours import Colours, parse_map
+from sagemaker_semseg.data.color_map import Colours, parse_map
 from sagemaker_semseg.data.faults import FaultList
-from sagemaker_semseg.data.references import place_of
+from sagemaker_semseg.data.references import resolve_reference
 
 SUFFIXES: Final = (".manifest", ".jsonl")
 IMAGE: Final = "source-ref"
@@ -169,7 +169,7 @@ class _Reader:
         places = []
         for name in names:
             try:
-                places.append(place_of(content[name], self.folder))
+                places.append(resolve_reference(content[name], self.folder))
             except ValueError as error:
                 self._bad("manifest reference", f"{name}: {error}", "mend the reference")
         colours, good = self._colours(content, names[1])

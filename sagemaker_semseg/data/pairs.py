@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagemaker_semseg.data.colours import Colours
+from sagemaker_semseg.data.color_map import Colours
 from sagemaker_semseg.data.faults import FaultList, shown
 from sagemaker_semseg.data.manifest import Line, read_lines
 from sagemaker_semseg.environment import data_cache
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.storage import is_s3
-from sagemaker_semseg.storage.mirror import Mirror
+from sagemaker_semseg.storage.s3_cache import S3Cache
 
 Progress = Callable[[int, int], None]
 
@@ -86,7 +86,7 @@ def _fetched(path: Path, lines: Sequence[Line], faults: FaultList, progress: Pro
     if not uses or faults.kinds:
         return {}
     try:
-        return dict(zip(uses, Mirror(data_cache()).objects(uses, progress), strict=True))
+        return dict(zip(uses, S3Cache(data_cache()).objects(uses, progress), strict=True))
     except DataError as error:
         for fault in error.faults:
             where = f"{fault.where} ({path}, line {uses[fault.where]})" if fault.where in uses else fault.where

@@ -17,7 +17,7 @@ _LONGEST: Final = 4096
 _EXPECTED: Final = "s3://bucket/key, file:///path, or a path, relative ones to the manifest's folder"
 
 
-def place_of(reference: object, folder: Path) -> str:
+def resolve_reference(reference: object, folder: Path) -> str:
     """The ``s3://`` URI or the path that is meant; relative paths are relative to ``folder``.
 
     Raises ``ValueError``, which says what came and what was expected.

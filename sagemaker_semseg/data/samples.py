@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.data.channels import SPLITS, FaultList, Pair, find_channels, shown, split_pairs
-from sagemaker_semseg.data.classes import settle
-from sagemaker_semseg.data.colours import Colours
-from sagemaker_semseg.data.files import Checked, Look, check_all
+from sagemaker_semseg.data.class_names import resolve_class_names
+from sagemaker_semseg.data.color_map import Colours
+from sagemaker_semseg.data.files import Checked, SampleVisitor, check_samples
 from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
 from sagemaker_semseg.data.pairs import Progress
 from sagemaker_semseg.errors import DataError
@@ -33,9 +33,9 @@ __all__ = [
     "Split",
     "Tally",
     "find_channels",
-    "inspect",
     "read_channels",
     "read_split",
+    "scan_dataset",
 ]
 
 Counts = npt.NDArray[np.int64]
@@ -150,13 +150,13 @@ class Tally:
     class_names: tuple[str, ...] = ()
 
 
-def inspect(
+def scan_dataset(
     channels: Mapping[str, Path],
     splits: tuple[str, ...],
     num_classes: int,
     faults: FaultList,
     progress: Progress | None = None,
-    look: Look | None = None,
+    look: SampleVisitor | None = None,
     attributes: Attributes = _NONE,
     class_names: Sequence[str] = (),
 ) -> list[Tally]:
@@ -174,7 +174,7 @@ def inspect(
         tallies.append(Tally(split, labels, notes, pairs))
     _settle(tallies, num_classes, class_names, faults)
     work = [(tally, pair) for tally in tallies for pair in tally.pairs]
-    results = check_all((pair for _, pair in work), look)
+    results = check_samples((pair for _, pair in work), look)
     for done, ((tally, pair), checked) in enumerate(zip(work, results, strict=True), start=1):
         _count(tally, pair, checked, faults)
         if look:
@@ -196,7 +196,7 @@ def _settle(tallies: Sequence[Tally], num_classes: int, class_names: Sequence[st
     """One list of classes for all maps of colours; what they lead to are labels, which need no label map."""
     pairs, notes = ({tally.split: getattr(tally, name) for tally in tallies} for name in ("pairs", "notes"))
     mapped = [tally.split for tally in tallies if tally.labels is None or tally.labels.source]
-    names = settle(pairs, mapped, num_classes, class_names, faults, notes)
+    names = resolve_class_names(pairs, mapped, num_classes, class_names, faults, notes)
     for tally in tallies:
         tally.class_names = names
 
@@ -210,7 +210,7 @@ def _read(
     class_names: Sequence[str],
 ) -> dict[str, Split]:
     faults = FaultList()
-    tallies = inspect(channels, splits, num_classes, faults, progress, None, attributes, class_names)
+    tallies = scan_dataset(channels, splits, num_classes, faults, progress, None, attributes, class_names)
     faults.raise_any()
     return {tally.split: _split(tally, num_classes) for tally in tallies}
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import onnxruntime
 
-from ..models.network import normalize
+from sagemaker_semseg.models.network import normalize
 
 TOLERANCE = 1e-3
 """Largest allowed difference of two logits, as a share of the largest: float32 rounding over 150 layers gives 1e-6."""

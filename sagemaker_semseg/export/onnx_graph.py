@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .. import __version__
-from ..models.fastpaths import BatchNormalization, Conv2D, ResizeLike
-from ..models.heads import AdaptiveAveragePooling
-from ..models.network import MEAN, STANDARD_DEVIATION
+from sagemaker_semseg import __version__
+from sagemaker_semseg.models.decoders import AdaptiveAveragePooling
+from sagemaker_semseg.models.layers import BatchNormalization, Conv2D, ResizeLike
+from sagemaker_semseg.models.network import MEAN, STANDARD_DEVIATION
 
 OPSET = 17
 _IR_VERSION = 8  # what came with opset 17: older runtimes refuse newer ones unread

@@ -9,7 +9,7 @@ probabilities of every pixel go out. No TensorFlow.
 ``finish`` brings that to the image's own size. The endpoint's workers and the command ``predict`` call it.
 """
 
-from sagemaker_semseg.inference.engines import ENGINES, Stop, Stopped
+from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, InferenceCancelled
 from sagemaker_semseg.inference.segmenter import Options, Segmenter
 
-__all__ = ["ENGINES", "Options", "Segmenter", "Stop", "Stopped"]
+__all__ = ["RUNTIMES", "CancellationToken", "InferenceCancelled", "Options", "Segmenter"]

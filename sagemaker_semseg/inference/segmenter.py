@@ -18,10 +18,10 @@ import numpy.typing as npt
 from sagemaker_semseg.artifact import Runtime
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
-from sagemaker_semseg.inference import finish
-from sagemaker_semseg.inference.engines import ENGINES, Logits, Pixels, Stop
-from sagemaker_semseg.inference.strips import Strip
-from sagemaker_semseg.inference.views import STRIDE, View
+from sagemaker_semseg.inference import postprocessing
+from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, Logits, Pixels
+from sagemaker_semseg.inference.test_time_augmentation import STRIDE, AugmentedView
+from sagemaker_semseg.inference.tiling import LogitRows
 
 MIN_TILE_PIXELS = 2**16
 MAX_SCALES, MIN_SCALE, MAX_SCALE = 16, 0.1, 4.0
@@ -57,8 +57,8 @@ class Options:
             faults.append(Fault("scales", f"{what}, each from {MIN_SCALE} to {MAX_SCALE}"))
         if self.tile_pixels < MIN_TILE_PIXELS:
             faults.append(Fault("tile_pixels", f"{self.tile_pixels}: at least {MIN_TILE_PIXELS} are expected"))
-        if self.engine not in ENGINES:
-            faults.append(Fault("engine", f"{self.engine!r}: there are {', '.join(ENGINES)}"))
+        if self.engine not in RUNTIMES:
+            faults.append(Fault("engine", f"{self.engine!r}: there are {', '.join(RUNTIMES)}"))
         if self.threads < 0:
             faults.append(Fault("threads", f"{self.threads}: 0 (as many as there are cores) or more are expected"))
         return faults
@@ -77,22 +77,26 @@ class Segmenter:
         self.num_classes: int = runtime.labels["num_classes"]
         names = runtime.labels.get("class_names")
         self.class_names: list[str] = list(names) if names else [str(label) for label in range(self.num_classes)]
-        self._engine = ENGINES[self.options.engine](runtime.graph, self.options.threads or _cores())
+        self._engine = RUNTIMES[self.options.engine](runtime.graph, self.options.threads or _cores())
 
-    def labels(self, image: Pixels, stop: Stop | None = None) -> Pixels:
+    def labels(self, image: Pixels, stop: CancellationToken | None = None) -> Pixels:
         """(H, W, 3) uint8 RGB -> (H, W) uint8. Raises ``Stopped`` soon after ``stop`` was set, ``MemoryError``."""
-        stop = stop or Stop()
+        stop = stop or CancellationToken()
         height, width = self._check(image)
-        result: Pixels = finish.labels(self._strips(image, stop), height, width, self.num_classes, stop.check)
+        result: Pixels = postprocessing.labels(self._strips(image, stop), height, width, self.num_classes, stop.check)
         return result
 
-    def probabilities(self, image: Pixels, dtype: Any = np.float32, stop: Stop | None = None) -> npt.NDArray[Any]:
+    def probabilities(
+        self, image: Pixels, dtype: Any = np.float32, stop: CancellationToken | None = None
+    ) -> npt.NDArray[Any]:
         """(H, W, 3) uint8 RGB -> (C, H, W) of ``dtype`` (float32 or float16), 0..1. Raises as ``labels`` does."""
-        stop = stop or Stop()
+        stop = stop or CancellationToken()
         height, width = self._check(image)
-        return finish.probabilities(self._strips(image, stop), height, width, self.num_classes, dtype, stop.check)
+        return postprocessing.probabilities(
+            self._strips(image, stop), height, width, self.num_classes, dtype, stop.check
+        )
 
-    def _strips(self, image: Pixels, stop: Stop) -> list[Strip]:
+    def _strips(self, image: Pixels, stop: CancellationToken) -> list[LogitRows]:
         max_cells = self.options.tile_pixels // STRIDE**2
 
         def run(pixels: Pixels) -> Logits:
@@ -106,8 +110,8 @@ class Segmenter:
             return logits
 
         flips = (False, True) if self.options.flip else (False,)
-        views = [View(image, scale, flip) for scale in self.options.scales for flip in flips]
-        return [Strip(view, run, max_cells) for view in views]
+        views = [AugmentedView(image, scale, flip) for scale in self.options.scales for flip in flips]
+        return [LogitRows(view, run, max_cells) for view in views]
 
     @staticmethod
     def _check(image: Pixels) -> tuple[int, int]:

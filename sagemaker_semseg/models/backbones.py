@@ -14,11 +14,11 @@ from typing import Any
 
 import keras
 
-from .fastpaths import CHANNELS_LAST, BatchNormalization, Conv2D
+from sagemaker_semseg.models.layers import CHANNELS_LAST, BatchNormalization, Conv2D
 
 
 @dataclass(frozen=True)
-class Depth:
+class ResNetConfig:
     """What tells one ResNet from another: the block and how many of them each of the four stages has."""
 
     block: str
@@ -26,16 +26,16 @@ class Depth:
 
 
 BACKBONES = {
-    "resnet-18": Depth("basic", (2, 2, 2, 2)),
-    "resnet-34": Depth("basic", (3, 4, 6, 3)),
-    "resnet-50": Depth("bottleneck", (3, 4, 6, 3)),
-    "resnet-101": Depth("bottleneck", (3, 4, 23, 3)),
-    "resnet-152": Depth("bottleneck", (3, 8, 36, 3)),
+    "resnet-18": ResNetConfig("basic", (2, 2, 2, 2)),
+    "resnet-34": ResNetConfig("basic", (3, 4, 6, 3)),
+    "resnet-50": ResNetConfig("bottleneck", (3, 4, 6, 3)),
+    "resnet-101": ResNetConfig("bottleneck", (3, 4, 23, 3)),
+    "resnet-152": ResNetConfig("bottleneck", (3, 8, 36, 3)),
 }
 
 
 @dataclass(frozen=True)
-class Make:
+class LayerFactory:
     """The settings that all layers of a network share, and the three layers that it is made of."""
 
     dtype: Any = "float32"
@@ -71,7 +71,7 @@ class Make:
         return keras.layers.Dropout(rate * self.dropout, dtype=self.dtype, name=name)(x)
 
 
-def backbone(images: Any, name: str, make: Make) -> tuple[Any, Any]:
+def backbone(images: Any, name: str, make: LayerFactory) -> tuple[Any, Any]:
     """The features c3 (third stage) and c4 (fourth stage) of normalised images.
 
     images: (N, H, W, 3). c3, c4: (N, ceil(H/8), ceil(W/8), C) with C = 1024, 2048 ("bottleneck") or 256, 512 ("basic").
@@ -88,13 +88,13 @@ def backbone(images: Any, name: str, make: Make) -> tuple[Any, Any]:
     return c3, c4
 
 
-def _deep_stem(x: Any, make: Make) -> Any:
+def _deep_stem(x: Any, make: LayerFactory) -> Any:
     x = make.conv_norm_relu(x, 64, 3, "conv1_0", "conv1_1", stride=2)
     x = make.conv_norm_relu(x, 64, 3, "conv1_3", "conv1_4")
     return make.conv_norm_relu(x, 128, 3, "conv1_6", "bn1")
 
 
-def _stem(x: Any, make: Make) -> Any:
+def _stem(x: Any, make: LayerFactory) -> Any:
     return make.conv_norm_relu(x, 64, 7, "conv1", "bn1", stride=2)
 
 
@@ -102,7 +102,7 @@ Block = Callable[..., Any]
 
 
 def _stage(
-    x: Any, name: str, block: Block, planes: int, count: int, make: Make, *, stride: int = 1, dilation: int = 1
+    x: Any, name: str, block: Block, planes: int, count: int, make: LayerFactory, *, stride: int = 1, dilation: int = 1
 ) -> Any:
     """``count`` blocks; the first one takes the stride and only half of the stage's dilation."""
     x = block(x, f"{name}_0", planes, make, stride=stride, dilation=max(dilation // 2, 1), later=dilation)
@@ -111,26 +111,26 @@ def _stage(
     return x
 
 
-def _shortcut(x: Any, name: str, channels: int, stride: int, make: Make) -> Any:
+def _shortcut(x: Any, name: str, channels: int, stride: int, make: LayerFactory) -> Any:
     if x.shape[-1] == channels and stride == 1:
         return x
     x = make.conv(x, channels, 1, f"{name}_downsample_0", stride=stride)
     return make.norm(x, f"{name}_downsample_1")
 
 
-def _bottleneck(x: Any, name: str, planes: int, make: Make, *, stride: int, dilation: int, later: int) -> Any:
+def _bottleneck(x: Any, name: str, planes: int, make: LayerFactory, *, stride: int, dilation: int, later: int) -> Any:
     y = make.conv_norm_relu(x, planes, 1, f"{name}_conv1", f"{name}_bn1")
     y = make.conv_norm_relu(y, planes, 3, f"{name}_conv2", f"{name}_bn2", stride=stride, dilation=dilation)
     y = make.norm(make.conv(y, 4 * planes, 1, f"{name}_conv3"), f"{name}_bn3")
     return _join(y, _shortcut(x, name, 4 * planes, stride, make), name, make)
 
 
-def _basic(x: Any, name: str, planes: int, make: Make, *, stride: int, dilation: int, later: int) -> Any:
+def _basic(x: Any, name: str, planes: int, make: LayerFactory, *, stride: int, dilation: int, later: int) -> Any:
     y = make.conv_norm_relu(x, planes, 3, f"{name}_conv1", f"{name}_bn1", stride=stride, dilation=dilation)
     y = make.norm(make.conv(y, planes, 3, f"{name}_conv2", dilation=later), f"{name}_bn2")
     return _join(y, _shortcut(x, name, planes, stride, make), name, make)
 
 
-def _join(x: Any, shortcut: Any, name: str, make: Make) -> Any:
+def _join(x: Any, shortcut: Any, name: str, make: LayerFactory) -> Any:
     x = keras.layers.Add(dtype=make.dtype, name=f"{name}_add")([x, shortcut])
     return make.relu(x, f"{name}_relu")

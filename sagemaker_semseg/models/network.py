@@ -13,12 +13,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..artifact import Artifact
-from ..hyperparameters import Hyperparameters, resolve
-from .backbones import Make, backbone
-from .fastpaths import ResizeLike
-from .heads import HEADS, fcn
-from .weights import set_weights
+from sagemaker_semseg.artifact import Artifact
+from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
+from sagemaker_semseg.models.backbones import LayerFactory, backbone
+from sagemaker_semseg.models.decoders import DECODERS, fcn
+from sagemaker_semseg.models.layers import ResizeLike
+from sagemaker_semseg.models.weights import set_weights
 
 MEAN = (0.485, 0.456, 0.406)
 STANDARD_DEVIATION = (0.229, 0.224, 0.225)
@@ -39,10 +39,10 @@ def build_network(
     (N, H, W, num_classes) in float32 (float64 where ``dtype`` is). ``syncbn`` shares batch statistics between replicas,
     ``dropout`` multiplies the rates of the dropout layers (0 switches them off).
     """
-    make = Make(dtype=dtype, syncbn=syncbn, dropout=dropout)
+    make = LayerFactory(dtype=dtype, syncbn=syncbn, dropout=dropout)
     images = keras.Input((None, None, 3), dtype=keras.dtype_policies.get(dtype).variable_dtype, name="images")
     c3, c4 = backbone(images, backbone_name, make)
-    logits = HEADS[algorithm](c4, num_classes, make)
+    logits = DECODERS[algorithm](c4, num_classes, make)
     auxiliary = fcn(c3, num_classes, make, "auxlayer")
     outputs = [
         ResizeLike(dtype=make.dtype, name="logits")([logits, images]),

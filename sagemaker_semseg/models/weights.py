@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..errors import ArtifactError, Fault
+from sagemaker_semseg.errors import ArtifactError, Fault
 
 ROLES = {
     "kernel": "weight",

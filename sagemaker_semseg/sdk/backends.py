@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sagemaker_semseg.errors import UserError
-from sagemaker_semseg.sdk.session import LOCAL_TYPES, Backend, Endpoint, Job, TuningJob
+from sagemaker_semseg.sdk.specs import LOCAL_TYPES, Backend, Endpoint, Job, TuningJob
 
 Thing = TypeVar("Thing")
 

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
-from sagemaker_semseg.sdk import specification
+from sagemaker_semseg.sdk import request_specs
 from sagemaker_semseg.sdk.analytics import TrainingJobAnalytics
 from sagemaker_semseg.sdk.backends import backend_of, find_training_job
 from sagemaker_semseg.sdk.model import SemSegModel
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, base_from_image, base_from_name, name_from_base
 from sagemaker_semseg.sdk.requests import Tags
-from sagemaker_semseg.sdk.session import TrainingSpec
+from sagemaker_semseg.sdk.specs import TrainingSpec
 from sagemaker_semseg.sdk.training_job import TrainingJob, shows
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
 
@@ -103,7 +103,7 @@ class SemSegEstimator:
         **kwargs: Any,
     ):
         given = {name: value for name, value in locals().items() if name not in ("self", "kwargs")}
-        faults = specification.faults_of_arguments(given, kwargs, tuple(given))
+        faults = request_specs.faults_of_arguments(given, kwargs, tuple(given))
         if faults:
             raise UserError("The estimator can't be made like this:", faults)
         self.image_uri, self.role = image_uri, role
@@ -120,7 +120,7 @@ class SemSegEstimator:
         self.checkpoint_s3_uri, self.checkpoint_local_path = checkpoint_s3_uri, checkpoint_local_path
         self.environment, self.max_retry_attempts = environment, max_retry_attempts
         self._enable_network_isolation = bool(enable_network_isolation)
-        self.more = {name: given[name] for name in specification.FOR_SAGEMAKER if given[name] is not None}
+        self.more = {name: given[name] for name in request_specs.FOR_SAGEMAKER if given[name] is not None}
         self._hyperparameters: dict[str, Any] = {**(hyperparameters or {}), **kwargs}
         self.latest_training_job: TrainingJob | None = None
         self._models: list[SemSegModel] = []
@@ -160,7 +160,7 @@ class SemSegEstimator:
         that the training gives if it fails.
         """
         base = self.base_job_name or (base_from_image(self.image_uri) if self.image_uri else DEFAULT_BASE)
-        spec = specification.training(self, inputs, job_name or name_from_base(base), experiment_config)
+        spec = request_specs.training(self, inputs, job_name or name_from_base(base), experiment_config)
         backend = backend_of(self.instance_type, self.sagemaker_session)
         job = backend.train(spec, keep=wait)
         self.latest_training_job = TrainingJob(job)
@@ -180,7 +180,7 @@ class SemSegEstimator:
         spec = job.state().spec
         if not isinstance(spec, TrainingSpec):
             raise UserError(f"The record of {training_job_name} doesn't say how it was started.")
-        arguments = specification.arguments_of(spec, model_channel_name)
+        arguments = request_specs.arguments_of(spec, model_channel_name)
         estimator = cls(
             **arguments, base_job_name=base_from_name(training_job_name), sagemaker_session=sagemaker_session
         )
@@ -213,13 +213,13 @@ class SemSegEstimator:
 
     def to_sagemaker_estimator(self) -> Any:
         """An ``Estimator`` of AWS's SDK 2 with these settings, and with the latest training. See docs/aws.md."""
-        from sagemaker_semseg.sdk.bridges import sagemaker_estimator
+        from sagemaker_semseg.sdk.adapters import sagemaker_estimator
 
         return sagemaker_estimator(self)
 
     def to_model_trainer(self) -> Any:
         """A ``ModelTrainer`` of AWS's SDK 3 with these settings. See docs/aws.md."""
-        from sagemaker_semseg.sdk.bridges import model_trainer
+        from sagemaker_semseg.sdk.adapters import model_trainer
 
         return model_trainer(self)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from sagemaker_semseg.data.channels import CHANNELS, SPLITS, find_channels
 from sagemaker_semseg.errors import DataError, Fault
-from sagemaker_semseg.sdk.session import Channel
+from sagemaker_semseg.sdk.specs import Channel
 from sagemaker_semseg.storage import is_s3
 
 MODEL_TYPE = "application/x-sagemaker-model"

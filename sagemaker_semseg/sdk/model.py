@@ -14,7 +14,7 @@ from sagemaker_semseg.sdk.backends import backend_of
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, name_from_base
 from sagemaker_semseg.sdk.predictor import SemSegPredictor
 from sagemaker_semseg.sdk.requests import Tags, tag_list
-from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec
+from sagemaker_semseg.sdk.specs import EndpointSpec, ModelSpec
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sagemaker_semseg.sdk.backends import find_endpoint
 from sagemaker_semseg.sdk.deserializers import RECORDIO, ArrayDeserializer, Deserializer
 from sagemaker_semseg.sdk.serializers import ImageSerializer, Serializer
-from sagemaker_semseg.sdk.session import Endpoint
+from sagemaker_semseg.sdk.specs import Endpoint
 
 if TYPE_CHECKING:
     import numpy as np

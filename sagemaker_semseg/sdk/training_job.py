@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sagemaker_semseg.sdk.session import Job, TrainingSpec
+from sagemaker_semseg.sdk.specs import Job, TrainingSpec
 
 
 class TrainingJob:

@@ -13,7 +13,7 @@ from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.backends import backend_of, find_transform_job
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, name_from_base
 from sagemaker_semseg.sdk.requests import Tags, tag_list
-from sagemaker_semseg.sdk.session import Job, ModelSpec, TransformSpec
+from sagemaker_semseg.sdk.specs import Job, ModelSpec, TransformSpec
 from sagemaker_semseg.sdk.training_job import shows
 
 

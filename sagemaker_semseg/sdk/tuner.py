@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
-from sagemaker_semseg.sdk import ranges, specification
+from sagemaker_semseg.sdk import ranges, request_specs
 from sagemaker_semseg.sdk.backends import backend_of, find_tuning_job
 from sagemaker_semseg.sdk.estimator import SemSegEstimator
 from sagemaker_semseg.sdk.names import base_from_image, base_from_name
 from sagemaker_semseg.sdk.parameters import CategoricalParameter, ContinuousParameter, IntegerParameter
 from sagemaker_semseg.sdk.requests import TUNING_NAME_LENGTH, Tags, tag_list
-from sagemaker_semseg.sdk.session import TrainingSpec, TuningJob, TuningSpec
+from sagemaker_semseg.sdk.specs import TrainingSpec, TuningJob, TuningSpec
 from sagemaker_semseg.sdk.tuning_analytics import TuningAnalytics
 
 __all__ = ["CategoricalParameter", "ContinuousParameter", "HyperparameterTuner", "IntegerParameter", "Tuner"]
@@ -145,7 +145,7 @@ class Tuner:
         if found := backend.faults(spec):
             errors.append(UserError(f"It can't run on {self.estimator.instance_type}:", found))
         if errors:
-            raise errors[0] if len(errors) == 1 else specification.all_of("The tuning can't be started:", errors)
+            raise errors[0] if len(errors) == 1 else request_specs.all_of("The tuning can't be started:", errors)
         self.latest_tuning_job = backend.tune(spec, keep=wait)
         print(f"tuning job {spec.name}", file=sys.stderr, flush=True)
         if wait:
@@ -162,7 +162,7 @@ class Tuner:
         """
         job = find_tuning_job(tuning_job_name, sagemaker_session)
         spec = job.spec()
-        arguments = specification.arguments_of(spec.training, "model")
+        arguments = request_specs.arguments_of(spec.training, "model")
         estimator = (estimator_cls or SemSegEstimator)(**arguments, sagemaker_session=sagemaker_session)
         tuner = cls(
             estimator,
@@ -268,7 +268,7 @@ class Tuner:
         training = TrainingSpec(name, {}, (), self.estimator.instance_type)
         tags: list[Mapping[str, str]] = []
         try:
-            training = specification.training(self.estimator, inputs, name, None)
+            training = request_specs.training(self.estimator, inputs, name, None)
         except UserError as error:
             errors.append(error)
         try:

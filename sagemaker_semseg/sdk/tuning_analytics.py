@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sagemaker_semseg.sdk.session import TuningJob
+from sagemaker_semseg.sdk.specs import TuningJob
 from sagemaker_semseg.sdk.table import Table, data_frame
 
 _OBJECTIVE = "FinalHyperParameterTuningJobObjectiveMetric"

@@ -25,13 +25,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sagemaker_semseg.errors import SemSegError
-from sagemaker_semseg.serving import errors
-from sagemaker_semseg.serving.body import HungUp
-from sagemaker_semseg.serving.exchange import Exchange
-from sagemaker_semseg.serving.invocations import Invocations
+from sagemaker_semseg.serving import http_errors
+from sagemaker_semseg.serving.admission import Invocations
+from sagemaker_semseg.serving.body import ClientDisconnected
 from sagemaker_semseg.serving.limits import MEGABYTE
-from sagemaker_semseg.serving.monitor import Monitor
-from sagemaker_semseg.serving.page import page
+from sagemaker_semseg.serving.middleware import Exchange
+from sagemaker_semseg.serving.request_metrics import Monitor
+from sagemaker_semseg.serving.web_page import page
 
 BATCH_MB = 100
 """SageMaker's limit on MaxConcurrentTransforms times MaxPayloadInMB."""
@@ -58,7 +58,7 @@ def application(invocations: Invocations, monitor: Monitor) -> ASGIApp:
 
     async def for_people(request: Request) -> Response:
         if not invocations.pool.model:
-            raise errors.Overloaded()
+            raise http_errors.Overloaded()
         content, headers = page({**invocations.pool.model, "max_payload_mb": invocations.limits.body_bytes / MEGABYTE})
         return Response(content, headers=headers)
 
@@ -106,27 +106,27 @@ class Invoke:
                 for piece in answer.body:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({"type": "http.response.body"})
-        except HungUp:
+        except ClientDisconnected:
             pass
 
 
 async def failed(request: Request, error: Exception) -> Response:
     status = error.http_status if isinstance(error, SemSegError) else 500
-    headers = {"retry-after": str(error.retry_after)} if isinstance(error, errors.Overloaded) else {}
-    return _failure(request, status, errors.body(error), headers)
+    headers = {"retry-after": str(error.retry_after)} if isinstance(error, http_errors.Overloaded) else {}
+    return _failure(request, status, http_errors.body(error), headers)
 
 
 async def no_such_route(request: Request, error: Exception) -> Response:
     """404, and 405 with the methods that there are."""
     assert isinstance(error, HTTPException)
-    kind = errors.NotFound if error.status_code == 404 else errors.MethodNotAllowed
-    content = errors.body(kind(request.method, request.scope["path"]))
+    kind = http_errors.NotFound if error.status_code == 404 else http_errors.MethodNotAllowed
+    content = http_errors.body(kind(request.method, request.scope["path"]))
     return Response(content, error.status_code, error.headers, media_type="application/json")
 
 
 def _failure(request: Request, status: int, body: bytes, headers: dict[str, str] | None = None) -> Response:
     headers = {"content-type": "application/json", **(headers or {})}
     if name := request.path_params.get("name"):
-        more, body = errors.model_error(name, status, body)
+        more, body = http_errors.model_error(name, status, body)
         headers, status = {**headers, **more}, 424
     return Response(body, status, headers)

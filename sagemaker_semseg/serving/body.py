@@ -13,11 +13,11 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from sagemaker_semseg.serving.errors import BadRequest, PayloadTooLarge, RequestTimeout
+from sagemaker_semseg.serving.http_errors import BadRequest, PayloadTooLarge, RequestTimeout
 from sagemaker_semseg.serving.limits import MEGABYTE, Limits
 
 
-class HungUp(Exception):
+class ClientDisconnected(Exception):
     """The client has closed the connection: nobody is there to be answered."""
 
 
@@ -63,7 +63,7 @@ class Body:
         try:
             while not self.complete and self.received < 4 * self._limits.body_bytes:
                 await self._next(until - time.monotonic())
-        except (HungUp, asyncio.TimeoutError):
+        except (ClientDisconnected, asyncio.TimeoutError):
             pass
 
     async def hang_up(self) -> None:
@@ -75,7 +75,7 @@ class Body:
         self.held_back = False  # ``receive`` asks for it
         message = await asyncio.wait_for(self._receive(), max(seconds, 0))
         if message["type"] == "http.disconnect":
-            raise HungUp
+            raise ClientDisconnected
         piece: bytes = message.get("body", b"")
         self.received += len(piece)
         self.complete = not message.get("more_body", False)

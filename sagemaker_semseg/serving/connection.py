@@ -22,7 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sagemaker_semseg.serving import errors
+from sagemaker_semseg.serving import http_errors
 from sagemaker_semseg.serving.limits import MAX_HEADER_BYTES, Limits
 
 LINGER_SECONDS = 2.0
@@ -102,9 +102,9 @@ class Connection(H11Protocol):
             self.transport.close()
             return
         raised = sys.exc_info()[1]
-        error = errors.BadRequest(f"This is not a valid HTTP/1.1 request: {raised}")
+        error = http_errors.BadRequest(f"This is not a valid HTTP/1.1 request: {raised}")
         error.http_status = getattr(raised, "error_status_hint", error.http_status)
-        body = errors.body(error)
+        body = http_errors.body(error)
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
         reason = HTTPStatus(error.http_status).phrase
         start = h11.Response(status_code=error.http_status, headers=headers, reason=reason)

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sagemaker_semseg.errors import AlgorithmError, Fault, SemSegError, UserError
-from sagemaker_semseg.serving import messages
-from sagemaker_semseg.serving.errors import Overloaded
+from sagemaker_semseg.serving import worker_protocol
+from sagemaker_semseg.serving.http_errors import Overloaded
 
 MAX_TRIES = 2
 """Workers that may die of one job."""
@@ -53,7 +53,7 @@ class Answer:
 
 
 @dataclass(eq=False)
-class Job:
+class InferenceTask:
     number: int
     reply: dict[str, str]
     body: list[bytes]
@@ -68,7 +68,7 @@ class Worker:
 
     def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket):
         self.process, self._sock = process, sock
-        self.job: Job | None = None
+        self.job: InferenceTask | None = None
         self._writing = asyncio.Lock()
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -92,22 +92,22 @@ class Worker:
                 raise
         return cls(process, near)
 
-    def send(self, header: messages.Header, payload: Sequence[bytes] = ()) -> None:
+    def send(self, header: worker_protocol.Header, payload: Sequence[bytes] = ()) -> None:
         """Messages go out in order, while the caller goes on."""
         task = asyncio.create_task(self._send(header, payload))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _send(self, header: messages.Header, payload: Sequence[bytes]) -> None:
+    async def _send(self, header: worker_protocol.Header, payload: Sequence[bytes]) -> None:
         async with self._writing:
             # that it has died is noticed where its answer is awaited
             with contextlib.suppress(OSError):
-                await messages.send(self._sock, header, payload)
+                await worker_protocol.send(self._sock, header, payload)
 
-    async def receive(self) -> tuple[messages.Header, list[bytes]]:
+    async def receive(self) -> tuple[worker_protocol.Header, list[bytes]]:
         """Raises ``EOFError`` when the worker has died."""
         try:
-            return await messages.receive(self._sock)
+            return await worker_protocol.receive(self._sock)
         except OSError as error:
             raise EOFError from error
 
@@ -144,7 +144,7 @@ class Pool:
 
     def __init__(
         self,
-        first: messages.Header,
+        first: worker_protocol.Header,
         *,
         workers: int,
         queue: int,
@@ -160,7 +160,7 @@ class Pool:
         self._first, self._variables, self._tell = first, variables, tell
         self._command = command or (sys.executable, "-c", _PROGRAM.format(path=sys.path))
         self._numbers = itertools.count(1)
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[InferenceTask] = deque()
         self._ready: list[Worker] = []
         self._places: list[asyncio.Task[None]] = []
         self._closed = False
@@ -202,7 +202,7 @@ class Pool:
         """
         if self.full or self._closed:
             raise Overloaded()
-        job = Job(next(self._numbers), reply, body, asyncio.get_running_loop().create_future())
+        job = InferenceTask(next(self._numbers), reply, body, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self._dispatch()
         try:
@@ -245,7 +245,7 @@ class Pool:
             self._tell(f"worker {worker.process.pid} {how}{reason}")
         raise AlgorithmError(f"{failed} workers in a row died before they were ready; the last one {how}")
 
-    def _welcome(self, greeting: tuple[messages.Header, list[bytes]]) -> None:
+    def _welcome(self, greeting: tuple[worker_protocol.Header, list[bytes]]) -> None:
         header, _ = greeting
         if "error" in header:
             faults = [Fault(*fault) for fault in header["faults"]]
@@ -282,7 +282,7 @@ class Pool:
                 job.begun, job.tries = time.monotonic(), job.tries + 1
                 worker.send({"id": job.number, "reply": job.reply}, job.body)
 
-    def _abandon(self, job: Job) -> None:
+    def _abandon(self, job: InferenceTask) -> None:
         if job in self._waiting:
             self._waiting.remove(job)
         for worker in self._ready:
@@ -291,7 +291,7 @@ class Pool:
                 asyncio.get_running_loop().call_later(STOP_SECONDS, worker.kill_over, job.number)
 
 
-def _settle(worker: Worker, header: messages.Header, body: list[bytes]) -> None:
+def _settle(worker: Worker, header: worker_protocol.Header, body: list[bytes]) -> None:
     """A worker's answer to its job, which is handed on if somebody still waits for it."""
     job, worker.job = worker.job, None
     assert job is not None
@@ -301,6 +301,6 @@ def _settle(worker: Worker, header: messages.Header, body: list[bytes]) -> None:
         job.answer.set_result(Answer(header["status"], header["content_type"], body, seconds))
 
 
-def _fail(job: Job, error: SemSegError) -> None:
+def _fail(job: InferenceTask, error: SemSegError) -> None:
     if not job.answer.done():
         job.answer.set_exception(error)

@@ -26,7 +26,7 @@ from sagemaker_semseg.serving.pool import Pool
 if TYPE_CHECKING:
     import uvicorn
 
-    from sagemaker_semseg.serving.invocations import Invocations
+    from sagemaker_semseg.serving.admission import Invocations
 
 CORES_PER_WORKER = 4
 """An image on four cores takes little more than a quarter of its time on one, and one model's memory."""
@@ -145,10 +145,10 @@ class _Server:
             await keeping
 
     def _load(self) -> tuple[uvicorn.Server, Invocations]:
+        from sagemaker_semseg.serving.admission import Invocations
         from sagemaker_semseg.serving.app import application
         from sagemaker_semseg.serving.connection import listener
-        from sagemaker_semseg.serving.invocations import Invocations
-        from sagemaker_semseg.serving.monitor import Monitor
+        from sagemaker_semseg.serving.request_metrics import Monitor
 
         invocations = Invocations(self._pool, self._limits, self._settings.accept)
         monitor = Monitor(self._pool, _tell if self._settings.log else lambda line: None)

@@ -32,11 +32,11 @@ import numpy as np
 from sagemaker_semseg.artifact import read_runtime
 from sagemaker_semseg.data.images import Pixels, decode_image, encode_mask, palette
 from sagemaker_semseg.errors import SemSegError, UserError
-from sagemaker_semseg.inference import Options, Segmenter, Stop, Stopped
-from sagemaker_semseg.serving import errors, messages
-from sagemaker_semseg.serving.negotiate import Reply
-from sagemaker_semseg.serving.replies import check_size, encode
-from sagemaker_semseg.serving.requests import check_body
+from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, Options, Segmenter
+from sagemaker_semseg.serving import http_errors, worker_protocol
+from sagemaker_semseg.serving.content_negotiation import ResponseFormat
+from sagemaker_semseg.serving.request_validation import check_body
+from sagemaker_semseg.serving.response_encoding import check_size, encode
 
 
 class Model(Protocol):
@@ -44,12 +44,12 @@ class Model(Protocol):
 
     num_classes: int
 
-    def labels(self, image: Pixels, stop: Stop | None = None) -> Pixels: ...
+    def labels(self, image: Pixels, stop: CancellationToken | None = None) -> Pixels: ...
 
-    def probabilities(self, image: Pixels, dtype: Any = ..., stop: Stop | None = None) -> Any: ...
+    def probabilities(self, image: Pixels, dtype: Any = ..., stop: CancellationToken | None = None) -> Any: ...
 
 
-Load = Callable[[messages.Header], tuple[Model, messages.Header]]
+Load = Callable[[worker_protocol.Header], tuple[Model, worker_protocol.Header]]
 """From the first message to a model and what the server is told about it."""
 
 
@@ -64,7 +64,7 @@ def main(load: Load | None = None) -> None:
         Worker(socket.socket(fileno=int(sys.argv[1])), load or load_segmenter).run()
 
 
-def load_segmenter(first: messages.Header) -> tuple[Model, messages.Header]:
+def load_segmenter(first: worker_protocol.Header) -> tuple[Model, worker_protocol.Header]:
     """The model at the path ``model``, used with ``options``; what a page for people and the log say about it."""
     runtime = read_runtime(first["model"])
     segmenter = Segmenter(runtime, Options.of(runtime.hyperparameters, **first["options"]))
@@ -84,8 +84,8 @@ def load_segmenter(first: messages.Header) -> tuple[Model, messages.Header]:
 class Worker:
     def __init__(self, sock: socket.socket, load: Load):
         self._sock, self._load = sock, load
-        self._inbox: queue.SimpleQueue[tuple[messages.Header, bytes, Stop]] = queue.SimpleQueue()
-        self._last = 0, Stop()
+        self._inbox: queue.SimpleQueue[tuple[worker_protocol.Header, bytes, CancellationToken]] = queue.SimpleQueue()
+        self._last = 0, CancellationToken()
 
     def run(self) -> None:
         """Answers until the socket ends, and the process with it."""
@@ -94,36 +94,36 @@ class Worker:
         try:
             model, about = self._load(first)
             warm_up = encode_mask(np.zeros((64, 64), np.uint8))
-            answer(model, Reply("image/png"), warm_up, Stop())
+            answer(model, ResponseFormat("image/png"), warm_up, CancellationToken())
         except Exception as error:
-            messages.write(self._sock, _failure(error))
+            worker_protocol.write(self._sock, _failure(error))
             return
-        messages.write(self._sock, {"model": about})
+        worker_protocol.write(self._sock, {"model": about})
         while True:
             self._work(model, *self._inbox.get())
 
-    def _work(self, model: Model, job: messages.Header, body: bytes, stop: Stop) -> None:
-        head: messages.Header = {"id": job["id"]}
+    def _work(self, model: Model, job: worker_protocol.Header, body: bytes, stop: CancellationToken) -> None:
+        head: worker_protocol.Header = {"id": job["id"]}
         parts: list[Any] = []
         try:
-            parts, seconds = answer(model, reply := Reply(**job["reply"]), body, stop)
+            parts, seconds = answer(model, reply := ResponseFormat(**job["reply"]), body, stop)
             head.update(status=200, content_type=reply.content_type, seconds=seconds)
-        except Stopped:
+        except InferenceCancelled:
             pass
         except Exception as error:
             if not isinstance(error, SemSegError):
                 traceback.print_exc()
             status = error.http_status if isinstance(error, SemSegError) else 500
-            parts = [errors.body(error)]
+            parts = [http_errors.body(error)]
             head.update(status=status, content_type="application/json", seconds={})
-        messages.write(self._sock, head, parts)
+        worker_protocol.write(self._sock, head, parts)
 
     def _read(self) -> None:
         """Takes what comes. Ends the process when the socket ends."""
         try:
             stream = self._sock.makefile("rb")
             while True:
-                self._take(*messages.read(stream))  # no name here: it would hold the last body until the next
+                self._take(*worker_protocol.read(stream))  # no name here: it would hold the last body until the next
         except (EOFError, OSError):
             pass
         except BaseException:
@@ -131,16 +131,18 @@ class Worker:
         finally:
             os._exit(0)
 
-    def _take(self, header: messages.Header, body: bytes) -> None:
+    def _take(self, header: worker_protocol.Header, body: bytes) -> None:
         """A job is put with those to be done, one at a time; a stop has its effect at once."""
         if "stop" not in header:
-            self._last = header.get("id", 0), Stop()
+            self._last = header.get("id", 0), CancellationToken()
             self._inbox.put((header, body, self._last[1]))
         elif header["stop"] == self._last[0]:
             self._last[1].set()
 
 
-def answer(model: Model, reply: Reply, body: bytes, stop: Stop) -> tuple[list[Any], dict[str, float]]:
+def answer(
+    model: Model, reply: ResponseFormat, body: bytes, stop: CancellationToken
+) -> tuple[list[Any], dict[str, float]]:
     """The reply's body in parts, and the seconds that decoding, inference and encoding took.
 
     Raises ``DataError``, ``PayloadTooLarge`` before any pixel is decoded where that can be known, and ``Stopped``.
@@ -165,7 +167,7 @@ def answer(model: Model, reply: Reply, body: bytes, stop: Stop) -> tuple[list[An
     return parts, seconds
 
 
-def _failure(error: Exception) -> messages.Header:
+def _failure(error: Exception) -> worker_protocol.Header:
     if not isinstance(error, SemSegError):
         traceback.print_exc()
         return {"error": f"the model can't be loaded: {type(error).__name__}: {error}"[:1000], "faults": []}

@@ -13,23 +13,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sagemaker_semseg.storage.files import replacing
-from sagemaker_semseg.storage.folder import Folder
+from sagemaker_semseg.storage.atomic import atomic_write
+from sagemaker_semseg.storage.filesystem import FileInfo, FileSystem, Log
+from sagemaker_semseg.storage.local_filesystem import LocalFileSystem
 from sagemaker_semseg.storage.s3 import S3Uri, is_s3
-from sagemaker_semseg.storage.s3_folder import S3Folder
-from sagemaker_semseg.storage.store import Entry, Log, Store
+from sagemaker_semseg.storage.s3_filesystem import S3FileSystem
 
-__all__ = ["Entry", "Folder", "Log", "S3Folder", "S3Uri", "Store", "is_s3", "locate", "replacing", "store_at"]
+__all__ = [
+    "FileInfo",
+    "FileSystem",
+    "LocalFileSystem",
+    "Log",
+    "S3FileSystem",
+    "S3Uri",
+    "atomic_write",
+    "is_s3",
+    "locate",
+    "store_at",
+]
 
 
-def store_at(place: str) -> Store:
+def store_at(place: str) -> FileSystem:
     """The folder or the prefix that ``place`` names; it need not be there. Raises ``UserError`` for a malformed s3://."""
-    return S3Folder(S3Uri.parse(place)) if is_s3(place) else Folder(Path(place))
+    return S3FileSystem(S3Uri.parse(place)) if is_s3(place) else LocalFileSystem(Path(place))
 
 
-def locate(place: str) -> tuple[Store, Entry | None]:
+def locate(place: str) -> tuple[FileSystem, FileInfo | None]:
     """What is at ``place``: a file's folder and its entry, or a folder and None.
 
     Raises ``DataError`` if there is nothing, ``UserError`` if S3 can't be used.
     """
-    return S3Folder.locate(S3Uri.parse(place)) if is_s3(place) else Folder.locate(Path(place))
+    return S3FileSystem.locate(S3Uri.parse(place)) if is_s3(place) else LocalFileSystem.locate(Path(place))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.storage.s3_errors import in_words
+from sagemaker_semseg.storage.s3_errors import translate_error
 
 SCHEME = "s3://"
 CONNECTIONS = 32
@@ -75,6 +75,6 @@ def explained(where: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if (told := in_words(error, where)) is None:
+        if (told := translate_error(error, where)) is None:
             raise
         raise told from None

@@ -95,7 +95,7 @@ def is_out_of_reach(error: Exception) -> bool:
     return type(error).__name__ in _OUT_OF_REACH
 
 
-def in_words(error: Exception, where: str) -> UserError | None:
+def translate_error(error: Exception, where: str) -> UserError | None:
     """A ``DataError`` if it is about one object, else a ``UserError``; None if it is not botocore's."""
     classes = [cls.__name__ for cls in type(error).__mro__ if cls.__module__.startswith("botocore")]
     response = getattr(error, "response", None)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.storage.s3 import S3Uri, client
 from sagemaker_semseg.storage.s3_errors import code_of
-from sagemaker_semseg.storage.s3_retry import Damaged, Stopped, persistently
+from sagemaker_semseg.storage.s3_retry import Damaged, Stopped, retry
 
 _PIECE = 2**20
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -51,14 +51,14 @@ def pages(
     where = str(S3Uri(bucket, prefix))
     request = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": most, **({} if deep else {"Delimiter": "/"})}
     while True:
-        page = persistently(lambda: client().list_objects_v2(**request), where, stop)
+        page = retry(lambda: client().list_objects_v2(**request), where, stop)
         yield [Object(bucket, item["Key"], int(item["Size"]), etag(item)) for item in page.get("Contents", [])]
         if not page.get("IsTruncated"):
             return
         request["ContinuationToken"] = page["NextContinuationToken"]
 
 
-def look_up(uri: S3Uri, stop: threading.Event | None = None) -> Object:
+def head_object(uri: S3Uri, stop: threading.Event | None = None) -> Object:
     """One object. Raises ``DataError`` if it isn't there, and as ``persistently`` does."""
 
     def attempt() -> Any:
@@ -69,11 +69,11 @@ def look_up(uri: S3Uri, stop: threading.Event | None = None) -> Object:
                 client().get_object(Bucket=uri.bucket, Key=uri.key, Range="bytes=0-0")["Body"].close()
             raise
 
-    answer = persistently(attempt, str(uri), stop)
+    answer = retry(attempt, str(uri), stop)
     return Object(uri.bucket, uri.key, int(answer["ContentLength"]), etag(answer))
 
 
-def look_through(bucket: str, keys: Collection[str], stop: threading.Event | None = None) -> dict[str, Object]:
+def list_objects(bucket: str, keys: Collection[str], stop: threading.Event | None = None) -> dict[str, Object]:
     """Those of several objects in one folder that a listing finds without much effort; the others may be there too.
 
     A thousand are then found with one question, few or none where listing isn't allowed or the folder holds much else.
@@ -119,7 +119,7 @@ def receive(item: Object, sink: BinaryIO, stop: threading.Event | None = None) -
         if _etag_is_md5(item, reply) and md5.hexdigest() != item.etag:
             raise Damaged(f"the MD5 is {md5.hexdigest()}, the ETag {item.etag}")
 
-    persistently(attempt, str(item), stop)
+    retry(attempt, str(item), stop)
 
 
 def _read(body: Any) -> bytes:

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from sagemaker_semseg.storage.s3_errors import in_words, is_out_of_reach, passes
-from sagemaker_semseg.storage.store import unreadable
+from sagemaker_semseg.storage.filesystem import unreadable
+from sagemaker_semseg.storage.s3_errors import is_out_of_reach, passes, translate_error
 
 ATTEMPTS = 7
 ATTEMPTS_TO_REACH = 3
@@ -31,7 +31,7 @@ class Stopped(Exception):
     """Nobody waits for the answer any longer."""
 
 
-def persistently(attempt: Callable[[], Answer], where: str, stop: threading.Event | None = None) -> Answer:
+def retry(attempt: Callable[[], Answer], where: str, stop: threading.Event | None = None) -> Answer:
     """The answer. where: what is asked for, in messages. stop: set by another thread, it ends pauses with ``Stopped``.
 
     Raises ``DataError`` if something is wrong with one object, and ``UserError`` if with all of them: at once if it
@@ -45,7 +45,7 @@ def persistently(attempt: Callable[[], Answer], where: str, stop: threading.Even
             most = ATTEMPTS_TO_REACH if is_out_of_reach(error) else ATTEMPTS
             again = passes(error) or isinstance(error, Damaged)
             if not again or number >= most:
-                told = in_words(error, where)
+                told = translate_error(error, where)
                 if told is None and again:
                     what = str(error) if isinstance(error, Damaged) else type(error).__name__
                     told = unreadable(where, f"doesn't arrive whole ({what})", "run the command again")

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.data.order import random_bits
+from sagemaker_semseg.data.shuffle import random_bits
 from sagemaker_semseg.training.blur import blur
 from sagemaker_semseg.training.resample import Axis, Pixels, resample
 
@@ -27,7 +27,7 @@ MEAN_COLOUR: Final = (124, 116, 104)
 
 
 @dataclass(frozen=True)
-class Cut:
+class CropTransform:
     """One crop of one picture, in every detail.
 
     rows, columns: the part of the scaled picture that the crop shows, at most crop x crop; what is missing is padding,
@@ -80,9 +80,9 @@ class Cut:
         return out[: self.rows.count, first : first + self.columns.count]
 
 
-def draw_cut(
+def sample_crop(
     seed: int, pass_number: int, place: int, source_height: int, source_width: int, base_size: int, crop: int
-) -> Cut:
+) -> CropTransform:
     """The cut of the sample that comes at ``place`` in the ``pass_number``-th pass over the training set.
 
     A pure function of its arguments: neither threads, nor the order of calls, nor where a run began change it. The
@@ -100,7 +100,7 @@ def draw_cut(
     blurred, sigma = draws.uniform() < 0.5, draws.uniform()
     rows = Axis(source_height, height, top, min(crop, height - top))
     columns = Axis(source_width, width, left, min(crop, width - left))
-    return Cut(rows, columns, crop, flip, sigma if blurred else 0.0)
+    return CropTransform(rows, columns, crop, flip, sigma if blurred else 0.0)
 
 
 class _Draws:

@@ -16,9 +16,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
-from ..errors import DataError, Fault
-from ..hyperparameters import Hyperparameters, to_strings
-from ..storage import replacing
+from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.hyperparameters import Hyperparameters, to_strings
+from sagemaker_semseg.storage import atomic_write
 
 if TYPE_CHECKING:  # the command line looks into a checkpoint before TensorFlow is loaded
     import keras
@@ -42,7 +42,7 @@ def save(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimizer
     arrays = {name: _plain(array) for name, array in arrays.items()}
     arrays[STATE] = np.frombuffer(json.dumps(state).encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(arrays, str(temporary))
 
 
@@ -108,7 +108,7 @@ def restore(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimi
 def save_weights(path: Path, weights: Mapping[str, np.ndarray], confusion: np.ndarray) -> None:
     """Write the best epoch's weights and confusion matrix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file({**weights, STATE: np.ascontiguousarray(confusion)}, str(temporary))
 
 

@@ -13,10 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..data.labels import IGNORE
-from ..data.stream import Source
-from ..models.network import normalize
-from .pipeline import evaluation_batches
+from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.data.pipe_mode import Source
+from sagemaker_semseg.models.network import normalize
+from sagemaker_semseg.training.pipeline import evaluation_batches
 
 # Logits of 21 classes at this many pixels take 88 MB; a batch of larger images is split.
 MAX_PIXELS = 1 << 20

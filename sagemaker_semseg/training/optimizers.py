@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..hyperparameters import Hyperparameters
+from sagemaker_semseg.hyperparameters import Hyperparameters
 
 
 class Optimizer(keras.optimizers.Optimizer):

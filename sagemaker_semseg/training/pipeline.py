@@ -25,22 +25,22 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import tensorflow as tf
 
-from sagemaker_semseg.data.order import order
-from sagemaker_semseg.data.stream import PipeSplit
-from sagemaker_semseg.training.augment import draw_cut
-from sagemaker_semseg.training.farewell import watched
+from sagemaker_semseg.data.pipe_mode import PipeDataset
+from sagemaker_semseg.data.shuffle import order
+from sagemaker_semseg.training.augment import sample_crop
+from sagemaker_semseg.training.partial_decode import read_image
 from sagemaker_semseg.training.resample import Pixels
-from sagemaker_semseg.training.turns import Turns
-from sagemaker_semseg.training.visits import Visit, of_pair, of_sample
-from sagemaker_semseg.training.window import read_image
+from sagemaker_semseg.training.sequential_source import SequentialSource
+from sagemaker_semseg.training.shutdown import track_calls
+from sagemaker_semseg.training.training_sample import TrainingSample, of_pair, of_sample
 
 if TYPE_CHECKING:
+    from sagemaker_semseg.data.pipe_mode import Source
     from sagemaker_semseg.data.samples import Sample, Split
-    from sagemaker_semseg.data.stream import Source
     from sagemaker_semseg.hyperparameters import Hyperparameters
 
 Pair = tuple[Pixels, Pixels]
-Visits = Callable[[int], Iterable[Visit]]
+Visits = Callable[[int], Iterable[TrainingSample]]
 Most = Callable[[tuple[int, int]], int]
 
 _FOR_EVER: Final = 1 << 40  # steps
@@ -74,7 +74,7 @@ def training_batches(
     chunk = max(size for size in range(1, _LARGEST_CHUNK + 1) if batch % size == 0)
     first, end = (step * (batch // chunk) for step in (start_step, stop_step or _FOR_EVER))
     numbers = tf.data.Dataset.range(first, end)
-    if isinstance(split, PipeSplit):
+    if isinstance(split, PipeDataset):
         numbers, visits = _chunks_of_pipe(split, chunk, first * chunk, numbers, halt)
     else:
         visits = _chunks_of_files(split, chunk, hp.seed)
@@ -82,7 +82,7 @@ def training_batches(
     def load(number: np.int64) -> Pair:
         images, labels = _array(chunk, crop, crop, 3), _array(chunk, crop, crop)
         for at, visit in enumerate(visits(int(number))):
-            cut = draw_cut(hp.seed, visit.pass_number, visit.place, *visit.size, hp.base_size, crop)
+            cut = sample_crop(hp.seed, visit.pass_number, visit.place, *visit.size, hp.base_size, crop)
             cut.image(read_image(visit.image, cut.rows.span, cut.columns.span), images[at])
             cut.mask(visit.mask_values(cut.rows.span[1]), lookup, labels[at])
         return images, labels
@@ -102,7 +102,7 @@ def _chunks_of_files(split: Split, chunk: int, seed: int) -> Visits:
         raise ValueError("no samples to train on")
     order_of = lru_cache(maxsize=4)(lambda pass_number: order(seed, pass_number, count))
 
-    def visits(number: int) -> Iterator[Visit]:
+    def visits(number: int) -> Iterator[TrainingSample]:
         for position in range(number * chunk, (number + 1) * chunk):
             pass_number, place = divmod(position, count)
             yield of_sample(samples[int(order_of(pass_number)[place])], pass_number, place)
@@ -111,14 +111,14 @@ def _chunks_of_files(split: Split, chunk: int, seed: int) -> Visits:
 
 
 def _chunks_of_pipe(
-    split: PipeSplit, chunk: int, start: int, numbers: tf.data.Dataset, halt: threading.Event | None
+    split: PipeDataset, chunk: int, start: int, numbers: tf.data.Dataset, halt: threading.Event | None
 ) -> tuple[tf.data.Dataset, Visits]:
     """start: the position of the first sample that is wanted."""
     if not split.count:
         raise ValueError("the length of a pass is unknown")
     first_pass, skip = divmod(start, split.count)
     pairs = split.all_passes(skip, _until_exit(halt))
-    turns = Turns(iter(lambda: list(itertools.islice(pairs, chunk)), []))
+    turns = SequentialSource(iter(lambda: list(itertools.islice(pairs, chunk)), []))
     return turns.numbers(numbers), lambda number: (
         of_pair(pair, split.labels, first_pass) for pair in turns.take(number)
     )
@@ -144,8 +144,8 @@ def evaluation_batches(
     def most(size: tuple[int, int]) -> int:
         return max(1, min(batch_size, max_pixels // math.prod(size)) if max_pixels else batch_size)
 
-    if isinstance(split, PipeSplit):
-        turns = Turns(_runs(split, pass_number, most, _until_exit(halt)))
+    if isinstance(split, PipeDataset):
+        turns = SequentialSource(_runs(split, pass_number, most, _until_exit(halt)))
         numbers, visits = turns.numbers(tf.data.Dataset.range(_FOR_EVER)), turns.take
     else:
         groups = list(_groups(split, most))
@@ -173,9 +173,9 @@ def _groups(split: Split, most: Most) -> Iterator[list[Sample]]:
         yield from (group[start : start + most(size)] for start in range(0, len(group), most(size)))
 
 
-def _runs(split: PipeSplit, pass_number: int, most: Most, halt: threading.Event) -> Iterator[list[Visit]]:
+def _runs(split: PipeDataset, pass_number: int, most: Most, halt: threading.Event) -> Iterator[list[TrainingSample]]:
     """Consecutive pairs of one size, as many as fit into a batch."""
-    batch: list[Visit] = []
+    batch: list[TrainingSample] = []
     for pair in split.one_pass(pass_number, halt):
         visit = of_pair(pair, split.labels)
         if batch and (visit.size != batch[0].size or len(batch) == most(visit.size)):
@@ -207,7 +207,7 @@ def _mapped(
     shapes: tuple[tuple[int | None, ...], tuple[int | None, ...]],
     workers: int,
 ) -> tf.data.Dataset:
-    load = watched(load)
+    load = track_calls(load)
 
     def call(number: Any) -> tuple[Any, Any]:
         image, labels = tf.numpy_function(load, [number], (tf.uint8, tf.uint8))

@@ -9,12 +9,12 @@ import math
 
 import numpy as np
 
-from ..data.labels import median_frequency_weights
-from ..data.samples import Channels, Split
-from ..data.stream import Streams
-from ..errors import Fault, HyperparameterError
-from ..hyperparameters import Hyperparameters
-from .schedules import Schedule
+from sagemaker_semseg.data.labels import median_frequency_weights
+from sagemaker_semseg.data.pipe_mode import Streams
+from sagemaker_semseg.data.samples import Channels, Split
+from sagemaker_semseg.errors import Fault, HyperparameterError
+from sagemaker_semseg.hyperparameters import Hyperparameters
+from sagemaker_semseg.training.schedules import Schedule
 
 
 def check(hp: Hyperparameters, replicas: int, *, has_weights: bool) -> None:

@@ -22,25 +22,25 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..artifact import Artifact, write_artifact
-from ..data.labels import IGNORE
-from ..data.samples import Channels
-from ..data.stream import Streams
-from ..errors import DivergedError, Fault
-from ..export import with_graph
-from ..hyperparameters import Hyperparameters, to_strings
-from ..metrics import Scores
-from ..models.network import build_network
-from ..models.weights import get_weights, set_weights
-from . import checkpoint
-from .devices import default_strategy
-from .evaluation import Evaluator
-from .optimizers import make_optimizer
-from .pipeline import training_batches
-from .plan import check, class_weights, make_schedule
-from .signals import stop_signals
-from .step import make_train_step
-from .stopping import Progress
+from sagemaker_semseg.artifact import Artifact, write_artifact
+from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.data.pipe_mode import Streams
+from sagemaker_semseg.data.samples import Channels
+from sagemaker_semseg.errors import DivergedError, Fault
+from sagemaker_semseg.export import with_graph
+from sagemaker_semseg.hyperparameters import Hyperparameters, to_strings
+from sagemaker_semseg.metrics import Scores
+from sagemaker_semseg.models.network import build_network
+from sagemaker_semseg.models.weights import get_weights, set_weights
+from sagemaker_semseg.training import checkpoint
+from sagemaker_semseg.training.devices import default_strategy
+from sagemaker_semseg.training.early_stopping import EarlyStopping
+from sagemaker_semseg.training.evaluation import Evaluator
+from sagemaker_semseg.training.optimizers import make_optimizer
+from sagemaker_semseg.training.pipeline import training_batches
+from sagemaker_semseg.training.plan import check, class_weights, make_schedule
+from sagemaker_semseg.training.signals import stop_signals
+from sagemaker_semseg.training.train_step import make_train_step
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ def train(
     stream, at once. strategy: None takes all GPUs, or the CPU. Raises HyperparameterError, DataError (a checkpoint of
     another training) or DivergedError; ``tf.errors.OpError`` for what can't be read.
     """
-    run = Run(hp, channels, output, strategy or default_strategy(), class_names, weights, checkpoints)
+    run = Trainer(hp, channels, output, strategy or default_strategy(), class_names, weights, checkpoints)
     with stop_signals(run.halt) as stop:
         run.fit(callbacks, stop)
         result = run.finish(stopped=stop.is_set())
     return replace(result, signal=stop.signal)
 
 
-class Run:
+class Trainer:
     """One training: the network and where it stands."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Run:
         self.steps_per_epoch = math.ceil(self.samples / hp.mini_batch_size)
         self.schedule = make_schedule(hp, self.samples)
         self.step, self.rate_scale, self.rate_given = 0, 1.0, float(self.optimizer.learning_rate.numpy())
-        self.progress = Progress()
+        self.progress = EarlyStopping()
         self.history: list[dict[str, Any]] = []
         self.loss_sum = 0.0  # of the epoch in hand
         self.halt = threading.Event()  # ends the reading of streams
@@ -286,7 +286,7 @@ class Run:
         self.step, self.loss_sum = int(state["step"]), float(state["loss_sum"])
         self.rate_scale, self.history = float(state["rate_scale"]), list(state["history"])
         self.rate_given = float(self.optimizer.learning_rate.numpy())
-        self.progress = Progress(**state["progress"])
+        self.progress = EarlyStopping(**state["progress"])
         if self.progress.best_epoch >= 0 and not self.best_path.is_file():
             # a copy of the folder that was cut short: the epochs to come have to do without it
             self.progress = replace(self.progress, best=-1.0, best_epoch=-1)

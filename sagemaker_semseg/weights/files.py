@@ -8,9 +8,9 @@ import stat
 from pathlib import Path
 from typing import NoReturn
 
-from ..errors import ArtifactError, Fault
-from . import hdf5, mxnet, torchfile
-from .mxnet import Array
+from sagemaker_semseg.errors import ArtifactError, Fault
+from sagemaker_semseg.weights import hdf5, mxnet, torchfile
+from sagemaker_semseg.weights.mxnet import Array
 
 MAX_BYTES = 2 * 2**30
 """Larger files are refused unread. The largest network here has 0.4 GiB of weights."""

@@ -20,10 +20,10 @@ from typing import Any, NoReturn
 import numpy as np
 import safetensors.numpy
 
-from ..errors import ArtifactError, Fault, UserError
-from ..layout import STATISTICS
-from .mxnet import Array
-from .torchfile import read_safetensors
+from sagemaker_semseg.errors import ArtifactError, Fault, UserError
+from sagemaker_semseg.weight_shapes import STATISTICS
+from sagemaker_semseg.weights.mxnet import Array
+from sagemaker_semseg.weights.torchfile import read_safetensors
 
 _MAX_LAYERS = 5000
 _SECONDS = 600

@@ -22,9 +22,9 @@ from email.message import Message
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from .. import __version__
-from ..errors import Fault, UserError
-from ..storage import replacing
+from sagemaker_semseg import __version__
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.storage import atomic_write
 
 MAX_BYTES = 2**30
 _CHUNK = 2**18
@@ -72,7 +72,7 @@ def fetch(
     if expected and found != expected:
         part.unlink()
         _fail(url, f"has the SHA-256 {found}, {expected} is expected", "try again, and don't trust that file")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         part.replace(temporary)
     _tag(part).unlink(missing_ok=True)
     return Fetched(url, found, path.stat().st_size, said.revision, bool(said.sha256))

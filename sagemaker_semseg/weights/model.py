@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..artifact import Artifact, read_artifact
-from ..data.channels import shown
-from ..data.labels import IGNORE
-from ..errors import ArtifactError, Fault, OriginalArtifactError
-from ..hyperparameters import resolve, to_strings
-from ..layout import BACKBONES, BASIC
-from . import mxnet
-from .files import read_arrays
-from .infer import Architecture, network_weights, with_auxiliary
-from .original import BEST, known_hyperparameters, read_original
+from sagemaker_semseg.artifact import Artifact, read_artifact
+from sagemaker_semseg.data.channels import shown
+from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.errors import ArtifactError, Fault, OriginalArtifactError
+from sagemaker_semseg.hyperparameters import resolve, to_strings
+from sagemaker_semseg.weight_shapes import BACKBONES, BASIC
+from sagemaker_semseg.weights import mxnet
+from sagemaker_semseg.weights.detect_architecture import Architecture, network_weights, with_auxiliary
+from sagemaker_semseg.weights.files import read_arrays
+from sagemaker_semseg.weights.sagemaker_artifact import BEST, known_hyperparameters, read_original
 
 # what weights can't be used without: a hyperparameter of another value is a fault
 DECISIVE = ("algorithm", "backbone", "num_classes")
@@ -29,10 +29,10 @@ def read_any(path: Path) -> Artifact:
     try:
         return read_artifact(path)
     except OriginalArtifactError:
-        return read_foreign(path)[0]
+        return import_weights(path)[0]
 
 
-def read_foreign(path: Path, member: str = BEST, class_names: Sequence[str] = ()) -> tuple[Artifact, list[str]]:
+def import_weights(path: Path, member: str = BEST, class_names: Sequence[str] = ()) -> tuple[Artifact, list[str]]:
     """The model in an artifact of AWS's (or its folder), or in a file of weights; and what is worth telling about it.
 
     The weights decide what network it is; hyperparameters that say otherwise are faults. member: of AWS's artifact.

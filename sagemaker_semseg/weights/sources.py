@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..environment import WeightPlaces
-from ..errors import ArtifactError, Fault, UserError
-from ..storage import replacing
-from .files import read_arrays
-from .hub import Move, digest, fetch
-from .infer import backbone_weights
-from .mxnet import Array
-from .published import PUBLISHED
+from sagemaker_semseg.environment import WeightPlaces
+from sagemaker_semseg.errors import ArtifactError, Fault, UserError
+from sagemaker_semseg.storage import atomic_write
+from sagemaker_semseg.weights.detect_architecture import backbone_weights
+from sagemaker_semseg.weights.files import read_arrays
+from sagemaker_semseg.weights.hub import Move, digest, fetch
+from sagemaker_semseg.weights.mxnet import Array
+from sagemaker_semseg.weights.pretrained import PUBLISHED
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ def fetch_weights(backbone: str, places: WeightPlaces, move: Move = lambda done,
     published = PUBLISHED[backbone]
     path = places.cache / published.file
     fetched = fetch(published.url(places.hub), path, sha256=published.sha256, move=move)
-    with replacing(_record(path)) as temporary:
+    with atomic_write(_record(path)) as temporary:
         temporary.write_text(json.dumps(asdict(fetched), indent=1) + "\n", encoding="utf-8")
     return Found(path, "cache")
 
 
-def nowhere(backbone: str, places: WeightPlaces, reason: str) -> Fault:
+def missing_weights_error(backbone: str, places: WeightPlaces, reason: str) -> Fault:
     """What to do about weights that are neither here nor to be had. reason: why the hub doesn't help."""
     published = PUBLISHED[backbone]
     what = (

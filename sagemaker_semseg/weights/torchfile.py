@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import safetensors
 
-from ..errors import ArtifactError, Fault, UserError
-from .mxnet import Array
+from sagemaker_semseg.errors import ArtifactError, Fault, UserError
+from sagemaker_semseg.weights.mxnet import Array
 
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?",

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.data.images import encode_mask, palette
-from sagemaker_semseg.serving.page import page as page_of
+from sagemaker_semseg.serving.web_page import page as page_of
 
 FLAGS = [
     "--headless",

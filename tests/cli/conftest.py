@@ -21,12 +21,12 @@ SETTINGS = [
 def few_blocks():
     """``resnet-18`` with one block a stage: the same code, half the time."""
     prepare_tensorflow()
-    from sagemaker_semseg import layout
+    from sagemaker_semseg import weight_shapes
     from sagemaker_semseg.models import backbones
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(layout.BACKBONES, "resnet-18", (layout.BASIC, (1, 1, 1, 1)))
-        patch.setitem(backbones.BACKBONES, "resnet-18", backbones.Depth("basic", (1, 1, 1, 1)))
+        patch.setitem(weight_shapes.BACKBONES, "resnet-18", (weight_shapes.BASIC, (1, 1, 1, 1)))
+        patch.setitem(backbones.BACKBONES, "resnet-18", backbones.ResNetConfig("basic", (1, 1, 1, 1)))
         yield
 
 

@@ -39,7 +39,7 @@ def base(tmp_path, data):
 
 def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
     """SIGTERM in the second epoch; the next job has the checkpoints, and nothing else of this one."""
-    whole = trainer.Run.end_epoch
+    whole = trainer.Trainer.end_epoch
     with monkeypatch.context() as patch:
 
         def stopped_after(run, epoch, throughput):
@@ -47,7 +47,7 @@ def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
             signal.raise_signal(signal.SIGTERM)
             return logs
 
-        patch.setattr(trainer.Run, "end_epoch", stopped_after)
+        patch.setattr(trainer.Trainer, "end_epoch", stopped_after)
         assert main(["train", "--job", str(base)]) == 0
     assert "stopped after 1 of 2 epochs" in capsys.readouterr().out
     files = {"hyperparams.json", "labels.json", "metrics.json", "model.safetensors", "model.onnx"}

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.cli import main
-from sagemaker_semseg.cli.conversion import FORMATS
+from sagemaker_semseg.cli.convert_formats import FORMATS
 from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.data.samples import find_channels, read_channels
 

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from sagemaker_semseg.cli import main
-from sagemaker_semseg.sdk.local.processes import Process
-from sagemaker_semseg.sdk.local.registry import Record, Registry
+from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore
+from sagemaker_semseg.sdk.local.process_identity import Process
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def state(tmp_path, monkeypatch):
 
 
 def record(kind, name, status, created="2026-11-25T10:00:00.000+00:00", log="", **more):
-    registry = Registry(kind)
-    folder = registry.create(Record(name, status, created, **more))
+    registry = JobStore(kind)
+    folder = registry.create(JobRecord(name, status, created, **more))
     (folder / "log").write_text(log)
     return registry
 

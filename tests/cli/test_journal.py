@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sagemaker_semseg.cli.journal import NAME, Journal
 from sagemaker_semseg.cli.tasks import Image
-from sagemaker_semseg.storage import Entry, Folder
+from sagemaker_semseg.storage import FileInfo, LocalFileSystem
 
 ONE, OTHER = ({"model": text, "options": {"scales": (1.0, 0.5)}} for text in ("m", "n"))
 
@@ -20,15 +20,15 @@ def small_networks():
 
 
 def image(identity, stamp):
-    return Image(Folder(Path()), Entry(identity, 1, stamp, ""), identity, "")
+    return Image(LocalFileSystem(Path()), FileInfo(identity, 1, stamp, ""), identity, "")
 
 
 def files(**stamps):
-    return {f"{name}.png": stamp and Entry(f"{name}.png", 1, stamp, name) for name, stamp in stamps.items()}
+    return {f"{name}.png": stamp and FileInfo(f"{name}.png", 1, stamp, name) for name, stamp in stamps.items()}
 
 
 def write(folder, settings, *lines):
-    journal = Journal(Folder(folder), settings)
+    journal = Journal(LocalFileSystem(folder), settings)
     for identity, stamp, written in lines:
         journal.add(image(identity, stamp), written)
     journal.close()
@@ -36,7 +36,7 @@ def write(folder, settings, *lines):
 
 def test_what_was_written_is_done_and_nothing_else(tmp_path):
     write(tmp_path, ONE, ("/a.jpg", "1", {"a.png": "5", "b.png": "6"}))
-    journal = Journal(Folder(tmp_path), ONE)
+    journal = Journal(LocalFileSystem(tmp_path), ONE)
     assert journal.stamps == {"a.png": "5", "b.png": "6"}
     assert journal.done(image("/a.jpg", "1"), files(a="5", b="6"))
     assert not journal.done(image("/a.jpg", "2"), files(a="5", b="6"))
@@ -44,18 +44,18 @@ def test_what_was_written_is_done_and_nothing_else(tmp_path):
     assert not journal.done(image("/a.jpg", "1"), files(a="5", b="7"))
     assert not journal.done(image("/a.jpg", "1"), files(a="5", b=None))
     assert not journal.done(image("/a.jpg", "1"), files(a="5", c="6"))
-    assert not Journal(Folder(tmp_path), OTHER).done(image("/a.jpg", "1"), files(a="5", b="6"))
+    assert not Journal(LocalFileSystem(tmp_path), OTHER).done(image("/a.jpg", "1"), files(a="5", b="6"))
 
 
 def test_the_last_line_about_a_file_counts(tmp_path):
     write(tmp_path, ONE, ("/a.jpg", "1", {"a.png": "5"}), ("/b.jpg", "1", {"b.png": "5"}))
     write(tmp_path, OTHER, ("/a.jpg", "1", {"a.png": "5"}))
-    first, second = Journal(Folder(tmp_path), ONE), Journal(Folder(tmp_path), OTHER)
+    first, second = Journal(LocalFileSystem(tmp_path), ONE), Journal(LocalFileSystem(tmp_path), OTHER)
     a, b = (image("/a.jpg", "1"), files(a="5")), (image("/b.jpg", "1"), files(b="5"))
     assert [first.done(*a), first.done(*b)] == [False, True]
     assert [second.done(*a), second.done(*b)] == [True, False]
     write(tmp_path, ONE, ("/c.jpg", "1", {"a.png": "5"}))
-    assert not Journal(Folder(tmp_path), OTHER).done(image("/a.jpg", "1"), files(a="5"))
+    assert not Journal(LocalFileSystem(tmp_path), OTHER).done(image("/a.jpg", "1"), files(a="5"))
 
 
 def test_settings_are_said_once(tmp_path):
@@ -72,7 +72,7 @@ def test_a_run_that_does_nothing_writes_nothing(tmp_path):
 
 def test_names_that_are_no_unicode(tmp_path):
     write(tmp_path, ONE, ("/\udcff.jpg", "1", {"\udcff.png": "5"}))
-    assert Journal(Folder(tmp_path), ONE).stamps == {"\udcff.png": "5"}
+    assert Journal(LocalFileSystem(tmp_path), ONE).stamps == {"\udcff.png": "5"}
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def whole(tmp_path_factory):
 
 def done(folder, data):
     (folder / NAME).write_bytes(data)
-    journal = Journal(Folder(folder), ONE)
-    entries = {number: Entry(f"{number}.png", 1, f"s{number}", "") for number in range(4)}
+    journal = Journal(LocalFileSystem(folder), ONE)
+    entries = {number: FileInfo(f"{number}.png", 1, f"s{number}", "") for number in range(4)}
     return [journal.done(image(f"/{number}.jpg", "1"), {entry.name: entry}) for number, entry in entries.items()]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.data.channels import Pair
-from sagemaker_semseg.data.player import Programme, playing
+from sagemaker_semseg.data.pipe_simulator import ChannelConfig, running
 
 COUNT = ["--num-training-samples", "8"]
 
@@ -88,7 +88,7 @@ PIPE = {"TrainingInputMode": "Pipe", "ContentType": "application/x-recordio", "R
 
 def test_a_container_with_a_pipe_and_folders(job, data, capsys):
     configure(job, train=PIPE, validation={"TrainingInputMode": "File"}, validation_annotation={})
-    with playing([Programme("train", pairs(data, "train"), 0)]) as player:
+    with running([ChannelConfig("train", pairs(data, "train"), 0)]) as player:
         (job / "input/data").rmdir()
         (job / "input/data").symlink_to(player.folder)
         for channel in ("validation", "validation_annotation"):

@@ -19,8 +19,8 @@ from sagemaker_semseg.artifact import read_artifact, read_runtime, write_artifac
 from sagemaker_semseg.cli import main, prediction
 from sagemaker_semseg.cli.journal import NAME as JOURNAL
 from sagemaker_semseg.data.images import encode_mask, palette
-from sagemaker_semseg.inference import Options, Segmenter, Stop, Stopped
-from sagemaker_semseg.serving.negotiate import choose_reply
+from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, Options, Segmenter
+from sagemaker_semseg.serving.content_negotiation import choose_reply
 from sagemaker_semseg.serving.worker import answer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +103,7 @@ def test_the_endpoints_own_bytes(predict, small_model, photos, tmp_path, accept,
     model, reply = Segmenter(read_runtime(small_model)), choose_reply(accept)
     expected = {
         path.relative_to(photos).with_suffix(ending).as_posix(): b"".join(
-            answer(model, reply, path.read_bytes(), Stop())[0]
+            answer(model, reply, path.read_bytes(), CancellationToken())[0]
         )
         for path in photos.rglob("*.*")
     }
@@ -198,7 +198,7 @@ def test_an_image_too_large_for_memory_or_for_its_reply(predict, photos, tmp_pat
     status, _, error = predict(photos)
     assert (status, len(files(tmp_path / "out"))) == (2, 2)
     assert f"{photos / 'a.jpg'}: not enough memory (lower --tile-pixels" in error
-    monkeypatch.setattr("sagemaker_semseg.serving.replies.MAX_RECORD", 1000)
+    monkeypatch.setattr("sagemaker_semseg.serving.response_encoding.MAX_RECORD", 1000)
     status, text, error = predict(photos, "--accept", "application/x-npy")
     assert (status, text.split(",")[0]) == (2, f"0 arrays written to {tmp_path / 'out'}")
     assert error.count("4 probabilities (float32) for each of 56 x 40 pixels") == 3
@@ -333,7 +333,7 @@ def test_ctrl_c_stops_at_once_and_the_next_run_goes_on(predict, photos, tmp_path
             while time.monotonic() < until:
                 try:
                     stop.check()
-                except Stopped:
+                except InferenceCancelled:
                     stopped.append(True)
                     raise
                 time.sleep(0.01)

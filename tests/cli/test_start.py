@@ -19,8 +19,8 @@ from sagemaker_semseg.cli import main, start
 from sagemaker_semseg.environment import WeightPlaces
 from sagemaker_semseg.errors import ArtifactError, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
-from sagemaker_semseg.layout import backbone_shapes, shapes
 from sagemaker_semseg.training import trainer
+from sagemaker_semseg.weight_shapes import backbone_shapes, shapes
 from sagemaker_semseg.weights import mxnet
 
 
@@ -64,7 +64,9 @@ def test_no_weights_and_no_network(places):
 def test_a_hub_that_is_not_there(places):
     online = WeightPlaces(places.cache, places.image, places.hub, offline=False)
     assert start.local(HP, {}, online) is None
-    with pytest.raises(HyperparameterError, match=r"there is no way to hub.*bring https://huggingface.co/timm/resnet18"):
+    with pytest.raises(
+        HyperparameterError, match=r"there is no way to hub.*bring https://huggingface.co/timm/resnet18"
+    ):
         start.fetched(HP, online)
 
 
@@ -138,7 +140,7 @@ def test_training_fetches_once_and_begins_with_what_came(hub, data, tmp_path, mo
     monkeypatch.setenv("HF_ENDPOINT", url)
     monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", str(tmp_path / "cache"))
     begun = []
-    monkeypatch.setattr(trainer.Run, "fit", lambda run, *rest: begun.append(trainer.get_weights(run.network)))
+    monkeypatch.setattr(trainer.Trainer, "fit", lambda run, *rest: begun.append(trainer.get_weights(run.network)))
     for output in ("a", "b"):
         command = [
             "train",
@@ -170,7 +172,7 @@ def test_nothing_is_fetched_while_something_else_is_wrong(hub, data, tmp_path, m
 def test_an_earlier_model_is_trained_further(trained, data, tmp_path, monkeypatch, capsys):
     before = read_artifact(trained.output / "model.tar.gz")
     begun = []
-    monkeypatch.setattr(trainer.Run, "fit", lambda run, *rest: begun.append(trainer.get_weights(run.network)))
+    monkeypatch.setattr(trainer.Trainer, "fit", lambda run, *rest: begun.append(trainer.get_weights(run.network)))
     command = ["train", "--data", str(data), "--output", str(tmp_path / "out"), "--model", str(trained.output)]
     assert main([*command, *SETTINGS, "--crop-size", "40"]) == 0
     assert all(np.array_equal(begun[0][name], array) for name, array in before.weights.items())
@@ -186,7 +188,7 @@ def test_a_new_head(trained, data, tmp_path, monkeypatch, capsys, num_classes):
     """Of another number of classes, and of as many others."""
     before = read_artifact(trained.output / "model.tar.gz").weights
     begun = []
-    monkeypatch.setattr(trainer.Run, "fit", lambda run, *rest: begun.append(trainer.get_weights(run.network)))
+    monkeypatch.setattr(trainer.Trainer, "fit", lambda run, *rest: begun.append(trainer.get_weights(run.network)))
     command = ["train", "--data", str(data), "--output", str(tmp_path / "out"), "--model", str(trained.output)]
     assert main([*command, *SETTINGS, "--num-classes", num_classes, "--new-head", "True"]) == 0
     last = [f"{head}.block.4.{part}" for head in ("head", "auxlayer") for part in ("weight", "bias")]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sagemaker_semseg.cli.tasks import _Names, plan
 from sagemaker_semseg.errors import DataError
-from sagemaker_semseg.storage import Folder, S3Folder, S3Uri, store_at
+from sagemaker_semseg.storage import LocalFileSystem, S3FileSystem, S3Uri, store_at
 
 OVERLAYS = [".png", "_overlay.png"]
 
@@ -38,7 +38,7 @@ def photos(tmp_path):
 
 def test_a_folder_stands_for_the_images_in_it(photos, tmp_path):
     names = {"a.jpg": "a.png", "b.JPEG": "b.png", "deeper/c.PNG": "deeper/c.png"}
-    assert planned([photos], Folder(tmp_path / "out")) == ({str(photos / k): v for k, v in names.items()}, [])
+    assert planned([photos], LocalFileSystem(tmp_path / "out")) == ({str(photos / k): v for k, v in names.items()}, [])
 
 
 def test_one_file_given_twice_is_done_once_and_two_of_one_name_both(tmp_path):
@@ -48,21 +48,21 @@ def test_one_file_given_twice_is_done_once_and_two_of_one_name_both(tmp_path):
         (tmp_path / name).write_bytes(b"an image")
     (tmp_path / "link.jpg").symlink_to("x/a.jpg")
     places = [tmp_path / "x", *(tmp_path / name for name in given), tmp_path / "link.jpg"]
-    names, faults = planned(places, Folder(tmp_path / "out"))
+    names, faults = planned(places, LocalFileSystem(tmp_path / "out"))
     assert (list(names.values()), faults) == (["a.png", "a-2.png", "A-3.png", "a-2-2.png"], [])
 
 
 def test_a_mask_does_not_take_the_name_of_anothers_overlay(tmp_path):
     for name in ("a.jpg", "a_overlay.jpg"):
         (tmp_path / name).write_bytes(b"an image")
-    tasks, _ = plan([str(tmp_path)], Folder(tmp_path / "out"), OVERLAYS, {})
+    tasks, _ = plan([str(tmp_path)], LocalFileSystem(tmp_path / "out"), OVERLAYS, {})
     assert len({name for task in tasks for name in task.files.values()}) == 4
 
 
 def test_what_is_not_there_is_told(tmp_path, photos):
     (tmp_path / "empty").mkdir()
     places = [tmp_path / "gone.jpg", tmp_path / "empty", photos / "a.jpg"]
-    names, faults = planned(places, Folder(tmp_path / "out"))
+    names, faults = planned(places, LocalFileSystem(tmp_path / "out"))
     assert (list(names), faults) == ([str(photos / "a.jpg")], [str(tmp_path / "gone.jpg"), str(tmp_path / "empty")])
 
 
@@ -72,7 +72,7 @@ def test_an_image_is_never_overwritten(tmp_path, endings):
     for path in (image, tmp_path / "a.jpg"):
         path.write_bytes(b"an image")
     with pytest.raises(DataError, match="another folder") as caught:
-        plan([str(image), str(tmp_path / "a.jpg")], Folder(tmp_path / "sub" / ".."), endings, {})
+        plan([str(image), str(tmp_path / "a.jpg")], LocalFileSystem(tmp_path / "sub" / ".."), endings, {})
     assert image.name in caught.value.faults[0].where
 
 
@@ -81,15 +81,15 @@ def test_an_image_is_not_overwritten_under_another_name_of_it(tmp_path):
     (tmp_path / "A.PNG").write_bytes(b"an image")
     os.link(tmp_path / "A.PNG", tmp_path / "A.png")
     with pytest.raises(DataError, match="another folder"):
-        plan([str(tmp_path / "A.PNG")], Folder(tmp_path), [".png"], {})
+        plan([str(tmp_path / "A.PNG")], LocalFileSystem(tmp_path), [".png"], {})
 
 
 def test_our_own_masks_are_no_images(photos):
     """Below the images they never are, beside them not as long as they are as we left them."""
-    store = Folder(photos)
+    store = LocalFileSystem(photos)
     written = {name: store.write(name, [b"a mask"], "image/png") for name in ("a.png", "b.png")}
     store.write("masks/x.png", [b"a mask"], "image/png")
-    images = planned([photos], Folder(photos / "masks"))[0]
+    images = planned([photos], LocalFileSystem(photos / "masks"))[0]
     assert {Path(image).name for image in images} == {"a.jpg", "a.png", "b.JPEG", "b.png", "c.PNG"}
     shutil.rmtree(photos / "masks")
     (photos / "deeper" / "c.PNG").rename(photos / "deeper" / "c.jpg")
@@ -101,7 +101,7 @@ def test_our_own_masks_are_no_images(photos):
 
 
 def test_only_masks_in_the_folder(photos):
-    store = Folder(photos / "new")
+    store = LocalFileSystem(photos / "new")
     written = {"a.png": store.write("a.png", [b"a mask"], "image/png")}
     assert planned([photos / "new"], store, [".png"], written) == ({}, [str(photos / "new")])
 
@@ -110,18 +110,18 @@ def test_a_file_never_stands_where_a_folder_has_to_be(tmp_path):
     for name in ("p/a.jpg", "p/a.png/b.jpg", "q/a.png/b.jpg", "q/a.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"an image")
-    names, _ = planned([tmp_path / "p"], Folder(tmp_path / "out"))
+    names, _ = planned([tmp_path / "p"], LocalFileSystem(tmp_path / "out"))
     assert list(names.values()) == ["a.png", "a.png%2Fb.png"]
-    names, _ = planned([tmp_path / "q/a.png", tmp_path / "q/a.jpg"], Folder(tmp_path / "out"))
+    names, _ = planned([tmp_path / "q/a.png", tmp_path / "q/a.jpg"], LocalFileSystem(tmp_path / "out"))
     assert list(names.values()) == ["b.png", "a.png"]
-    names, _ = planned([tmp_path / "q"], Folder(tmp_path / "out"))
+    names, _ = planned([tmp_path / "q"], LocalFileSystem(tmp_path / "out"))
     assert sorted(names.values()) == ["a.png", "a.png%2Fb.png"]
 
 
 def test_images_in_s3(bucket, tmp_path):
     for key in ("p/a.jpg", "p/b c.PNG", "p/d/é.jpeg", "p/.x/e.jpg", "p/notes.txt", "p/d/", "p2/f.jpg", "q.jpg"):
         bucket.put_object(Bucket="pictures", Key=key, Body=b"an image")
-    out = Folder(tmp_path)
+    out = LocalFileSystem(tmp_path)
     assert planned(["s3://pictures/p"], out)[0] == {
         "s3://pictures/p/a.jpg": "a.png", "s3://pictures/p/b c.PNG": "b c.png",
         "s3://pictures/p/d/é.jpeg": "d/é.png"}  # fmt: skip
@@ -129,7 +129,7 @@ def test_images_in_s3(bucket, tmp_path):
         "s3://pictures/q.jpg", "s3://pictures/p/a.jpg"}  # fmt: skip
     assert planned(["s3://pictures/nothing"], out) == ({}, ["s3://pictures/nothing"])
     assert planned(["s3://pictures/p", "s3://pictures/p/a.jpg"], out) == planned(["s3://pictures/p"], out)
-    masks = S3Folder(S3Uri("pictures", "p/masks"))
+    masks = S3FileSystem(S3Uri("pictures", "p/masks"))
     masks.write("a.png", [b"a mask"], "image/png")
     assert len(planned(["s3://pictures/p"], masks)[0]) == 3
     with pytest.raises(DataError, match="another folder"):

@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from sagemaker_semseg.cli import main
-from sagemaker_semseg.layout import backbone_shapes
+from sagemaker_semseg.weight_shapes import backbone_shapes
 
 
 @pytest.fixture(scope="module")

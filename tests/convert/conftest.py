@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.convert.splits import by_lot
+from sagemaker_semseg.convert.splits import random_split
 from sagemaker_semseg.convert.writing import write
 from sagemaker_semseg.data.images import decode_mask
 from sagemaker_semseg.data.samples import find_channels, read_channels
@@ -76,7 +76,7 @@ def converted(tmp_path: Path):
     def convert(dataset, **options):
         output = tmp_path / "converted"
         by_split = all(item.split for item in dataset.items)
-        written = write(by_lot(dataset), output, **options)
+        written = write(random_split(dataset), output, **options)
         channels = read_channels(find_channels(output), len(dataset.classes))
         masks = {}
         for split in (channels.train, channels.validation):

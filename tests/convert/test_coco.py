@@ -33,7 +33,7 @@ def read(tmp_path, picture, file):
         for number in (1, 2):
             picture(f"photos/{number}.jpg")
         path = file("instances.json", content)
-        return coco.read([coco.Source(path, tmp_path / "photos")], choice or Choice(), coco.Crowds(**crowds))
+        return coco.read([coco.CocoReader(path, tmp_path / "photos")], choice or Choice(), coco.CrowdPolicy(**crowds))
 
     return read
 
@@ -112,7 +112,7 @@ def test_two_files_whose_ids_differ(tmp_path, picture, file, converted):
         }
         file(f"{split}/_annotations.coco.json", content)
     sources = [
-        coco.Source(tmp_path / name / "_annotations.coco.json", tmp_path / name, split)
+        coco.CocoReader(tmp_path / name / "_annotations.coco.json", tmp_path / name, split)
         for name, split in (("train", "train"), ("val", "validation"))
     ]
     dataset = coco.read(sources, Choice())

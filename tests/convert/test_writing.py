@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.convert.dataset import Dataset, Item
-from sagemaker_semseg.convert.splits import by_lot, by_names
+from sagemaker_semseg.convert.splits import by_names, random_split
 from sagemaker_semseg.convert.writing import write
 from sagemaker_semseg.errors import DataError, UserError
 
@@ -24,7 +24,7 @@ def dataset(*paths, size=None, names=None):
 @pytest.mark.parametrize("link", [False, True])
 def test_pictures_keep_their_bytes(picture, tmp_path, link):
     paths = [picture("in/a.jpg"), picture("in/b.PNG", kind="PNG")]
-    write(by_lot(dataset(*paths)), tmp_path / "out", link=link)
+    write(random_split(dataset(*paths)), tmp_path / "out", link=link)
     for path in paths:
         (found,) = (tmp_path / "out").glob(f"*/{path.name}")
         assert found.read_bytes() == path.read_bytes()
@@ -62,9 +62,9 @@ def test_annotations_of_turned_pictures(picture, converted, orientation, way):
 def test_a_size_of_neither(picture, tmp_path):
     paths = [picture(f"in/{name}.jpg", orientation=6) for name in "ab"]
     with pytest.raises(DataError, match="24 x 32 pixels as displayed, but its annotations are for 31 x 24"):
-        write(by_lot(dataset(*paths, size=(24, 31))), tmp_path / "out")
+        write(random_split(dataset(*paths, size=(24, 31))), tmp_path / "out")
     with pytest.raises(DataError, match="annotations are for 32 x 24"):
-        write(by_lot(dataset(*paths, size=(24, 32))), tmp_path / "out", orientation="displayed")
+        write(random_split(dataset(*paths, size=(24, 32))), tmp_path / "out", orientation="displayed")
 
 
 def test_names_that_are_taken_or_hidden(picture, converted):
@@ -81,7 +81,7 @@ def test_nothing_is_left_of_a_conversion_that_fails(picture, tmp_path):
     other = tmp_path / "in" / "c.jpg"
     other.write_bytes(b"BM" + bytes(100))
     with pytest.raises(DataError) as error:
-        write(by_lot(dataset(good, cut, other)), tmp_path / "out")
+        write(random_split(dataset(good, cut, other)), tmp_path / "out")
     assert sorted(fault.where for fault in error.value.faults) == [str(cut), str(other)]
     assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
@@ -91,7 +91,7 @@ def test_an_interrupt_leaves_nothing(picture, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(by_lot(dataset(picture("in/a.jpg"), picture("in/b.jpg"))), tmp_path / "out", progress=stop)
+        write(random_split(dataset(picture("in/a.jpg"), picture("in/b.jpg"))), tmp_path / "out", progress=stop)
     assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
 
@@ -100,22 +100,22 @@ def test_what_is_there_is_not_overwritten(picture, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("kept")
     with pytest.raises(UserError, match="is there already"):
-        write(by_lot(dataset(*paths)), tmp_path / "out")
+        write(random_split(dataset(*paths)), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
     (tmp_path / "empty").mkdir()
-    assert write(by_lot(dataset(*paths)), tmp_path / "empty").pictures == {"train": 1, "validation": 1}
+    assert write(random_split(dataset(*paths)), tmp_path / "empty").pictures == {"train": 1, "validation": 1}
 
 
 def test_one_picture_is_too_few(picture, tmp_path):
     with pytest.raises(DataError, match="no picture for validation"):
-        write(by_lot(dataset(picture("in/a.jpg"))), tmp_path / "out")
+        write(random_split(dataset(picture("in/a.jpg"))), tmp_path / "out")
 
 
 def test_lots(tmp_path):
     items = dataset(*(tmp_path / f"{n}.jpg" for n in range(100)))
 
     def drawn(share, seed, of=items):
-        return {item.name for item in by_lot(of, share, seed).items if item.split == "validation"}
+        return {item.name for item in random_split(of, share, seed).items if item.split == "validation"}
 
     assert len(drawn(0.2, 0)) == 20
     assert drawn(0.2, 0) == drawn(0.2, 0, Dataset(items.classes, items.items[::-1]))

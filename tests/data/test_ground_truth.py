@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sagemaker_semseg.data.coloured import read_labels
-from sagemaker_semseg.data.colours import Colours, Entry, class_list, parse_map
+from sagemaker_semseg.data.color_map import Colours, Entry, class_list, parse_map
+from sagemaker_semseg.data.color_masks import read_labels
 from sagemaker_semseg.data.samples import Channels, read_channels, read_split
 from sagemaker_semseg.errors import DataError
 from tests.data.test_samples import image_bytes, write

@@ -428,7 +428,7 @@ def test_pixels_are_bounded_before_they_are_decoded() -> None:
 
 
 def test_the_limit_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagemaker_semseg.data.containers.MAX_PIXELS", 24 * 40)
+    monkeypatch.setattr("sagemaker_semseg.data.image_headers.MAX_PIXELS", 24 * 40)
     assert check_image(jpeg(photo(24, 40))) == (24, 40)
     with pytest.raises(DataError):
         check_image(jpeg(photo(24, 41)))

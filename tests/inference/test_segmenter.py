@@ -10,7 +10,16 @@ from PIL import Image
 
 from sagemaker_semseg.artifact import Runtime
 from sagemaker_semseg.errors import ArtifactError, UserError
-from sagemaker_semseg.inference import Options, Segmenter, Stop, Stopped, engines, finish, segmenter, views
+from sagemaker_semseg.inference import (
+    CancellationToken,
+    InferenceCancelled,
+    Options,
+    Segmenter,
+    postprocessing,
+    runtimes,
+    segmenter,
+    test_time_augmentation,
+)
 
 
 def photo(height, width, seed=0):
@@ -21,7 +30,7 @@ def photo(height, width, seed=0):
 
 def by_definition(runtime, image):
     """Logits at full size: the graph's own resizing, which ``finish`` does without."""
-    session = engines.onnxruntime.InferenceSession(runtime.graph)
+    session = runtimes.onnxruntime.InferenceSession(runtime.graph)
     return session.run(["logits"], {"image": image[None]})[0][0]
 
 
@@ -70,7 +79,7 @@ def test_tiles_are_blended_without_a_seam(make_runtime):
 @pytest.mark.parametrize("size", [1, 2, 8, 32, 64])
 def test_shares_of_tiles_sum_up_to_one(cells, size):
     total = np.zeros(cells)
-    intervals = views._intervals(cells, min(cells, size))
+    intervals = test_time_augmentation._intervals(cells, min(cells, size))
     for tile in intervals:
         assert tile.last - tile.first == min(cells, size)
         assert (tile.share >= 0).all()
@@ -109,7 +118,7 @@ def test_scales_average_resized_images(local):
     plain, expected = Segmenter(local), 0
     for size in ((60, 88), (120, 176), (180, 264)):
         scaled = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-        session = engines.onnxruntime.InferenceSession(local.graph)
+        session = runtimes.onnxruntime.InferenceSession(local.graph)
         (coarse,) = session.run(["coarse_logits"], {"image": scaled[None]})
         h, w = coarse.shape[2:]
         rows, columns = np.linspace(0, h - 1, 120), np.linspace(0, w - 1, 176)
@@ -126,9 +135,9 @@ def test_scales_average_resized_images(local):
 @pytest.mark.parametrize("scale", [0.1, 0.33, 2.7])
 def test_a_scaled_view_in_tiles_has_the_pixels_of_the_scaled_image(scale):
     image = photo(300, 410)
-    view = views.View(image, scale)
+    view = test_time_augmentation.AugmentedView(image, scale)
     expected = np.asarray(Image.fromarray(image).resize((view.width, view.height), Image.Resampling.BILINEAR))
-    rows, columns = views.tiles(view.rows, view.columns, 64)
+    rows, columns = test_time_augmentation.tiles(view.rows, view.columns, 64)
     for r in rows:
         for c in columns:
             part = expected[r.first * 8 : r.last * 8, c.first * 8 : c.last * 8]
@@ -154,12 +163,12 @@ def test_openvino_agrees(local):
 def test_argmax_takes_the_first_of_equal_classes():
     scores = np.random.default_rng(0).integers(0, 3, (6, 20, 30)).astype(np.float32)
     out = np.empty((20, 30), np.uint8)
-    finish._argmax(scores, out)
+    postprocessing._argmax(scores, out)
     np.testing.assert_array_equal(out, scores.argmax(0))
 
 
 def test_stop_ends_work_before_the_next_tile(local):
-    stop, model, seen = Stop(), Segmenter(local, Options(tile_pixels=2**16)), []
+    stop, model, seen = CancellationToken(), Segmenter(local, Options(tile_pixels=2**16)), []
     engine = model._engine
 
     def run(pixels, given):
@@ -168,7 +177,7 @@ def test_stop_ends_work_before_the_next_tile(local):
         return engine(pixels, None)
 
     model._engine = run
-    with pytest.raises(Stopped):
+    with pytest.raises(InferenceCancelled):
         model.labels(photo(600, 600), stop)
     assert len(seen) == 1
 
@@ -177,10 +186,10 @@ def test_stop_ends_work_before_the_next_tile(local):
 def test_stop_interrupts_a_running_graph(make_runtime, engine):
     pytest.importorskip(engine)
     kernel = np.random.default_rng(0).normal(0, 1, (254, 3, 63, 63))
-    model, stop = Segmenter(make_runtime(kernel), Options(engine=engine)), Stop()
+    model, stop = Segmenter(make_runtime(kernel), Options(engine=engine)), CancellationToken()
     threading.Timer(0.3, stop.set).start()
     image = photo(1400, 1400)
-    with pytest.raises(Stopped):
+    with pytest.raises(InferenceCancelled):
         [model.labels(image, stop) for _ in range(1000)]
     assert model.labels(photo(8, 8)).shape == (8, 8)  # and the model is still good
 
@@ -236,7 +245,7 @@ def test_what_is_no_image_is_refused(local, image):
 
 @pytest.mark.parametrize("cells", [(1, 1), (1, 300000), (300000, 1), (188, 275), (200, 200), (1500, 1500), (181, 900)])
 def test_tiles_cost_little_more_than_the_image(cells):
-    rows, columns = views.tiles(*cells, 2**15)
+    rows, columns = test_time_augmentation.tiles(*cells, 2**15)
     sizes = [(r.last - r.first) * (c.last - c.first) for r in rows for c in columns]
     assert max(sizes) <= 2**15
     assert rows[0].first == columns[0].first == 0

@@ -16,7 +16,7 @@ import pytest
 from keras import ops
 
 from sagemaker_semseg.models.backbones import BACKBONES
-from sagemaker_semseg.models.heads import HEADS, AdaptiveAveragePooling
+from sagemaker_semseg.models.decoders import DECODERS, AdaptiveAveragePooling
 from sagemaker_semseg.models.network import build_network, normalize
 from sagemaker_semseg.models.weights import named_variables
 
@@ -32,7 +32,7 @@ def images(*shape: int) -> np.ndarray:
 BUILDS = [
     # The heads don't know a backbone but by its number of channels: of these one each is enough for every day.
     pytest.param(a, b, marks=[] if a == "fcn" or b in ("resnet-18", "resnet-50") else pytest.mark.slow)
-    for a, b in itertools.product(HEADS, BACKBONES)
+    for a, b in itertools.product(DECODERS, BACKBONES)
 ]
 
 
@@ -66,7 +66,7 @@ def test_sizes_of_the_reference(architecture: Any, algorithm: str, backbone: str
 
 @pytest.mark.parity
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("algorithm", HEADS)
+@pytest.mark.parametrize("algorithm", DECODERS)
 def test_any_size(networks: Any, filled: Any, algorithm: str, training: bool) -> None:
     network = networks(algorithm, "resnet-18")
     for size in SIZES:
@@ -130,7 +130,7 @@ def test_pooling_layer_comes_back_from_its_configuration() -> None:
     assert layer.compute_output_shape((2, 9, 4, 8)) == (2, 3, 3, 8)
 
 
-@pytest.mark.parametrize("algorithm", HEADS)
+@pytest.mark.parametrize("algorithm", DECODERS)
 def test_syncbn(algorithm: str) -> None:
     """On one device the shared statistics are its own: the same weights give the same numbers."""
     plain, shared = (build_network(algorithm, "resnet-18", 5, dropout=0, syncbn=syncbn) for syncbn in (False, True))
@@ -146,7 +146,7 @@ def test_syncbn(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("algorithm", HEADS)
+@pytest.mark.parametrize("algorithm", DECODERS)
 def test_mixed_precision(algorithm: str, dtype: str) -> None:
     """Half precision inside, float32 weights and logits; close to float32, since nothing large comes in."""
     half, full = build_network(algorithm, "resnet-18", 5, dtype=dtype), build_network(algorithm, "resnet-18", 5)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sagemaker_semseg.serving.negotiate import choose_reply
-from sagemaker_semseg.serving.replies import encode
+from sagemaker_semseg.serving.content_negotiation import choose_reply
+from sagemaker_semseg.serving.response_encoding import encode
 
 SHAPES = [(2, 1, 1), (2, 1, 3), (3, 5, 7), (21, 37, 53), (254, 2, 3), (21, 600, 800)]
 MAGIC = struct.pack("<I", 0xCED7230A)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sagemaker_semseg.sdk.session import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec
+from sagemaker_semseg.sdk.specs import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/semseg:0.1.0"

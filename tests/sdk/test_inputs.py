@@ -7,7 +7,7 @@ import pytest
 
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.sdk.inputs import AUGMENTED, MODEL_TYPE, channels_of, missing_channels
-from sagemaker_semseg.sdk.session import Channel
+from sagemaker_semseg.sdk.specs import Channel
 
 
 class Unassigned:

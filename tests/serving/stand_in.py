@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sagemaker_semseg.errors import ArtifactError, Fault
-from sagemaker_semseg.inference import Stopped
+from sagemaker_semseg.inference import InferenceCancelled
 from sagemaker_semseg.serving.worker import main
 
 CLASSES = 5
@@ -42,7 +42,7 @@ class Model:
             while time.monotonic() < until:
                 try:
                     stop.check()
-                except Stopped:
+                except InferenceCancelled:
                     self.tell("stopped")
                     raise
                 time.sleep(0.01)

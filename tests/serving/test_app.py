@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from sagemaker_semseg.errors import AlgorithmError
+from sagemaker_semseg.serving.admission import Invocations
 from sagemaker_semseg.serving.app import application
-from sagemaker_semseg.serving.errors import Overloaded
-from sagemaker_semseg.serving.invocations import Invocations
+from sagemaker_semseg.serving.http_errors import Overloaded
 from sagemaker_semseg.serving.limits import MEGABYTE, Limits
-from sagemaker_semseg.serving.monitor import Monitor
 from sagemaker_semseg.serving.pool import Answer
+from sagemaker_semseg.serving.request_metrics import Monitor
 
 CUSTOM, INFERENCE_ID = "X-Amzn-SageMaker-Custom-Attributes", "X-Amzn-SageMaker-Inference-Id"
 MODEL = {"name": "m", "num_classes": 2, "class_names": ["a", "b"], "palette": [[0, 0, 0], [1, 1, 1]]}

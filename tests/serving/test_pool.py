@@ -17,7 +17,7 @@ from PIL import Image
 
 from sagemaker_semseg.environment import worker_variables
 from sagemaker_semseg.errors import AlgorithmError, UserError
-from sagemaker_semseg.serving.errors import Overloaded
+from sagemaker_semseg.serving.http_errors import Overloaded
 from sagemaker_semseg.serving.pool import Pool
 
 MASK = {"media_type": "image/png", "dtype": "float32"}

@@ -9,14 +9,14 @@ import pytest
 from botocore.stub import Stubber
 
 from sagemaker_semseg.errors import DataError, UserError
-from sagemaker_semseg.storage import Entry, S3Folder, S3Uri, locate, s3, s3_folder, s3_retry
-from sagemaker_semseg.storage.s3_errors import in_words
+from sagemaker_semseg.storage import FileInfo, S3FileSystem, S3Uri, locate, s3, s3_filesystem, s3_retry
+from sagemaker_semseg.storage.s3_errors import translate_error
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIDTHEKEY", "AWS_SECRET_ACCESS_KEY": "THESECRET", "AWS_SESSION_TOKEN": "THETOKEN"}
 
 
 def names(uri: str) -> list[str]:
-    return [entry.name for entry in S3Folder(S3Uri.parse(uri)).files(lambda name: True, [])]
+    return [entry.name for entry in S3FileSystem(S3Uri.parse(uri)).files(lambda name: True, [])]
 
 
 def test_more_keys_than_one_answer_holds(bucket):
@@ -32,7 +32,7 @@ def test_keys_of_every_kind(bucket):
     bucket.put_object(Bucket="pictures", Key="odd/")
     bucket.put_object(Bucket="pictures", Key="odd/folder/")
     bucket.put_object(Bucket="pictures", Key="odd2/other.jpg")
-    store = S3Folder(S3Uri("pictures", "odd"))
+    store = S3FileSystem(S3Uri("pictures", "odd"))
     entries = list(store.files(lambda name: True, []))
     assert sorted(entry.name for entry in entries) == sorted(keys)
     assert all(store.read(entry, 100) == entry.name.encode() for entry in entries)
@@ -48,12 +48,12 @@ def test_an_empty_object_marks_a_folder(bucket):
 
 
 def test_the_media_type_is_kept(bucket):
-    S3Folder(S3Uri("pictures", "")).write("a.png", [b"x"], "image/png")
+    S3FileSystem(S3Uri("pictures", "")).write("a.png", [b"x"], "image/png")
     assert bucket.head_object(Bucket="pictures", Key="a.png")["ContentType"] == "image/png"
 
 
 def test_an_object_that_changes_after_it_was_listed(bucket):
-    store = S3Folder(S3Uri("pictures", ""))
+    store = S3FileSystem(S3Uri("pictures", ""))
     store.write("a", [b"one"], "x/y")
     entry = store.find("a")
     store.write("a", [b"two"], "x/y")
@@ -63,8 +63,8 @@ def test_an_object_that_changes_after_it_was_listed(bucket):
 
 def test_a_log_is_not_written_with_every_line(bucket, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(s3_folder.time, "monotonic", lambda: now[0])
-    store = S3Folder(S3Uri("pictures", ""))
+    monkeypatch.setattr(s3_filesystem.time, "monotonic", lambda: now[0])
+    store = S3FileSystem(S3Uri("pictures", ""))
     log, seen = store.log("log"), []
     for number in range(25):
         log.append(b"%d" % number)
@@ -107,7 +107,7 @@ def told(error: UserError) -> str:
 def test_what_s3_refuses(aws, code, expected, of_one_object):
     for name, value in SECRETS.items():
         aws.setenv(name, value)
-    store = S3Folder(S3Uri("pictures", "photos"))
+    store = S3FileSystem(S3Uri("pictures", "photos"))
     with Stubber(s3.client()) as stub:
         for method, call in (
             ("list_objects_v2", lambda: list(store.files(lambda name: True, []))),
@@ -172,8 +172,8 @@ def test_every_exception_of_botocore_has_its_words():
     for cls in classes(botocore.exceptions.BotoCoreError):
         error = cls.__new__(cls)
         error.args = ("THESECRET",)
-        assert "THESECRET" not in told(in_words(error, "s3://b/k"))
-    assert in_words(ValueError("x"), "s3://b/k") is None
+        assert "THESECRET" not in told(translate_error(error, "s3://b/k"))
+    assert translate_error(ValueError("x"), "s3://b/k") is None
 
 
 # ---- a server that breaks off
@@ -212,29 +212,29 @@ def breaking(aws):
         server.shutdown()
 
 
-def entry(size: int) -> Entry:
-    return Entry("a", size, "stamp", "s3://pictures/a")
+def entry(size: int) -> FileInfo:
+    return FileInfo("a", size, "stamp", "s3://pictures/a")
 
 
 def test_a_connection_that_breaks_is_made_again(breaking):
     breaking.breaks = 2
-    assert S3Folder(S3Uri("pictures", "")).read(entry(1000), 1000) == bytes(1000)
+    assert S3FileSystem(S3Uri("pictures", "")).read(entry(1000), 1000) == bytes(1000)
     assert len(breaking.asked) == 3
 
 
 def test_a_connection_that_always_breaks(breaking):
     breaking.breaks = 99
     with pytest.raises(DataError, match="doesn't arrive whole"):
-        S3Folder(S3Uri("pictures", "")).read(entry(1000), 1000)
+        S3FileSystem(S3Uri("pictures", "")).read(entry(1000), 1000)
     assert len(breaking.asked) == s3_retry.ATTEMPTS
 
 
 @pytest.mark.parametrize("size", [999, 1001])
 def test_another_length_than_was_listed(breaking, size):
     with pytest.raises(DataError, match=f"{size} are expected"):
-        S3Folder(S3Uri("pictures", "")).read(entry(size), 2000)
+        S3FileSystem(S3Uri("pictures", "")).read(entry(size), 2000)
 
 
 def test_a_busy_server_is_asked_again(breaking):
     breaking.busy = 2
-    assert S3Folder(S3Uri("pictures", "")).read(entry(1000), 1000) == bytes(1000)
+    assert S3FileSystem(S3Uri("pictures", "")).read(entry(1000), 1000) == bytes(1000)

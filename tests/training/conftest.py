@@ -27,7 +27,7 @@ tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfigur
 def tiny_backbone():
     """``resnet-18`` with one block a stage: the same code, half the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backbones.BACKBONES, "resnet-18", backbones.Depth("basic", (1, 1, 1, 1)))
+        patch.setitem(backbones.BACKBONES, "resnet-18", backbones.ResNetConfig("basic", (1, 1, 1, 1)))
         yield
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from sagemaker_semseg.training.augment import MEAN_COLOUR, Cut, draw_cut
+from sagemaker_semseg.training.augment import MEAN_COLOUR, CropTransform, sample_crop
 from sagemaker_semseg.training.resample import Axis
 
 REFERENCE = Path(__file__).resolve().parents[2] / "../shared/reference/gluoncv/transforms.npz"
@@ -31,14 +31,16 @@ def mask_of(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height + width).integers(0, 256, (height, width)).astype(np.uint8)
 
 
-def fast(cut: Cut, image: np.ndarray, mask: np.ndarray, lookup: np.ndarray = AS_IS) -> tuple[np.ndarray, np.ndarray]:
+def fast(
+    cut: CropTransform, image: np.ndarray, mask: np.ndarray, lookup: np.ndarray = AS_IS
+) -> tuple[np.ndarray, np.ndarray]:
     pixels, labels = np.full((cut.crop, cut.crop, 3), 77, np.uint8), np.full((cut.crop, cut.crop), 77, np.uint8)
     cut.image(image[slice(*cut.rows.span), slice(*cut.columns.span)], pixels)
     cut.mask(mask[: cut.rows.span[1]], lookup, labels)
     return pixels, labels
 
 
-def slow(cut: Cut, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def slow(cut: CropTransform, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """With Pillow, on whole pictures, one step after the other."""
     size = cut.columns.scaled, cut.rows.scaled
     scaled = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
@@ -61,7 +63,7 @@ def test_cuts_equal_the_slow_way(size: tuple[int, int], crop: int) -> None:
     image, mask = picture(*size), mask_of(*size)
     seen: Counter[str] = Counter()
     for index in range(40):
-        cut = draw_cut(5, 2, index, *size, base_size=64, crop=crop)
+        cut = sample_crop(5, 2, index, *size, base_size=64, crop=crop)
         pixels, labels = fast(cut, image, mask)
         expected, expected_labels = slow(cut, image, mask)
         assert (labels == expected_labels).all(), cut
@@ -94,7 +96,7 @@ def test_the_reference_engines_transform(seed: int) -> None:
     sigma = generator.random() if generator.random() < 0.5 else 0.0
     rows = Axis(height, scaled_height, top, min(crop, scaled_height - top))
     columns = Axis(width, scaled_width, left, min(crop, scaled_width - left))
-    pixels, labels = fast(Cut(rows, columns, crop, False, sigma), image, mask)
+    pixels, labels = fast(CropTransform(rows, columns, crop, False, sigma), image, mask)
 
     expected, expected_labels = data[f"train_seed{seed}_img"], data[f"train_seed{seed}_mask"]
     shown = slice(rows.count), slice(columns.count)
@@ -113,19 +115,19 @@ def test_the_reference_engines_transform(seed: int) -> None:
 
 
 def test_the_scale_is_drawn_from_half_to_twice_the_base_size() -> None:
-    drawn = [draw_cut(0, number, 3, 30, 40, base_size=33, crop=16) for number in range(4000)]
+    drawn = [sample_crop(0, number, 3, 30, 40, base_size=33, crop=16) for number in range(4000)]
     long = Counter(cut.columns.scaled for cut in drawn)
     assert (min(long), max(long), len(long)) == (16, 66, 51)  # as randint(int(0.5 * 33), int(2.0 * 33))
     assert max(long.values()) < 140  # 78 on average
     assert all(cut.rows.scaled == int(30 * cut.columns.scaled / 40 + 0.5) for cut in drawn)
-    upright = draw_cut(0, 0, 3, 40, 30, base_size=33, crop=16)
+    upright = sample_crop(0, 0, 3, 40, 30, base_size=33, crop=16)
     assert (upright.rows.scaled, upright.columns.scaled) == (drawn[0].columns.scaled, drawn[0].rows.scaled)
 
 
 def test_the_crop_lies_anywhere_and_nowhere_else() -> None:
     places: dict[tuple[int, int], set[int]] = {}
     for number in range(6000):
-        cut = draw_cut(1, number, 0, 20, 20, base_size=20, crop=16)
+        cut = sample_crop(1, number, 0, 20, 20, base_size=20, crop=16)
         places.setdefault((cut.rows.scaled, 0), set()).add(cut.rows.first)
         places.setdefault((cut.columns.scaled, 1), set()).add(cut.columns.first)
         assert cut.rows.first + cut.rows.count <= cut.rows.scaled
@@ -133,7 +135,7 @@ def test_the_crop_lies_anywhere_and_nowhere_else() -> None:
 
 
 def test_mirror_and_blur_come_half_of_the_time_each() -> None:
-    drawn = [draw_cut(2, 0, index, 30, 40, base_size=33, crop=16) for index in range(4000)]
+    drawn = [sample_crop(2, 0, index, 30, 40, base_size=33, crop=16) for index in range(4000)]
     assert sum(cut.flip for cut in drawn) == pytest.approx(2000, abs=130)
     sigmas = [cut.sigma for cut in drawn if cut.sigma]
     assert len(sigmas) == pytest.approx(2000, abs=130)
@@ -143,8 +145,8 @@ def test_mirror_and_blur_come_half_of_the_time_each() -> None:
 
 
 def test_a_cut_is_a_function_of_seed_pass_and_place() -> None:
-    def cut(seed: int, pass_number: int, place: int) -> Cut:
-        return draw_cut(seed, pass_number, place, 480, 640, base_size=520, crop=240)
+    def cut(seed: int, pass_number: int, place: int) -> CropTransform:
+        return sample_crop(seed, pass_number, place, 480, 640, base_size=520, crop=240)
 
     cuts = [cut(*which) for which in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (-1, 2, 3), (12, 3, 4), (1, 23, 4))]
     assert len({(one.rows, one.columns, one.sigma) for one in cuts}) == len(cuts)
@@ -160,7 +162,7 @@ def test_random_numbers_stay_the_same_between_releases() -> None:
     long, top, left, mirror, *_ = uniforms("cut 0 0 0", 6)
     assert (260 + int(long * 781), mirror < 0.5) == (702, False)  # 260 .. 1040
     place = 702, int(top * (527 - 240 + 1)), int(left * (702 - 240 + 1)), False
-    cut = draw_cut(0, 0, 0, 480, 640, base_size=520, crop=240)
+    cut = sample_crop(0, 0, 0, 480, 640, base_size=520, crop=240)
     assert (cut.columns.scaled, cut.rows.first, cut.columns.first, cut.flip) == place == (702, 208, 289, False)
 
 
@@ -168,7 +170,7 @@ def test_masks_are_mapped_and_pixels_outside_are_ignored() -> None:
     lookup = np.full(256, 255, np.uint8)
     lookup[[10, 20]] = [1, 0]
     mask = np.array([[10, 20], [30, 255]], np.uint8)
-    cut = Cut(Axis(2, 4, 0, 4), Axis(2, 4, 0, 4), 6, True, 0.0)
+    cut = CropTransform(Axis(2, 4, 0, 4), Axis(2, 4, 0, 4), 6, True, 0.0)
     _, labels = fast(cut, picture(2, 2), mask, lookup)
     expected = np.full((6, 6), 255)
     expected[:2, 2:] = [0, 0, 1, 1]
@@ -176,13 +178,13 @@ def test_masks_are_mapped_and_pixels_outside_are_ignored() -> None:
 
 
 def test_too_few_rows_of_a_mask_are_refused() -> None:
-    cut = draw_cut(0, 0, 0, 48, 64, base_size=64, crop=64)
+    cut = sample_crop(0, 0, 0, 48, 64, base_size=64, crop=64)
     with pytest.raises(ValueError, match="mask"):
         cut.mask(mask_of(48, 64)[:5], AS_IS, np.zeros((64, 64), np.uint8))
 
 
 def test_very_long_pictures_keep_a_pixel() -> None:
-    cut = draw_cut(0, 0, 0, 1, 3000, base_size=32, crop=24)
+    cut = sample_crop(0, 0, 0, 1, 3000, base_size=32, crop=24)
     assert cut.rows.scaled == 1
     pixels, _ = fast(cut, picture(2, 3000)[:1], mask_of(1, 3000))
     assert (pixels[8:] == MEAN_COLOUR).all()

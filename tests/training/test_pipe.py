@@ -19,12 +19,12 @@ import pytest
 import tensorflow as tf
 
 from sagemaker_semseg.data.channels import Pair
-from sagemaker_semseg.data.fifo import Waiting
+from sagemaker_semseg.data.fifo import PollConfig
 from sagemaker_semseg.data.images import encode_mask
-from sagemaker_semseg.data.player import Programme, playing
+from sagemaker_semseg.data.pipe_mode import PipeDataset, Streams, pipe_splits
+from sagemaker_semseg.data.pipe_simulator import ChannelConfig, running
 from sagemaker_semseg.data.recordio import write_record
 from sagemaker_semseg.data.samples import Channels, read_channels
-from sagemaker_semseg.data.stream import PipeSplit, Streams, pipe_splits
 from sagemaker_semseg.errors import HyperparameterError
 from sagemaker_semseg.training import checkpoint, trainer
 from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
@@ -68,11 +68,11 @@ def played(tiny_channels: Channels) -> Iterator[Played]:
 
         def play(first_pass: int = 0, count: int = 7, **changes: object) -> Streams:
             programmes = [
-                Programme("train", pairs_of(tiny_channels, "train"), SEED, first_pass),
-                Programme("validation", pairs_of(tiny_channels, "validation")),
+                ChannelConfig("train", pairs_of(tiny_channels, "train"), SEED, first_pass),
+                ChannelConfig("validation", pairs_of(tiny_channels, "validation")),
             ]
-            player = stack.enter_context(playing(programmes))
-            waiting = Waiting(watch=player.check, patience=60)
+            player = stack.enter_context(running(programmes))
+            waiting = PollConfig(watch=player.check, patience=60)
             return Streams(**pipe_splits(player.folder, 2, count, waiting=waiting))
 
         yield play
@@ -161,8 +161,8 @@ def records_of(channels: Channels, split: str = "train") -> list[bytes]:
     return [path.read_bytes() for pair in pairs_of(channels, split) for path in (pair.image, pair.mask)]
 
 
-def streams(folder: Path) -> dict[str, PipeSplit]:
-    return pipe_splits(folder, 2, 7, waiting=Waiting(patience=20))
+def streams(folder: Path) -> dict[str, PipeDataset]:
+    return pipe_splits(folder, 2, 7, waiting=PollConfig(patience=20))
 
 
 def png(height: int, width: int, value: int = 0) -> bytes:
@@ -275,7 +275,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.recordio import write_record
-from sagemaker_semseg.data.stream import pipe_splits
+from sagemaker_semseg.data.pipe_mode import pipe_splits
 from sagemaker_semseg.training.pipeline import np, training_batches
 
 def send():

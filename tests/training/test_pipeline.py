@@ -16,12 +16,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from sagemaker_semseg.data.colours import parse_map
+from sagemaker_semseg.data.color_map import parse_map
 from sagemaker_semseg.data.images import decode_image, decode_mask, encode_mask
 from sagemaker_semseg.data.labels import LabelMap
-from sagemaker_semseg.data.order import order
 from sagemaker_semseg.data.samples import Sample, Split
-from sagemaker_semseg.training.augment import draw_cut
+from sagemaker_semseg.data.shuffle import order
+from sagemaker_semseg.training.augment import sample_crop
 from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
 
 CROP, BASE = 24, 40
@@ -81,7 +81,7 @@ def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split
         for image, label in zip(images, labels, strict=True):
             pass_number, place = divmod(position, 5)
             sample = split.samples[order(4, pass_number, 5)[place]]
-            cut = draw_cut(4, pass_number, place, sample.height, sample.width, BASE, CROP)
+            cut = sample_crop(4, pass_number, place, sample.height, sample.width, BASE, CROP)
             expected, expected_labels = np.zeros_like(image), np.zeros_like(label)
             whole = decode_image(sample.image.read_bytes())
             cut.image(whole[slice(*cut.rows.span), slice(*cut.columns.span)], expected)

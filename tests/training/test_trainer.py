@@ -128,9 +128,9 @@ def test_weights_to_start_from(tiny_channels, make_hp, tmp_path):
     """What is given is what the first step sees; what isn't given is as without."""
     hp = make_hp(use_pretrained_model=True, epochs=1)
     given = {"bn1.gamma": np.linspace(0, 2, 64, dtype=np.float32)}
-    run = trainer.Run(hp, tiny_channels, tmp_path, trainer.default_strategy(), weights=given)
+    run = trainer.Trainer(hp, tiny_channels, tmp_path, trainer.default_strategy(), weights=given)
     without = dataclasses.replace(hp, use_pretrained_model=False)
-    plain = trainer.Run(without, tiny_channels, tmp_path, trainer.default_strategy())
+    plain = trainer.Trainer(without, tiny_channels, tmp_path, trainer.default_strategy())
     begun, random = trainer.get_weights(run.network), trainer.get_weights(plain.network)
     np.testing.assert_array_equal(begun.pop("bn1.gamma"), given["bn1.gamma"])
     assert all(np.array_equal(array, random[name]) for name, array in begun.items())

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagemaker_semseg import layout
+from sagemaker_semseg import weight_shapes
 from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
 from sagemaker_semseg.errors import ArtifactError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
-from sagemaker_semseg.layout import shapes
+from sagemaker_semseg.weight_shapes import shapes
 from sagemaker_semseg.weights import mxnet
-from sagemaker_semseg.weights.model import gluoncv_params, read_any, read_foreign
-from sagemaker_semseg.weights.original import known_hyperparameters
+from sagemaker_semseg.weights.model import gluoncv_params, import_weights, read_any
+from sagemaker_semseg.weights.sagemaker_artifact import known_hyperparameters
 
 
 def weights_of(seed, *, auxiliary=True):
@@ -31,7 +31,7 @@ def weights_of(seed, *, auxiliary=True):
 def small_networks():
     """``resnet-18`` with one block a stage: the same code, less than half the bytes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(layout.BACKBONES, "resnet-18", (layout.BASIC, (1, 1, 1, 1)))
+        patch.setitem(weight_shapes.BACKBONES, "resnet-18", (weight_shapes.BASIC, (1, 1, 1, 1)))
         yield
 
 
@@ -76,13 +76,13 @@ def same(artifact, weights):
 
 def test_aws_s_artifact(members, best, last, tmp_path):
     path = archive(tmp_path / "model.tar.gz", members)
-    artifact, notes = read_foreign(path)
+    artifact, notes = import_weights(path)
     assert notes == []
     assert same(artifact, best)
     assert {name: artifact.hyperparameters[name] for name in SETTINGS} == SETTINGS
     assert artifact.labels == {"num_classes": 3, "ignore": 255}
     assert artifact.metrics["imported"] == {"file": "model.tar.gz", "member": "model_best.params"}
-    assert same(read_foreign(path, "model_algo-1")[0], last)
+    assert same(import_weights(path, "model_algo-1")[0], last)
     write_artifact(tmp_path / "ours.tar.gz", artifact)
     assert same(read_artifact(tmp_path / "ours.tar.gz"), best)
 
@@ -90,7 +90,7 @@ def test_aws_s_artifact(members, best, last, tmp_path):
 def test_aws_s_artifact_unpacked(members, best, tmp_path):
     for name, data in members.items():
         (tmp_path / name).write_bytes(data)
-    assert same(read_foreign(tmp_path)[0], best)
+    assert same(import_weights(tmp_path)[0], best)
 
 
 def test_either_kind_of_artifact(members, best, tmp_path):
@@ -99,13 +99,13 @@ def test_either_kind_of_artifact(members, best, tmp_path):
     write_artifact(tmp_path / "ours.tar.gz", Artifact(to_strings(resolve(SETTINGS)), best, labels, {}))
     assert read_any(tmp_path / "ours.tar.gz").labels == labels
     with pytest.raises(ArtifactError, match=r"labels.json: is not part of an artifact, which holds hyperparams.json"):
-        read_foreign(tmp_path / "ours.tar.gz")
+        import_weights(tmp_path / "ours.tar.gz")
 
 
 def test_a_file_of_weights_alone(members, best, tmp_path):
     path = tmp_path / "net.params"
     path.write_bytes(members["model_best.params"])
-    artifact, _ = read_foreign(path, class_names=["x", "y", "z"])
+    artifact, _ = import_weights(path, class_names=["x", "y", "z"])
     assert same(artifact, best)
     assert [artifact.hyperparameters[name] for name in ("algorithm", "backbone", "num_classes")] == [
         "deeplab",
@@ -118,7 +118,7 @@ def test_a_file_of_weights_alone(members, best, tmp_path):
 def test_without_the_auxiliary_head(members, tmp_path):
     weights = weights_of(3, auxiliary=False)
     (tmp_path / "x.params").write_bytes(b"".join(mxnet.write(weights)))
-    artifact, notes = read_foreign(tmp_path / "x.params")
+    artifact, notes = import_weights(tmp_path / "x.params")
     assert "no auxiliary head" in notes[0]
     assert artifact.weights["auxlayer.block.4.weight"].shape == (3, 64, 1, 1)
 
@@ -127,7 +127,7 @@ def test_hyperparameters_of_another_network(members, tmp_path):
     other = {**SETTINGS, "algorithm": "fcn", "num_classes": "5"}
     path = archive(tmp_path / "m.tar.gz", {**members, "hyperparams.json": json.dumps(other).encode()})
     with pytest.raises(ArtifactError) as caught:
-        read_foreign(path)
+        import_weights(path)
     assert [str(fault) for fault in caught.value.faults] == [
         "algorithm: is fcn in hyperparams.json, the weights are of deeplab",
         "num_classes: is 5 in hyperparams.json, the weights are of 3",
@@ -166,7 +166,7 @@ def test_artifacts_that_are_refused(tmp_path, change, message):
     members = {"hyperparams.json": b"{}", "model_best.params": b"".join(mxnet.write({}))}
     whole = {name: data for name, data in {**members, **change}.items() if data is not None}
     with pytest.raises(ArtifactError, match=message):
-        read_foreign(archive(tmp_path / "m.tar.gz", whole))
+        import_weights(archive(tmp_path / "m.tar.gz", whole))
 
 
 def test_a_cut_archive(members, tmp_path):
@@ -174,7 +174,7 @@ def test_a_cut_archive(members, tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(ArtifactError, match="ends too early"):
-        read_foreign(path)
+        import_weights(path)
 
 
 def test_hyperparameters_that_are_unknown_or_broken():

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from sagemaker_semseg import layout
+from sagemaker_semseg import weight_shapes
 from sagemaker_semseg.environment import WeightPlaces
 from sagemaker_semseg.errors import ArtifactError, UserError
 from sagemaker_semseg.weights import sources
 from sagemaker_semseg.weights.hub import Fetched
-from sagemaker_semseg.weights.published import PUBLISHED
+from sagemaker_semseg.weights.pretrained import PUBLISHED
 from sagemaker_semseg.weights.sources import find, load, verify
 
 
@@ -65,7 +65,7 @@ def test_digests_that_names_carry():
         assert (kind, len(digits)) == ("sha1", 40)
         assert f"-{digits[:8]}." in published.params
         assert name.removeprefix("resnet-") in published.model
-    assert list(PUBLISHED) == list(layout.BACKBONES)
+    assert list(PUBLISHED) == list(weight_shapes.BACKBONES)
 
 
 def test_a_known_digest(tmp_path, monkeypatch):
@@ -96,7 +96,9 @@ def test_what_was_fetched_is_held_against_its_record(places, monkeypatch):
 
 def test_weights_of_a_file(places, tmp_path):
     random = np.random.default_rng(0)
-    arrays = {name: random.random(shape, np.float32) for name, shape in layout.backbone_shapes("resnet-18").items()}
+    arrays = {
+        name: random.random(shape, np.float32) for name, shape in weight_shapes.backbone_shapes("resnet-18").items()
+    }
     theirs = {name.replace(".gamma", ".weight").replace(".beta", ".bias"): array for name, array in arrays.items()}
     path = tmp_path / "x.safetensors"
     path.write_bytes(safetensors.numpy.save({**theirs, "fc.bias": np.zeros(1000, np.float32)}))
@@ -119,7 +121,7 @@ def test_where_the_places_are():
 
 
 def test_the_error_that_says_what_to_bring(places):
-    text = str(sources.nowhere("resnet-50", places, "the hub is not asked"))
+    text = str(sources.missing_weights_error("resnet-50", places, "the hub is not asked"))
     for part in (
         "use_pretrained_model: is True (the default), but",
         "https://huggingface.co/timm/resnet50s.gluon_in1k/resolve/main/model.safetensors",

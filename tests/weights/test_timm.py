@@ -55,10 +55,10 @@ import keras  # noqa: E402 (after torch, whose backend it may be)
 import safetensors.torch  # noqa: E402
 
 from sagemaker_semseg.models import backbones  # noqa: E402
-from sagemaker_semseg.models.backbones import BACKBONES, Make, backbone  # noqa: E402
+from sagemaker_semseg.models.backbones import BACKBONES, LayerFactory, backbone  # noqa: E402
 from sagemaker_semseg.models.weights import set_weights  # noqa: E402
+from sagemaker_semseg.weights.detect_architecture import backbone_weights  # noqa: E402
 from sagemaker_semseg.weights.files import read_arrays  # noqa: E402
-from sagemaker_semseg.weights.infer import backbone_weights  # noqa: E402
 
 MODELS = {"resnet-50": "resnet50s", "resnet-101": "resnet101s", "resnet-18": "resnet18", "resnet-34": "resnet34"}
 
@@ -101,7 +101,7 @@ def test_features(name, output_stride, tmp_path):
     path = tmp_path / "model.safetensors"
     safetensors.torch.save_file(net.state_dict(), path)
     images = keras.Input((None, None, 3))
-    ours = keras.Model(images, (backbone if output_stride == 8 else at_stride_32)(images, name, Make()))
+    ours = keras.Model(images, (backbone if output_stride == 8 else at_stride_32)(images, name, LayerFactory()))
     set_weights(ours, backbone_weights(read_arrays(path), name, str(path)))
 
     x = np.random.default_rng(3).standard_normal((2, 65, 97, 3)).astype(np.float32)

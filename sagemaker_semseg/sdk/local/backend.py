@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.sdk.local import checks, results, tree
+from sagemaker_semseg.sdk.local import job_directory, outputs, validation
 from sagemaker_semseg.sdk.local.endpoints import LocalEndpoint
-from sagemaker_semseg.sdk.local.fetched import here
+from sagemaker_semseg.sdk.local.inputs import here
+from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore, Kind, now
 from sagemaker_semseg.sdk.local.jobs import LocalJob, start
-from sagemaker_semseg.sdk.local.processes import Process
-from sagemaker_semseg.sdk.local.registry import Kind, Record, Registry, now
+from sagemaker_semseg.sdk.local.process_identity import Process
 from sagemaker_semseg.sdk.local.specs import to_values
 from sagemaker_semseg.sdk.local.tuning import LocalTuning, differences
-from sagemaker_semseg.sdk.session import ENDED, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
+from sagemaker_semseg.sdk.specs import ENDED, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 
 _PROGRAM = (sys.executable, "-m", "sagemaker_semseg")
 
@@ -32,19 +32,19 @@ class LocalBackend:
         self._command = tuple(command)
 
     def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
-        return checks.faults(spec)
+        return validation.faults(spec)
 
     def train(self, spec: TrainingSpec, *, keep: bool) -> LocalJob:
         kind: Kind = "training"
-        registry = Registry(kind)
-        place = results.place_of(spec.output_path, spec.name, registry.folder(spec.name))
+        registry = JobStore(kind)
+        place = outputs.place_of(spec.output_path, spec.name, registry.folder(spec.name))
         record = _record(spec, command=list(self._command), place=place)
         folder = registry.create(record)
         try:
             places = {channel.name: here(channel.place) for channel in spec.channels}
             record = replace(record, more={**record.more, "places": {name: str(at) for name, at in places.items()}})
             registry.write(record)
-            tree.lay_out(folder / "ml", spec, places)
+            job_directory.lay_out(folder / "ml", spec, places)
             return start(kind, record, keep=keep, variables=dict(spec.environment))
         except BaseException:
             registry.remove(spec.name)
@@ -64,7 +64,7 @@ class LocalBackend:
         model = here(spec.model.model_data)
         command = [*_PROGRAM, "serve", "--model", str(model), "--host", "127.0.0.1", "--port", "0"]
         record = _record(spec, command=command)
-        registry = Registry(kind)
+        registry = JobStore(kind)
         registry.create(record)
         try:
             return LocalEndpoint(start(kind, record, keep=keep, variables=dict(spec.model.environment)))
@@ -77,7 +77,7 @@ class LocalBackend:
 
     def transform(self, spec: TransformSpec, *, keep: bool) -> LocalJob:
         kind: Kind = "transforms"
-        registry = Registry(kind)
+        registry = JobStore(kind)
         output = spec.output_path or str(registry.folder(spec.name) / "output")
         model = replace(spec.model, model_data=str(here(spec.model.model_data)))
         spec = replace(spec, output_path=output, model=model)
@@ -94,12 +94,12 @@ class LocalBackend:
 
     def tune(self, spec: TuningSpec, *, keep: bool) -> LocalTuning:
         kind: Kind = "tuning"
-        registry = Registry(kind)
+        registry = JobStore(kind)
         earlier = registry.read(spec.name)
         if spec.random_seed is None:
             drawn = earlier.spec.get("random_seed") if earlier else secrets.randbelow(2**31)
             spec = replace(spec, random_seed=drawn)
-        program = [sys.executable, "-m", "sagemaker_semseg.sdk.local.trials", spec.name]
+        program = [sys.executable, "-m", "sagemaker_semseg.sdk.local.tuning_runner", spec.name]
         record = _record(spec, command=program, training=list(self._command))
         if earlier:
             _may_go_on(earlier, record)
@@ -121,12 +121,12 @@ class LocalBackend:
         return LocalTuning(_found("tuning", name))
 
 
-def _record(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec, **more: object) -> Record:
+def _record(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec, **more: object) -> JobRecord:
     """Of something that is about to start. Until its supervisor has taken over, this process sees to it."""
-    return Record(spec.name, "InProgress", now(), Process.this(), spec=to_values(spec), more=more)
+    return JobRecord(spec.name, "InProgress", now(), Process.this(), spec=to_values(spec), more=more)
 
 
-def _may_go_on(earlier: Record, record: Record) -> None:
+def _may_go_on(earlier: JobRecord, record: JobRecord) -> None:
     """Raises ``UserError`` if a tuning can't go on as ``record`` says."""
     if earlier.status not in ENDED:
         remedy = f"Tuner.attach({earlier.name!r}) finds it"

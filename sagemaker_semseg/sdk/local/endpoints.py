@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.local.jobs import LOOK_SECONDS, LocalJob
-from sagemaker_semseg.sdk.session import ENDED, InvocationFailed, Reply
+from sagemaker_semseg.sdk.specs import ENDED, InvocationFailed, Reply
 
 REPLY_SECONDS: Final = 600.0
 """For one reply: a large image on few cores takes its time."""

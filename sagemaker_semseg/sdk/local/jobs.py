@@ -20,11 +20,11 @@ from typing import TextIO, cast
 from sagemaker_semseg.environment import job_variables
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
-from sagemaker_semseg.sdk.local.processes import Process
+from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore, Kind
+from sagemaker_semseg.sdk.local.process_identity import Process
 from sagemaker_semseg.sdk.local.progress import bar
-from sagemaker_semseg.sdk.local.registry import Kind, Record, Registry
 from sagemaker_semseg.sdk.local.specs import spec_of
-from sagemaker_semseg.sdk.session import ENDED, JobFailed, State, Status
+from sagemaker_semseg.sdk.specs import ENDED, JobFailed, State, Status
 
 LOOK_SECONDS = 0.1
 
@@ -36,7 +36,7 @@ _DONE = re.compile(next(each["Regex"] for each in METRIC_DEFINITIONS if each["Na
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def start(kind: Kind, record: Record, *, keep: bool, variables: dict[str, str]) -> LocalJob:
+def start(kind: Kind, record: JobRecord, *, keep: bool, variables: dict[str, str]) -> LocalJob:
     """Start the supervisor of a job whose record is written. variables: for the job, beside this process's."""
     job = LocalJob(kind, record.name)
     arguments = [sys.executable, "-m", "sagemaker_semseg.sdk.local.supervisor"]
@@ -69,7 +69,7 @@ class LocalJob:
 
     def __init__(self, kind: Kind, name: str):
         self.name = name
-        self.registry = Registry(kind)
+        self.registry = JobStore(kind)
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -77,7 +77,7 @@ class LocalJob:
         return self.process is not None and self.process.stdin is not None
 
     @property
-    def record(self) -> Record:
+    def record(self) -> JobRecord:
         if self.process is not None:
             self.process.poll()  # so that an ended one counts as such
         return self.registry.get(self.name)

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.sdk import ranges
-from sagemaker_semseg.sdk.local.registry import Kind
-from sagemaker_semseg.sdk.session import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
+from sagemaker_semseg.sdk.local.job_store import Kind
+from sagemaker_semseg.sdk.specs import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 
 Spec = TypeVar("Spec", Channel, ModelSpec, TrainingSpec, TransformSpec, TuningSpec)
 

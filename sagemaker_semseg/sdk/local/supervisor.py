@@ -22,9 +22,9 @@ from typing import Any
 
 from sagemaker_semseg.environment import job_variables
 from sagemaker_semseg.errors import SemSegError
-from sagemaker_semseg.sdk.local import tree
-from sagemaker_semseg.sdk.local.processes import Process
-from sagemaker_semseg.sdk.local.registry import Kind, Registry, now
+from sagemaker_semseg.sdk.local import job_directory
+from sagemaker_semseg.sdk.local.job_store import JobStore, Kind, now
+from sagemaker_semseg.sdk.local.process_identity import Process
 
 STOP_SECONDS = 120.0
 """Between asking a job to stop and killing it: SageMaker's."""
@@ -37,7 +37,7 @@ _PR_SET_PDEATHSIG = 1
 class Supervisor:
     """registry, name: the job's. stop_reason: why it was told to stop; empty as long as it wasn't."""
 
-    def __init__(self, registry: Registry, name: str, keeper: int | None):
+    def __init__(self, registry: JobStore, name: str, keeper: int | None):
         self.registry, self.name = registry, name
         self.folder = registry.folder(name)
         self.stop_reason = ""
@@ -84,7 +84,7 @@ class Supervisor:
         if status == 0 or (self.stop_reason and status in _WAYS_TO_STOP):
             end, failure = ("Stopped", self.stop_reason) if self.stop_reason else ("Completed", "")
         else:
-            end, failure = "Failed", tree.failure_of(self.folder / "ml") or self._last_words(status)
+            end, failure = "Failed", job_directory.failure_of(self.folder / "ml") or self._last_words(status)
         self.registry.update(self.name, status=end, failure=failure, ended=now(), output=output)
 
     def _last_words(self, status: int) -> str:
@@ -112,7 +112,7 @@ class Supervisor:
 def main(arguments: Sequence[str]) -> int:
     """arguments: the kind, the name, and "kept" if standard input tells whether somebody waits."""
     kind, name, keeping = arguments
-    registry = Registry(kind)  # type: ignore[arg-type]  # ``jobs`` gives one
+    registry = JobStore(kind)  # type: ignore[arg-type]  # ``jobs`` gives one
     supervisor = Supervisor(registry, name, sys.stdin.fileno() if keeping == "kept" else None)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, supervisor.stop)
@@ -137,8 +137,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _train(supervisor: Supervisor) -> None:
-    from sagemaker_semseg.sdk.local.piped import piped
-    from sagemaker_semseg.sdk.local.results import deliver
+    from sagemaker_semseg.sdk.local.outputs import deliver
+    from sagemaker_semseg.sdk.local.pipe_inputs import piped
 
     record = supervisor.registry.get(supervisor.name)
     base = supervisor.folder / "ml"
@@ -160,7 +160,7 @@ def _tune(supervisor: Supervisor) -> None:
     seconds = record.spec.get("max_runtime_in_seconds") or float("inf")
     status = supervisor.run(record.more["command"], job_variables({}), seconds)
     best = Study(supervisor.folder).best(maximize=record.spec["objective_type"] == "Maximize")
-    training = Registry("training").read(best.job) if best else None
+    training = JobStore("training").read(best.job) if best else None
     supervisor.finish(status, training.output if training else None)
 
 

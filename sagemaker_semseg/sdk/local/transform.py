@@ -21,10 +21,10 @@ from typing import Final, NoReturn
 from sagemaker_semseg.environment import job_variables
 from sagemaker_semseg.errors import DataError, Fault, UserError
 from sagemaker_semseg.sdk.local.endpoints import READY, REPLY_SECONDS
-from sagemaker_semseg.sdk.local.registry import Registry
+from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.specs import spec_of
-from sagemaker_semseg.sdk.session import TransformSpec
-from sagemaker_semseg.storage import Entry, Store, locate, store_at
+from sagemaker_semseg.sdk.specs import TransformSpec
+from sagemaker_semseg.storage import FileInfo, FileSystem, locate, store_at
 
 DEFAULT_PAYLOAD_MB: Final = 6
 MOST_TRIES: Final = 5
@@ -58,11 +58,11 @@ def _is_visible(name: str) -> bool:
 
 
 def _each(
-    entries: Sequence[Entry], workers: int, work: Callable[[Entry], None]
-) -> Iterator[tuple[Entry, UserError | None]]:
+    entries: Sequence[FileInfo], workers: int, work: Callable[[FileInfo], None]
+) -> Iterator[tuple[FileInfo, UserError | None]]:
     """Each entry when ``work`` is done with it, and what was wrong with it. At most twice ``workers`` are in hand."""
     left = iter(entries)
-    pending: dict[Future[None], Entry] = {}
+    pending: dict[Future[None], FileInfo] = {}
     with ThreadPoolExecutor(workers) as pool:
         while True:
             while len(pending) < 2 * workers and (entry := next(left, None)):
@@ -78,7 +78,7 @@ def _each(
                 yield entry, error
 
 
-def _one(spec: TransformSpec, port: int, source: Store, entry: Entry, target: Store) -> None:
+def _one(spec: TransformSpec, port: int, source: FileSystem, entry: FileInfo, target: FileSystem) -> None:
     limit = DEFAULT_PAYLOAD_MB if spec.max_payload is None else spec.max_payload
     body = source.read(entry, limit * _MEGABYTE if limit else sys.maxsize)
     headers = {"Content-Type": spec.content_type or "application/octet-stream"}
@@ -133,7 +133,7 @@ def main(name: str) -> int:
         raise SystemExit(143)
 
     signal.signal(signal.SIGTERM, stop)
-    registry = Registry("transforms")
+    registry = JobStore("transforms")
     spec = spec_of("transforms", registry.get(name).spec)
     assert isinstance(spec, TransformSpec)
     try:

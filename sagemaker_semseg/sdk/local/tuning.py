@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.jobs import LocalJob
-from sagemaker_semseg.sdk.local.registry import Registry
 from sagemaker_semseg.sdk.local.specs import tuning_spec
 from sagemaker_semseg.sdk.local.study import Study, Trial
-from sagemaker_semseg.sdk.session import TuningSpec
+from sagemaker_semseg.sdk.specs import TuningSpec
 
 # what SageMaker counts a training job as
 _COUNTED = {"Failed": "NonRetryableError", "Interrupted": "Stopped"}
@@ -89,7 +89,7 @@ class LocalTuning:
         return self._study().best(maximize=spec.objective_type == "Maximize")
 
     def _summary(self, trial: Trial, spec: TuningSpec) -> Mapping[str, Any]:
-        record = Registry("training").read(trial.job)
+        record = JobStore("training").read(trial.job)
         state = LocalJob("training", trial.job).state() if record else None
         told = {
             "TrainingJobName": trial.job,

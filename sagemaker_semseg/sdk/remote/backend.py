@@ -17,16 +17,16 @@ from sagemaker_semseg.environment import image_uri
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk import requests
 from sagemaker_semseg.sdk.instances import training_warning
-from sagemaker_semseg.sdk.remote import transfer
-from sagemaker_semseg.sdk.remote.account import Account
+from sagemaker_semseg.sdk.remote import s3_transfer
+from sagemaker_semseg.sdk.remote.aws_errors import explained, is_absent, is_taken
+from sagemaker_semseg.sdk.remote.clients import Account
 from sagemaker_semseg.sdk.remote.endpoints import RemoteEndpoint
-from sagemaker_semseg.sdk.remote.failures import explained, is_absent, is_taken
 from sagemaker_semseg.sdk.remote.jobs import RemoteTraining, RemoteTransform, not_here
 from sagemaker_semseg.sdk.remote.listing import Started, started
+from sagemaker_semseg.sdk.remote.retries import retry_throttled
 from sagemaker_semseg.sdk.remote.tuning import RemoteTuning
-from sagemaker_semseg.sdk.remote.waiting import patiently
-from sagemaker_semseg.sdk.requests.described import model_spec
-from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
+from sagemaker_semseg.sdk.requests.from_describe import model_spec
+from sagemaker_semseg.sdk.specs import EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 from sagemaker_semseg.storage import is_s3
 
 # stand for what isn't asked of AWS while a specification is only looked at
@@ -75,7 +75,7 @@ class RemoteBackend:
         if warning := training_warning(spec.instance_type):
             warnings.warn(warning, stacklevel=2)
         channels = [
-            replace(channel, place=transfer.bring_channel(self.account, channel)) if channel.is_local else channel
+            replace(channel, place=s3_transfer.bring_channel(self.account, channel)) if channel.is_local else channel
             for channel in spec.channels
         ]
         ready = replace(
@@ -99,7 +99,7 @@ class RemoteBackend:
 
     def delete_model(self, name: str) -> None:
         with explained(f"model {name}", "sagemaker:DeleteModel"):
-            patiently(lambda: self.account.client("sagemaker").delete_model(ModelName=name))
+            retry_throttled(lambda: self.account.client("sagemaker").delete_model(ModelName=name))
 
     def deploy(self, spec: EndpointSpec, *, keep: bool) -> RemoteEndpoint:
         """keep: has no meaning here, endpoints go on until they are deleted."""
@@ -107,7 +107,7 @@ class RemoteBackend:
         spec = replace(spec, model=self._ready(spec.model))
         default = None
         if spec.async_inference_config is not None or spec.data_capture_config is not None:
-            default = f"s3://{self.account.bucket}/{transfer.PREFIX}/{spec.name}"
+            default = f"s3://{self.account.bucket}/{s3_transfer.PREFIX}/{spec.name}"
         config, endpoint = requests.endpoint_config(spec, default_output_path=default), requests.endpoint(spec)
         made: list[Callable[[], None]] = []
         try:
@@ -135,7 +135,7 @@ class RemoteBackend:
         output = self._output(spec.output_path)
         if not is_s3(spec.output_path or ""):
             output = f"{output.rstrip('/')}/{spec.name}"  # unlike a training, a transform makes no folder of its own
-        data = spec.data if is_s3(spec.data) else transfer.bring(self.account, _path(spec.data), "transform")
+        data = spec.data if is_s3(spec.data) else s3_transfer.bring(self.account, _path(spec.data), "transform")
         ready = replace(spec, data=data, output_path=output, model=self._ready(spec.model))
         request = requests.transform_job(ready)
         made = self._make_model(ready.model)
@@ -184,13 +184,13 @@ class RemoteBackend:
 
     def _delete(self, method: str, action: str, **name: str) -> None:
         with explained(next(iter(name.values())), f"sagemaker:{action}"):
-            patiently(lambda: getattr(self.account.client("sagemaker"), method)(**name))
+            retry_throttled(lambda: getattr(self.account.client("sagemaker"), method)(**name))
 
     def _ready(self, spec: ModelSpec) -> ModelSpec:
         """With the artifact in S3, the role's ARN and the image."""
         data = spec.model_data
         if not is_s3(data):
-            data = transfer.bring(self.account, _path(data), "model")
+            data = s3_transfer.bring(self.account, _path(data), "model")
         image = spec.image_uri or image_uri()
         requests.refuse(requests.model_faults(_looked_at_model(replace(spec, image_uri=image, model_data=data))))
         return replace(spec, model_data=data, image_uri=image, role=self.account.role_arn(str(spec.role)))
@@ -203,7 +203,7 @@ class RemoteBackend:
             if not is_taken(error):
                 raise
             with explained(f"model {spec.name}", "sagemaker:DescribeModel"):
-                told = patiently(lambda: self.account.client("sagemaker").describe_model(ModelName=spec.name))
+                told = retry_throttled(lambda: self.account.client("sagemaker").describe_model(ModelName=spec.name))
             if model_spec(told) != replace(spec, tags=()):
                 raise
             return False

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from sagemaker_semseg.errors import UserError
-from sagemaker_semseg.sdk.remote.account import Account
-from sagemaker_semseg.sdk.remote.failures import explained, is_absent, shown
-from sagemaker_semseg.sdk.remote.waiting import patiently
+from sagemaker_semseg.sdk.remote.aws_errors import explained, is_absent, shown
+from sagemaker_semseg.sdk.remote.clients import Account
+from sagemaker_semseg.sdk.remote.retries import retry_throttled
 
 MOST_LINE = 10_000
 
@@ -39,7 +39,7 @@ class JobLog:
         arguments = {"logGroupName": self._group, "logStreamNamePrefix": f"{self._job}/"}
         while True:
             with explained(f"the log of {self._job}", "logs:DescribeLogStreams"):
-                page = patiently(lambda: self._client.describe_log_streams(**arguments))
+                page = retry_throttled(lambda: self._client.describe_log_streams(**arguments))
             names += [stream["logStreamName"] for stream in page["logStreams"]]
             if not page.get("nextToken"):
                 return sorted(names)
@@ -60,4 +60,4 @@ class JobLog:
         if token:
             arguments["nextToken"] = token
         with explained(f"the log of {self._job}", "logs:GetLogEvents"):
-            return patiently(lambda: self._client.get_log_events(**arguments))
+            return retry_throttled(lambda: self._client.get_log_events(**arguments))

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.sdk.remote.account import Account
-from sagemaker_semseg.sdk.remote.failures import explained, is_absent, reason, shown
-from sagemaker_semseg.sdk.remote.transfer import PREFIX, put
-from sagemaker_semseg.sdk.remote.waiting import answers, patiently
-from sagemaker_semseg.sdk.session import InvocationFailed, JobFailed, Reply
+from sagemaker_semseg.sdk.remote.aws_errors import explained, is_absent, reason, shown
+from sagemaker_semseg.sdk.remote.clients import Account
+from sagemaker_semseg.sdk.remote.retries import answers, retry_throttled
+from sagemaker_semseg.sdk.remote.s3_transfer import PREFIX, put
+from sagemaker_semseg.sdk.specs import InvocationFailed, JobFailed, Reply
 from sagemaker_semseg.storage import S3Uri
 from sagemaker_semseg.storage.s3_errors import code_of
 
@@ -41,7 +41,7 @@ class RemoteEndpoint:
 
     def describe(self) -> Mapping[str, Any]:
         with explained(f"endpoint {self.name}", "sagemaker:DescribeEndpoint"):
-            told: Mapping[str, Any] = patiently(lambda: self._client.describe_endpoint(EndpointName=self.name))
+            told: Mapping[str, Any] = retry_throttled(lambda: self._client.describe_endpoint(EndpointName=self.name))
         self._asynchronous = "AsyncInferenceConfig" in told
         return told
 
@@ -97,24 +97,24 @@ class RemoteEndpoint:
         told = self.describe()
         self._models = self._models or self._model_names(told["EndpointConfigName"])
         with explained(f"endpoint {self.name}", "sagemaker:DeleteEndpoint"):
-            patiently(lambda: self._client.delete_endpoint(EndpointName=self.name))
+            retry_throttled(lambda: self._client.delete_endpoint(EndpointName=self.name))
         if config:
             name = told["EndpointConfigName"]
             with explained(f"endpoint configuration {name}", "sagemaker:DeleteEndpointConfig"):
-                patiently(lambda: self._client.delete_endpoint_config(EndpointConfigName=name))
+                retry_throttled(lambda: self._client.delete_endpoint_config(EndpointConfigName=name))
 
     def delete_model(self) -> None:
         """Also after the endpoint was deleted through this object."""
         names = self._models if self._models is not None else self._model_names(self.describe()["EndpointConfigName"])
         for name in names:
             with explained(f"model {name}", "sagemaker:DeleteModel"):
-                patiently(lambda name=name: self._client.delete_model(ModelName=name))  # type: ignore[misc]
+                retry_throttled(lambda name=name: self._client.delete_model(ModelName=name))  # type: ignore[misc]
 
     def _model_names(self, config: str) -> list[str]:
         """None if the configuration is gone already."""
         try:
             with explained(f"endpoint configuration {config}", "sagemaker:DescribeEndpointConfig"):
-                told = patiently(lambda: self._client.describe_endpoint_config(EndpointConfigName=config))
+                told = retry_throttled(lambda: self._client.describe_endpoint_config(EndpointConfigName=config))
         except UserError as error:
             if is_absent(error):
                 return []
@@ -155,7 +155,7 @@ class Pending:
         uri = S3Uri.parse(place)
         try:
             with explained(place, "s3:GetObject"):
-                told = patiently(lambda: self._account.client("s3").get_object(Bucket=uri.bucket, Key=uri.key))
+                told = retry_throttled(lambda: self._account.client("s3").get_object(Bucket=uri.bucket, Key=uri.key))
         except UserError as error:
             if is_absent(error):
                 return None

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.sdk.remote.account import Account
+from sagemaker_semseg.sdk.remote.aws_errors import explained, is_absent, reason, shown
+from sagemaker_semseg.sdk.remote.clients import Account
 from sagemaker_semseg.sdk.remote.cloudwatch import JobLog
-from sagemaker_semseg.sdk.remote.failures import explained, is_absent, reason, shown
-from sagemaker_semseg.sdk.remote.transfer import fetch
-from sagemaker_semseg.sdk.remote.waiting import answers, patiently
-from sagemaker_semseg.sdk.requests.described import model_spec, training_spec, transform_spec
-from sagemaker_semseg.sdk.session import ENDED, JobFailed, ModelSpec, State, Status
+from sagemaker_semseg.sdk.remote.retries import answers, retry_throttled
+from sagemaker_semseg.sdk.remote.s3_transfer import fetch
+from sagemaker_semseg.sdk.requests.from_describe import model_spec, training_spec, transform_spec
+from sagemaker_semseg.sdk.specs import ENDED, JobFailed, ModelSpec, State, Status
 
 # why a job was stopped that nobody has stopped
 _STOPPED = {
@@ -39,7 +39,7 @@ class RemoteJob:
     def describe(self) -> Mapping[str, Any]:
         """SageMaker's answer. Raises ``UserError`` if it knows no such job."""
         with explained(f"{self.kind} {self.name}", f"sagemaker:Describe{self.action}"):
-            return cast(Mapping[str, Any], patiently(self._ask))
+            return cast(Mapping[str, Any], retry_throttled(self._ask))
 
     def state(self) -> State:
         return self._state(self.describe())
@@ -48,7 +48,7 @@ class RemoteJob:
         if self.state().status in ENDED:
             return
         with explained(f"{self.kind} {self.name}", f"sagemaker:Stop{self.action}"):
-            patiently(self._stop)
+            retry_throttled(self._stop)
 
     def logs(self, *, follow: bool) -> Iterator[str]:
         log = JobLog(self._account, self.group, self.name)
@@ -185,7 +185,7 @@ class RemoteTransform(RemoteJob):
         """The model as it is known; it may have been deleted since."""
         try:
             with explained(f"model {name}", "sagemaker:DescribeModel"):
-                return model_spec(patiently(lambda: self._client.describe_model(ModelName=name)))
+                return model_spec(retry_throttled(lambda: self._client.describe_model(ModelName=name)))
         except UserError as error:
             if not is_absent(error):
                 raise

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sagemaker_semseg.sdk.remote.account import Account
-from sagemaker_semseg.sdk.remote.failures import explained
-from sagemaker_semseg.sdk.remote.waiting import patiently
+from sagemaker_semseg.sdk.remote.aws_errors import explained
+from sagemaker_semseg.sdk.remote.clients import Account
+from sagemaker_semseg.sdk.remote.retries import retry_throttled
 
 MOST: Final = 100
 
@@ -45,7 +45,7 @@ def started(account: Account, kind: str) -> list[Started]:
     client: Any = account.client("sagemaker")
     with explained(f"the list of {kind}", f"sagemaker:{action}"):
         ask = getattr(client, method)
-        told = patiently(lambda: ask(MaxResults=MOST, SortBy="CreationTime", SortOrder="Descending"))
+        told = retry_throttled(lambda: ask(MaxResults=MOST, SortBy="CreationTime", SortOrder="Descending"))
     return [
         Started(
             kind,

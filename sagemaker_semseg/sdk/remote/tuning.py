@@ -8,11 +8,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from sagemaker_semseg.sdk.remote.account import Account
-from sagemaker_semseg.sdk.remote.failures import explained, reason
-from sagemaker_semseg.sdk.remote.waiting import answers, patiently
-from sagemaker_semseg.sdk.requests.described import tuning_spec
-from sagemaker_semseg.sdk.session import ENDED, JobFailed, TuningSpec
+from sagemaker_semseg.sdk.remote.aws_errors import explained, reason
+from sagemaker_semseg.sdk.remote.clients import Account
+from sagemaker_semseg.sdk.remote.retries import answers, retry_throttled
+from sagemaker_semseg.sdk.requests.from_describe import tuning_spec
+from sagemaker_semseg.sdk.specs import ENDED, JobFailed, TuningSpec
 
 
 class RemoteTuning:
@@ -24,7 +24,7 @@ class RemoteTuning:
         """SageMaker's answer. Raises ``UserError`` if it knows no such job."""
         with explained(f"tuning job {self.name}", "sagemaker:DescribeHyperParameterTuningJob"):
             ask = self._client.describe_hyper_parameter_tuning_job
-            told: Mapping[str, Any] = patiently(lambda: ask(HyperParameterTuningJobName=self.name))
+            told: Mapping[str, Any] = retry_throttled(lambda: ask(HyperParameterTuningJobName=self.name))
         return told
 
     def spec(self) -> TuningSpec:
@@ -41,7 +41,7 @@ class RemoteTuning:
         while True:
             with explained(f"tuning job {self.name}", "sagemaker:ListTrainingJobsForHyperParameterTuningJob"):
                 ask = self._client.list_training_jobs_for_hyper_parameter_tuning_job
-                page = patiently(lambda ask=ask: ask(**arguments))  # type: ignore[misc]
+                page = retry_throttled(lambda ask=ask: ask(**arguments))  # type: ignore[misc]
             found += page["TrainingJobSummaries"]
             if not page.get("NextToken"):
                 return found
@@ -55,7 +55,7 @@ class RemoteTuning:
         if self.status in ENDED:
             return
         with explained(f"tuning job {self.name}", "sagemaker:StopHyperParameterTuningJob"):
-            patiently(lambda: self._client.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name))
+            retry_throttled(lambda: self._client.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name))
 
     def wait(self) -> str:
         """Return its status when it has ended, ``Completed`` or ``Stopped``. Raises ``JobFailed``."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.sdk.requests.names import check_name
-from sagemaker_semseg.sdk.requests.parts import (
+from sagemaker_semseg.sdk.requests.shared_fields import (
     Request,
     check_image,
     check_more,
@@ -20,7 +20,7 @@ from sagemaker_semseg.sdk.requests.parts import (
     tag_list,
     vpc_config,
 )
-from sagemaker_semseg.sdk.session import EndpointSpec, ModelSpec
+from sagemaker_semseg.sdk.specs import EndpointSpec, ModelSpec
 
 VARIANT = "AllTraffic"
 _SERVERLESS_MEMORY = range(1024, 6144 + 1, 1024)

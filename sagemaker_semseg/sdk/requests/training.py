@@ -11,7 +11,7 @@ from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.sdk.inputs import AUGMENTED
 from sagemaker_semseg.sdk.requests.names import check_name
-from sagemaker_semseg.sdk.requests.parts import (
+from sagemaker_semseg.sdk.requests.shared_fields import (
     Request,
     check_image,
     check_more,
@@ -23,7 +23,7 @@ from sagemaker_semseg.sdk.requests.parts import (
     tag_list,
     vpc_config,
 )
-from sagemaker_semseg.sdk.session import Channel, TrainingSpec
+from sagemaker_semseg.sdk.specs import Channel, TrainingSpec
 
 _MODES = ("File", "Pipe", "FastFile")
 # rules and hooks of SageMaker's debugger look into frameworks' scripts, of which this has none

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sagemaker_semseg.sdk import backends
 from sagemaker_semseg.sdk.local import LocalBackend
-from sagemaker_semseg.sdk.session import Channel, TrainingSpec
+from sagemaker_semseg.sdk.specs import Channel, TrainingSpec
 
 FAKE_JOB = Path(__file__).with_name("fake_job.py")
 CHANNELS = ("train", "train_annotation", "validation", "validation_annotation")

@@ -18,9 +18,9 @@ from sagemaker_semseg.data.images import decode_image
 from sagemaker_semseg.errors import DataError, UserError
 from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.sdk import backends
-from sagemaker_semseg.sdk.local.processes import Process
-from sagemaker_semseg.sdk.local.registry import Registry
-from sagemaker_semseg.sdk.session import InvocationFailed, JobFailed
+from sagemaker_semseg.sdk.local.job_store import JobStore
+from sagemaker_semseg.sdk.local.process_identity import Process
+from sagemaker_semseg.sdk.specs import InvocationFailed, JobFailed
 from tests.sdk.local.conftest import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -203,14 +203,14 @@ def test_what_is_no_model_fails_and_leaves_no_process(tmp_path):
     (tmp_path / "model.tar.gz").write_bytes(b"no model")
     with pytest.raises(JobFailed, match="is not a gzip file"):
         SemSegModel(model_data=tmp_path / "model.tar.gz").deploy(1, "local", endpoint_name="broken")
-    record = Registry("endpoints").get("broken")
+    record = JobStore("endpoints").get("broken")
     assert record.status == "Failed"
     eventually(lambda: not record.process.alive)
 
 
 def test_deleting_leaves_nothing(small_model, state):
     predictor = SemSegModel(model_data=small_model).deploy(1, "local", endpoint_name="short")
-    record = Registry("endpoints").get("short")
+    record = JobStore("endpoints").get("short")
     server = Process.read(record.more["job"])
     assert server.alive
     predictor.delete_endpoint()
@@ -232,7 +232,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
-    registry = Registry("endpoints")
+    registry = JobStore("endpoints")
     eventually(lambda: registry.get("kept").status == "Stopped")
     server = Process.read(registry.get("kept").more["job"])
     eventually(lambda: not server.alive)
@@ -243,8 +243,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_server_that_died_is_told(small_model):
     predictor = SemSegModel(model_data=small_model).deploy(1, "local", endpoint_name="doomed")
-    os.kill(Registry("endpoints").get("doomed").more["job"]["pid"], signal.SIGKILL)
-    eventually(lambda: Registry("endpoints").get("doomed").status == "Failed")
+    os.kill(JobStore("endpoints").get("doomed").more["job"]["pid"], signal.SIGKILL)
+    eventually(lambda: JobStore("endpoints").get("doomed").status == "Failed")
     with pytest.raises(JobFailed, match="killed by SIGKILL"):
         predictor.predict(jpeg())
     predictor.delete_endpoint()

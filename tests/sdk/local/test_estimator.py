@@ -13,7 +13,7 @@ from sagemaker_semseg import SemSegEstimator, SemSegModel, SemSegPredictor, SemS
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk import backends
 from sagemaker_semseg.sdk.names import base_from_image, base_from_name, name_from_base
-from sagemaker_semseg.sdk.session import JobFailed
+from sagemaker_semseg.sdk.specs import JobFailed
 from tests.sdk.local.conftest import eventually
 from tests.sdk.local.fake_behaviours import FAIL, HANG
 
@@ -244,7 +244,7 @@ def test_more_than_one_machine(estimator, inputs):
 
 def test_there_is_no_gpu(estimator, inputs, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
-    monkeypatch.setattr("sagemaker_semseg.sdk.local.checks._GPU_SIGNS", ())
+    monkeypatch.setattr("sagemaker_semseg.sdk.local.validation._GPU_SIGNS", ())
     assert 'use "local"' in faults(estimator(instance_type="local_gpu").fit, inputs)["instance_type"]
 
 

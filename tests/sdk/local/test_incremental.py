@@ -7,7 +7,7 @@ from sagemaker_semseg import SemSegEstimator
 from sagemaker_semseg.artifact import Artifact, write_artifact
 from sagemaker_semseg.demo import make_demo_set
 from sagemaker_semseg.hyperparameters import resolve, to_strings
-from sagemaker_semseg.sdk.session import JobFailed
+from sagemaker_semseg.sdk.specs import JobFailed
 
 
 @pytest.mark.parametrize(

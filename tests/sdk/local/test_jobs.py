@@ -21,9 +21,9 @@ from sagemaker_semseg.data.channels import FaultList, split_pairs
 from sagemaker_semseg.data.recordio import write_record
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.local import supervisor
-from sagemaker_semseg.sdk.local.processes import Process
-from sagemaker_semseg.sdk.local.registry import Registry
-from sagemaker_semseg.sdk.session import Channel, JobFailed
+from sagemaker_semseg.sdk.local.job_store import JobStore
+from sagemaker_semseg.sdk.local.process_identity import Process
+from sagemaker_semseg.sdk.specs import Channel, JobFailed
 from tests.sdk.local.conftest import FAKE_JOB, eventually
 from tests.sdk.local.fake_behaviours import CRASH, FAIL, HANG, LEAVES_A_CHILD, READS_A_PIPE, STUBBORN, SUCCEED
 
@@ -93,7 +93,7 @@ def test_names_that_are_none(backend, spec, name):
 
 
 def test_nothing_stays_of_a_job_that_could_not_start(backend, spec, state, monkeypatch):
-    monkeypatch.setattr("sagemaker_semseg.sdk.local.tree.lay_out", lambda *_: 1 / 0)
+    monkeypatch.setattr("sagemaker_semseg.sdk.local.job_directory.lay_out", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         backend.train(spec(), keep=True)
     assert not (state / "training" / "job").exists()
@@ -151,7 +151,7 @@ def test_another_process_with_the_number_of_a_job_is_not_the_job(backend, spec):
     job.stop()
     job.wait(logs=False)
     impostor = Process(os.getpid(), record.process.born, record.process.machine)  # a number that lives again
-    Registry("training").update("job", status="InProgress", process=impostor)
+    JobStore("training").update("job", status="InProgress", process=impostor)
     assert backend.training_job("job").state().status == "Failed"
     backend.training_job("job").stop()  # doesn't hit this process
 
@@ -288,7 +288,7 @@ def test_ctrl_c_stops_the_job_which_keeps_its_model(inputs, tmp_path):
     assert "KeyboardInterrupt" in err
     assert "stopping job; it keeps the model so far" in err
     assert f"the model so far: {tmp_path / 'out/job/output/model.tar.gz'}" in err
-    record = Registry("training").read("job")
+    record = JobStore("training").read("job")
     assert (record.status, record.failure) == ("Stopped", "it was told to stop")
     assert not record.process.alive
 
@@ -296,10 +296,10 @@ def test_ctrl_c_stops_the_job_which_keeps_its_model(inputs, tmp_path):
 def test_ctrl_c_twice_ends_it_at_once(inputs, tmp_path, state):
     with fitting(inputs, tmp_path / "out", STUBBORN) as process:
         os.killpg(process.pid, signal.SIGINT)
-        eventually(lambda: Registry("training").read("job").status == "Stopping")
+        eventually(lambda: JobStore("training").read("job").status == "Stopping")
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=30)
-    record = Registry("training").read("job")
+    record = JobStore("training").read("job")
     assert record.status == "Stopped"
     pid = int((tree(state) / "child").read_text())
     eventually(lambda: Process.of(pid) is None and not record.process.alive)
@@ -319,8 +319,8 @@ def test_ctrl_c_is_nothing_to_a_job_that_nobody_waits_for(inputs, tmp_path, back
 def test_a_job_whose_waiting_process_is_killed_ends_by_itself(inputs, tmp_path):
     with fitting(inputs, tmp_path / "out", HANG) as process:
         process.kill()
-    eventually(lambda: Registry("training").read("job").status == "Stopped")
-    record = Registry("training").read("job")
+    eventually(lambda: JobStore("training").read("job").status == "Stopped")
+    record = JobStore("training").read("job")
     assert record.failure == "the process that waited for it has ended"
     assert Path(record.output).is_file()
     eventually(lambda: not record.process.alive)

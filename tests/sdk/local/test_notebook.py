@@ -16,7 +16,7 @@ from PIL import Image
 from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.data.recordio import read_records
 from sagemaker_semseg.demo import make_demo_set
-from sagemaker_semseg.sdk.session import JobFailed
+from sagemaker_semseg.sdk.specs import JobFailed
 
 CELLS = [
     """

@@ -17,8 +17,8 @@ from sagemaker_semseg.cli import main
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk import backends
 from sagemaker_semseg.sdk.local import LocalBackend
-from sagemaker_semseg.sdk.local.registry import Registry
-from sagemaker_semseg.sdk.session import JobFailed
+from sagemaker_semseg.sdk.local.job_store import JobStore
+from sagemaker_semseg.sdk.specs import JobFailed
 from tests.sdk.local.conftest import eventually
 
 FAKE_TRIAL = Path(__file__).with_name("fake_trial.py")
@@ -101,7 +101,7 @@ def test_the_whole_life(tuner, inputs, state, tmp_path, capfd):
 
 def running(state, name="streets"):
     """The trainings of a tuning that run, by their records."""
-    return [record for record in Registry("training").all() if record.status not in ("Completed", "Failed", "Stopped")]
+    return [record for record in JobStore("training").all() if record.status not in ("Completed", "Failed", "Stopped")]
 
 
 def test_killed_and_started_again_it_goes_on_and_repeats_nothing(tuner, inputs, state):
@@ -109,7 +109,7 @@ def test_killed_and_started_again_it_goes_on_and_repeats_nothing(tuner, inputs, 
     tuned = tuner(ranges, max_jobs=4)
     tuned.fit(inputs, job_name="streets", wait=False)
     eventually(lambda: len(running(state)) == 1 and "rmsprop" in str(study(state)[-1]))
-    registry = Registry("tuning")
+    registry = JobStore("tuning")
     for pid in (registry.get("streets").process.pid, registry.get("streets").more["job"]["pid"]):
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: not running(state))  # nobody's trainings don't go on
@@ -162,18 +162,18 @@ def test_ctrl_c_stops_what_runs_and_keeps_the_results(inputs, state):
     assert Path(last[2]).is_file()
     assert not running(state)
     assert [line["status"] for line in study(state) if "status" in line] == 2 * ["Interrupted"]
-    assert Registry("tuning").get("streets").status == "Stopped"
+    assert JobStore("tuning").get("streets").status == "Stopped"
 
 
 def test_ctrl_c_once_more_ends_it_at_once(inputs, state):
     process = tuning_process(inputs, "nag")
     eventually(lambda: two_run(state))
     process.send_signal(signal.SIGINT)
-    eventually(lambda: Registry("tuning").get("streets").status == "Stopping")
+    eventually(lambda: JobStore("tuning").get("streets").status == "Stopping")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     eventually(lambda: not running(state))
-    assert Registry("tuning").get("streets").status == "Stopped"
+    assert JobStore("tuning").get("streets").status == "Stopped"
 
 
 def test_when_whoever_waits_for_it_is_killed_nothing_of_it_goes_on(inputs, state):
@@ -181,7 +181,7 @@ def test_when_whoever_waits_for_it_is_killed_nothing_of_it_goes_on(inputs, state
     eventually(lambda: two_run(state))
     process.kill()
     process.communicate()
-    eventually(lambda: not running(state) and Registry("tuning").get("streets").status == "Stopped")
+    eventually(lambda: not running(state) and JobStore("tuning").get("streets").status == "Stopped")
 
 
 def test_a_tuning_ends_when_its_time_is_over(tuner, inputs, estimator):
@@ -218,7 +218,7 @@ def test_what_runs_can_t_be_started_again_and_what_differs_can_t_go_on(tuner, in
     with pytest.raises(UserError) as caught:
         tuner({"learning_rate": (1e-3, 1e-2)}, random_seed=2).fit(inputs, job_name="streets")
     assert {fault.where for fault in caught.value.faults} == {"ranges", "random_seed", "hyperparameters"}
-    assert Registry("tuning").get("streets").status == "Stopped"
+    assert JobStore("tuning").get("streets").status == "Stopped"
 
 
 def test_secrets_reach_the_trainings_and_are_written_nowhere(trial_backend, inputs, state):
@@ -274,7 +274,7 @@ def test_everything_that_keeps_a_tuning_from_starting_comes_at_once(tuner, estim
 def test_a_grid_of_a_range_and_tpe_without_optuna(tuner, inputs, monkeypatch):
     with pytest.raises(UserError, match=r"learning_rate: a grid has choices.*CategoricalParameter"):
         tuner(strategy="Grid").fit(inputs)
-    monkeypatch.setattr("sagemaker_semseg.sdk.local.checks.find_spec", lambda name: None)
+    monkeypatch.setattr("sagemaker_semseg.sdk.local.validation.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'sagemaker-semseg\[tune\]', or give \"Random\""):
         tuner(strategy="Bayesian").fit(inputs)
 

@@ -10,7 +10,7 @@ import boto3
 
 from sagemaker_semseg.sdk.parameters import ContinuousParameter
 from sagemaker_semseg.sdk.remote import RemoteBackend
-from sagemaker_semseg.sdk.session import Channel, TuningSpec
+from sagemaker_semseg.sdk.specs import Channel, TuningSpec
 
 NAMES = ("train", "train_annotation", "validation", "validation_annotation")
 

@@ -7,8 +7,8 @@ import pytest
 from botocore.response import StreamingBody
 
 from sagemaker_semseg.errors import UserError
-from sagemaker_semseg.sdk.session import InvocationFailed
-from tests.sdk.remote.test_failures import deployed, endpoint_told
+from sagemaker_semseg.sdk.specs import InvocationFailed
+from tests.sdk.remote.test_aws_errors import deployed, endpoint_told
 
 CONFIG = {
     "EndpointConfigName": "street",

@@ -5,7 +5,7 @@ import pytest
 
 from sagemaker_semseg import SemSegEstimator, SemSegPredictor
 from sagemaker_semseg.errors import UserError
-from sagemaker_semseg.sdk.session import JobFailed
+from sagemaker_semseg.sdk.specs import JobFailed
 from tests.sdk.conftest import IMAGE, ROLE
 from tests.sdk.remote.life import log
 
@@ -71,7 +71,7 @@ def test_a_job_of_something_else_is_attached_to_as_far_as_it_goes(moto_cloud):
 
 
 def test_a_failed_job_is_attached_to_and_says_why(moto_cloud, backend, stub, training):
-    from tests.sdk.remote.test_failures import describe
+    from tests.sdk.remote.test_aws_errors import describe
 
     sagemaker = stub("sagemaker")
     for _ in range(2):

@@ -9,7 +9,7 @@ import pytest
 
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.remote import RemoteBackend
-from sagemaker_semseg.sdk.session import Channel
+from sagemaker_semseg.sdk.specs import Channel
 from tests.sdk.conftest import IMAGE
 from tests.sdk.remote.conftest import SECRETS
 from tests.sdk.remote.life import artifact, data, live, log, make_role
@@ -188,7 +188,7 @@ def test_a_name_s_role_that_is_not_there(moto_cloud, backend, training):
 
 @pytest.mark.parametrize("key", ["../../evil", "a/../../../evil", "/../evil"])
 def test_results_stay_below_their_folder(moto_cloud, backend, tmp_path, key):
-    from sagemaker_semseg.sdk.remote.transfer import fetch
+    from sagemaker_semseg.sdk.remote.s3_transfer import fetch
 
     boto3.client("s3").create_bucket(Bucket="pictures", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     boto3.client("s3").put_object(Bucket="pictures", Key=f"out/{key}", Body=b"x")

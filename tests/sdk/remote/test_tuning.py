@@ -7,8 +7,8 @@ from sagemaker_semseg import ContinuousParameter, SemSegEstimator, Tuner
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.remote import RemoteBackend
 from sagemaker_semseg.sdk.remote.tuning import RemoteTuning
-from sagemaker_semseg.sdk.requests.described import tuning_spec
-from sagemaker_semseg.sdk.session import JobFailed
+from sagemaker_semseg.sdk.requests.from_describe import tuning_spec
+from sagemaker_semseg.sdk.specs import JobFailed
 from tests.sdk.remote.life import NAMES, make_role
 from tests.sdk.service_model import check
 

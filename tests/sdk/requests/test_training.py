@@ -8,7 +8,7 @@ from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.sdk.inputs import AUGMENTED, channels_of
 from sagemaker_semseg.sdk.requests import training_job
-from sagemaker_semseg.sdk.session import Channel
+from sagemaker_semseg.sdk.specs import Channel
 from tests.sdk.conftest import IMAGE, ROLE, four
 from tests.sdk.service_model import check, faults
 

@@ -1,0 +1,213 @@
+"""The formats of ``convert``, one by one: the flags of each come in, the ``Dataset`` that they describe goes out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagemaker_semseg.convert import cityscapes, coco, labelme, voc, yolo
+from sagemaker_semseg.convert.dataset import Choice, Dataset
+
+
+@dataclass(frozen=True)
+class Format:
+    """What ``convert`` asks of a format: its texts, its flags, and how it is read."""
+
+    summary: str
+    description: str
+    epilog: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    read: Callable[[argparse.Namespace], Dataset]
+
+
+# ---- classes, for the formats of outlines
+
+
+def _add_choice(parser: argparse.ArgumentParser, overlaps: str) -> None:
+    group = parser.add_argument_group("classes")
+    text = "the classes to keep, in the order of their labels; others become background (by default all are kept)"
+    group.add_argument("--classes", metavar="A,B,C", help=text)
+    group.add_argument("--ignore-classes", metavar="A,B", help="classes whose pixels become 255, which is ignored")
+    text = "give label 0 to the first class, and 255 (ignored) to whatever nobody outlined; by default that is label 0"
+    group.add_argument("--no-background", action="store_true", help=text)
+    text = f"which of two outlines lies above: the smaller one, or the later one in the file (default {overlaps})"
+    group.add_argument("--above", choices=("smaller", "later"), default=overlaps, help=text)
+
+
+def _choice(options: argparse.Namespace) -> Choice:
+    return Choice(
+        only=_names(options.classes),
+        ignored=frozenset(_names(options.ignore_classes)),
+        background=not options.no_background,
+        larger_first=options.above == "smaller",
+    )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+# ---- COCO
+
+
+def _add_coco(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("annotations", type=Path, metavar="JSON", help="instances: images, annotations, categories")
+    text = "the folder from which the file names in it lead (default: that of the JSON)"
+    parser.add_argument("--images", type=Path, metavar="DIR", help=text)
+    text = "another JSON, for validation; the first one is for training then"
+    parser.add_argument("--validation", type=Path, metavar="JSON", help=text)
+    text = "the pictures of that (default: as for the first, or the folder of the JSON)"
+    parser.add_argument("--validation-images", type=Path, metavar="DIR", help=text)
+    _add_choice(parser, "smaller")
+    text = "what becomes of areas with iscrowd: 255 (default), or the label of their class"
+    parser.add_argument("--crowds", choices=("ignore", "label"), default="ignore", help=text)
+    _add_boxes(parser)
+
+
+def _add_boxes(parser: argparse.ArgumentParser) -> None:
+    text = "what becomes of boxes without an outline: a fault (default), 255, or all of the box gets the label"
+    parser.add_argument("--boxes", choices=("error", "ignore", "fill"), default="error", help=text)
+
+
+def _read_coco(options: argparse.Namespace) -> Dataset:
+    first: Path = options.annotations
+    sources = [coco.CocoReader(first, options.images or first.parent, "train" if options.validation else "")]
+    if options.validation:
+        images = options.validation_images or options.images or options.validation.parent
+        sources.append(coco.CocoReader(options.validation, images, "validation"))
+    return coco.read(sources, _choice(options), coco.CrowdPolicy(options.crowds == "label", options.boxes))
+
+
+# ---- LabelMe
+
+
+def _add_labelme(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="LabelMe's JSON files lie in it and below it")
+    text = "the folder of the pictures (default: where the JSON files say, below DIR, or beside them)"
+    parser.add_argument("--images", type=Path, metavar="DIR", help=text)
+    text = "another folder of JSON files, for validation; the first one is for training then"
+    parser.add_argument("--validation", type=Path, metavar="DIR", help=text)
+    _add_choice(parser, "later")
+
+
+def _read_labelme(options: argparse.Namespace) -> Dataset:
+    sources = [labelme.LabelMeReader(options.folder, options.images, "train" if options.validation else "")]
+    if options.validation:
+        sources.append(labelme.LabelMeReader(options.validation, options.images, "validation"))
+    return labelme.read(sources, _choice(options))
+
+
+# ---- Pascal VOC
+
+
+def _add_voc(parser: argparse.ArgumentParser) -> None:
+    text = "the folder with JPEGImages and SegmentationClass, or VOCdevkit above it"
+    parser.add_argument("folder", type=Path, metavar="DIR", help=text)
+
+
+def _read_voc(options: argparse.Namespace) -> Dataset:
+    return voc.read(options.folder)
+
+
+# ---- Cityscapes
+
+
+def _add_cityscapes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder with leftImg8bit and gtFine")
+    text = "which annotations are read (default gtFine)"
+    parser.add_argument("--annotations", choices=("gtFine", "gtCoarse"), default="gtFine", help=text)
+    text = "which of their files are read (default auto: the first of the others that a picture has)"
+    parser.add_argument("--masks", choices=cityscapes.KINDS, default="auto", help=text)
+
+
+def _read_cityscapes(options: argparse.Namespace) -> Dataset:
+    return cityscapes.read(options.folder, options.annotations, options.masks)
+
+
+# ---- YOLO
+
+
+def _add_yolo(parser: argparse.ArgumentParser) -> None:
+    text = "data.yaml, or a folder that holds it, or one with images, labels and classes.txt"
+    parser.add_argument("source", type=Path, metavar="YAML|DIR", help=text)
+    _add_choice(parser, "smaller")
+    _add_boxes(parser)
+
+
+def _read_yolo(options: argparse.Namespace) -> Dataset:
+    return yolo.read(options.source, _choice(options), options.boxes)
+
+
+FORMATS: dict[str, Format] = {
+    "coco": Format(
+        summary="a JSON file of instances: polygons, run lengths",
+        description="""\
+Makes the folders of a training from COCO's instances: polygons and run lengths, compressed or not. Masks agree with
+those of COCO's own tools. One JSON is divided by lot; with --validation there are two.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert coco annotations/instances_train2017.json --images train2017 \\
+      --validation annotations/instances_val2017.json --validation-images val2017 --output coco --link
+  sagemaker-semseg convert coco annotations.json --images photos --output mydata --validation-share 0.1
+  sagemaker-semseg convert coco instances.json --images photos --output mydata --classes person,car
+""",
+        add_arguments=_add_coco,
+        read=_read_coco,
+    ),
+    "labelme": Format(
+        summary="LabelMe's JSON files beside their pictures",
+        description="""\
+Makes the folders of a training from LabelMe's files: polygons, rectangles, circles and masks. Labels are numbered by
+the alphabet, or in the order of --classes. The label __ignore__ becomes 255, _background_ becomes background.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert labelme photos --output mydata
+  sagemaker-semseg convert labelme annotations --images photos --output mydata --classes road,car,tree
+  sagemaker-semseg convert labelme set/train --validation set/val --output mydata
+""",
+        add_arguments=_add_labelme,
+        read=_read_labelme,
+    ),
+    "voc": Format(
+        summary="Pascal VOC's folders, also as other programs write them",
+        description="""\
+Makes the folders of a training from JPEGImages and SegmentationClass. The lists train.txt and val.txt in
+ImageSets/Segmentation are kept; without both the pictures are divided by lot. Borders of objects stay 255. With a
+labelmap.txt beside the folders (CVAT writes one) masks are read by its colours, without it as VOC's 21 classes.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert voc VOCdevkit/VOC2012 --output voc --link
+  sagemaker-semseg convert voc exported --output mydata --validation-share 0.1
+""",
+        add_arguments=_add_voc,
+        read=_read_voc,
+    ),
+    "cityscapes": Format(
+        summary="Cityscapes' folders leftImg8bit and gtFine",
+        description="""\
+Makes the folders of a training from Cityscapes: the 19 classes of its benchmark, and 255 for all others. Pictures of
+train and val stay what they are; those of test have no annotations and are left out.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert cityscapes cityscapes --output data --link
+  sagemaker-semseg convert cityscapes cityscapes --output data --annotations gtCoarse --masks polygons
+""",
+        add_arguments=_add_cityscapes,
+        read=_read_cityscapes,
+    ),
+    "yolo": Format(
+        summary="data.yaml, pictures, and text files of polygons",
+        description="""\
+Makes the folders of a training from YOLO's polygons, a line each of CLASS x1 y1 x2 y2 ... in shares of width and
+height. Pictures of train and val in data.yaml stay what they are; if it names one of the two, lots divide them.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert yolo exported/data.yaml --output mydata
+  sagemaker-semseg convert yolo exported --output mydata --boxes ignore --validation-share 0.1
+""",
+        add_arguments=_add_yolo,
+        read=_read_yolo,
+    ),
+}

@@ -1,0 +1,98 @@
+"""The doctor's report for a terminal: a ``Report`` comes in, tables are printed. ``check`` calls it.
+
+Findings of one kind share a row, with the first of them; the JSON has all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sagemaker_semseg.checks.report import Finding, Report, SplitFacts
+
+_SHOWN: Final = 3
+_SIZES: Final = 4
+_COLOURS: Final = {"error": "bold red", "warning": "yellow"}
+
+
+def show(report: Report, data: Path | None, *, proposed: bool = False, console: Console | None = None) -> None:
+    """data: the folder whose name is left out before the names of files. proposed: num_classes wasn't given."""
+    console = console or Console(highlight=False, emoji=False)
+    if report.findings:
+        console.print(_findings(report.findings, f"{data}/" if data else ""))
+    _splits(report.splits, console)
+    console.print(_classes(report), "")
+    for advice in report.advice:
+        flag = "--" + advice.name.replace("_", "-")
+        console.print(f"proposed: [bold]{flag} {escape(advice.value)}[/]\n  {escape(advice.reason)}", soft_wrap=True)
+    for name, estimate in report.estimates.items():
+        console.print(f"memory, estimated: {estimate.total / 1e9:.1f} GB, {escape(name)}")
+    if proposed:
+        console.print(f"num_classes wasn't given: {report.num_classes} are proposed, by the highest label in the masks")
+    console.print()
+    console.print(_counted(len(report.errors), "error") + ", " + _counted(len(report.warnings), "warning"))
+
+
+def _findings(findings: Sequence[Finding], prefix: str) -> Table:
+    kinds: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault((finding.level, finding.kind), []).append(finding)
+    table = _table("", "finding", "where and what")
+    for (level, kind), several in kinds.items():
+        lines = [f"{_short(finding.where, prefix)}: {_short(finding.what, prefix)}" for finding in several[:_SHOWN]]
+        if len(several) > _SHOWN:
+            lines.append(f"... and {len(several) - _SHOWN} more")
+        lines.append(f"[dim]why:[/] {escape(several[0].why)}")
+        for remedy in dict.fromkeys(finding.remedy for finding in several[:_SHOWN] if finding.remedy):
+            lines.append(f"[dim]mend:[/] {_short(remedy, prefix)}")
+        table.add_row(f"[{_COLOURS[level]}]{level}[/]", f"{escape(kind)}\n{len(several)} x", "\n".join(lines) + "\n")
+    return table
+
+
+def _splits(splits: Iterable[SplitFacts], console: Console) -> None:
+    table = _table("split", "pairs", "width x height", "ignored pixels")
+    for split in splits:
+        sizes = [f"{width} x {height} ({images})" for (height, width), images in list(split.sizes.items())[:_SIZES]]
+        if len(split.sizes) > _SIZES:
+            sizes.append(f"... {len(split.sizes) - _SIZES} more sizes")
+        ignored = split.ignored_pixels / max(int(split.value_counts.sum()), 1)
+        table.add_row(split.channel, str(split.pairs), ", ".join(sizes) or "-", f"{ignored:.1%}")
+    console.print(table, "")
+
+
+def _classes(report: Report) -> Table:
+    """Each class's share of the labelled pixels, and in how many images it occurs."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for split in report.splits:
+        table.add_column(split.channel, justify="right", no_wrap=True)
+        table.add_column("images", justify="right", no_wrap=True)
+    for label in range(report.num_classes):
+        name = report.class_names[label] if label < len(report.class_names) else ""
+        row = [f"{label} {escape(name)}"]
+        for split in report.splits:
+            total = max(int(np.sum(split.pixel_counts)), 1)
+            row += [f"{split.pixel_counts[label] / total:.2%}", str(split.image_counts[label])]
+        table.add_row(*row)
+    return table
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _short(text: str, prefix: str) -> str:
+    return escape(text.replace(prefix, "") if prefix else text)
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

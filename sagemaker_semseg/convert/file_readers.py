@@ -1,0 +1,131 @@
+"""Annotation files: a path comes in, and what the file says as JSON, YAML or lines goes out, within bounds.
+
+Every reader of a format calls it. Files come from elsewhere: none is read beyond its limit, and whatever a parser
+raises becomes a ``DataError`` that names the file and, where there is one, the line. Paths that such a file names are
+looked for by ``inside``, below a folder that the user has named and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Final
+
+from sagemaker_semseg.data.channels import EXTENSIONS, shown
+from sagemaker_semseg.errors import DataError, Fault, UserError
+from sagemaker_semseg.storage import LocalFileSystem
+
+MAX_JSON_BYTES: Final = 1 << 30
+"""Of a file of annotations: Python needs five to ten times as much memory while it is in use."""
+
+MAX_TEXT_BYTES: Final = 1 << 26
+"""Of a list of names, a file of labels or settings."""
+
+
+def unusable(where: Path | str, what: str, remedy: str = "") -> DataError:
+    return DataError("an annotation can't be used", [Fault(shown(where), shown(what), shown(remedy))])
+
+
+def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> object:
+    return _parsed(path, limit, json.loads, "JSON")
+
+
+def read_yaml(path: Path) -> object:
+    try:
+        import yaml
+    except ImportError as error:
+        install = "pip install 'sagemaker-semseg[convert]'"
+        raise UserError(f"YAML files need PyYAML: {error}\nInstall it with: {install}") from None
+
+    def parse(data: bytes) -> object:
+        try:
+            return yaml.safe_load(data)
+        except yaml.YAMLError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+
+    return _parsed(path, MAX_TEXT_BYTES >> 6, parse, "YAML")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines, without blanks at their ends. Line 1 comes first; empty ones are there, too."""
+    data = read_bytes(path, MAX_TEXT_BYTES)
+    try:
+        return [line.strip() for line in data.decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise unusable(f"{path}, line {line}", "is no text in UTF-8", "save the file as text in UTF-8") from None
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    folder, entry = LocalFileSystem.locate(path)
+    if entry is None:
+        raise unusable(path, "a folder, a file is expected", "give the file's path")
+    return folder.read(entry, limit)
+
+
+def _parsed(path: Path, limit: int, parse: Callable[[bytes], object], kind: str) -> object:
+    data = read_bytes(path, limit)
+    try:
+        return parse(data)
+    except (ValueError, RecursionError, OverflowError, AttributeError, TypeError) as error:
+        # the last two are PyYAML's for keys and values that it doesn't expect
+        what = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise unusable(path, f"can't be read as {kind}: {what[:300]}", "export the file again") from None
+
+
+def inside(root: Path, name: str) -> Path | None:
+    """The path that ``name`` gives below ``root``; None if it leads elsewhere. Windows' separators count as such.
+
+    By the path alone: links in the data set are the user's own and are followed.
+    """
+    parts = posixpath.normpath(name.replace("\\", "/"))
+    path = Path(os.path.normpath(root.absolute() / parts))
+    if "\0" in name or not path.is_relative_to(os.path.normpath(root.absolute())):
+        return None
+    return root / path.relative_to(os.path.normpath(root.absolute()))
+
+
+def find_picture(root: Path, name: str, beside: Path | None = None) -> Path:
+    """The picture that an annotation names: below ``root``, or of the same last name there if it is an absolute path.
+
+    beside: the folder from which ``name`` leads, which may lie below ``root``. Raises ``DataError``.
+    """
+    last = name.replace("\\", "/").rpartition("/")[2]
+    start = beside or root
+    for candidate in (start / name.replace("\\", "/"), start / last, root / last):
+        path = inside(root, os.path.relpath(candidate, root)) if last and "\0" not in name else None
+        if path and os.path.isfile(path):
+            return path
+    where = start / name.replace("\\", "/") if inside(root, name) else name
+    raise unusable(where, f"there is no such picture below {root}", "say with --images where the pictures lie")
+
+
+def with_extension(stem: Path) -> Path | None:
+    """The picture ``stem`` with one of the extensions that pictures have."""
+    for extension in EXTENSIONS:
+        for path in (Path(f"{stem}{extension}"), Path(f"{stem}{extension.upper()}")):
+            if os.path.isfile(path):
+                return path
+    return None
+
+
+def walk(folder: Path, extensions: Collection[str]) -> Iterator[Path]:
+    """The files below ``folder`` with one of the extensions (in lower case), sorted. Hidden ones don't count.
+
+    Raises ``DataError`` where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise unusable(folder, "there is no such folder", "check the path")
+    for here, below, names in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in extensions:
+                yield Path(here, name)
+
+
+def name_of(path: Path, root: Path) -> str:
+    """What a picture is called below its channel: its path below ``root``, without extension."""
+    return path.relative_to(root).with_suffix("").as_posix()

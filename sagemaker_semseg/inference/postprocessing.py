@@ -1,0 +1,126 @@
+"""Coarse logits brought to the image's own size, in bands of rows: strips come in, labels or probabilities go out.
+
+The resizing is bilinear with aligned corners, as the networks have it (reference engine, section 1): output pixel i
+looks at the position i * (cells - 1) / (pixels - 1). It is a product with a matrix on either side, carried out in
+blocks. With several views, their probabilities are averaged. Called by ``segmenter``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sagemaker_semseg.inference.tiling import LogitRows
+
+Floats = npt.NDArray[np.float32]
+
+_BAND_BYTES = 16 * 2**20
+_BLOCK = 256  # rows or columns of one product: larger ones multiply with more zeros, smaller ones start more often
+
+
+@dataclass(frozen=True)
+class Block:
+    """Output columns from ``first`` to ``last`` out of cells from ``cell`` on; matrix: (cells, columns)."""
+
+    first: int
+    last: int
+    cell: int
+    matrix: Floats
+
+
+def labels(strips: Sequence[LogitRows], height: int, width: int, num_classes: int, check: Callable[[], None]) -> Any:
+    """(height, width) uint8: the class with the largest logit, or with the largest sum of probabilities.
+
+    check: called between the bands; raises to end the work.
+    """
+    out = np.empty((height, width), np.uint8)
+    for first, last, scores in _bands(strips, height, width, num_classes, check, probabilities=len(strips) > 1):
+        _argmax(scores, out[first:last])
+    return out
+
+
+def probabilities(
+    strips: Sequence[LogitRows], height: int, width: int, num_classes: int, dtype: Any, check: Callable[[], None]
+) -> npt.NDArray[Any]:
+    """(num_classes, height, width) of ``dtype``, each pixel's sum is 1."""
+    out = np.empty((num_classes, height, width), dtype)
+    for first, last, scores in _bands(strips, height, width, num_classes, check, probabilities=True):
+        np.multiply(scores, np.float32(1 / len(strips)), out=out[:, first:last], casting="same_kind")
+    return out
+
+
+def _bands(
+    strips: Sequence[LogitRows],
+    height: int,
+    width: int,
+    num_classes: int,
+    check: Callable[[], None],
+    *,
+    probabilities: bool,
+) -> Iterator[tuple[int, int, Floats]]:
+    """(first row, last row, (C, rows, width)): the logits of the only view, or the sum of all views' probabilities."""
+    blocks = [_blocks(strip.view.columns, width, strip.view.flip) for strip in strips]
+    rows = min(_BLOCK, max(1, _BAND_BYTES // (4 * num_classes * width)))
+    for first in range(0, height, rows):
+        last = min(first + rows, height)
+        total: Floats | None = None
+        for strip, across in zip(strips, blocks, strict=True):
+            check()
+            scores = _upsample(strip, first, last, height, width, across)
+            if probabilities:
+                _softmax(scores)
+            total = scores if total is None else np.add(total, scores, out=total)
+        assert total is not None
+        yield first, last, total
+
+
+def _upsample(strip: LogitRows, first: int, last: int, height: int, width: int, across: Sequence[Block]) -> Floats:
+    """Rows ``first`` to ``last`` of the logits at the image's own size."""
+    cell, matrix = _interpolation(first, last, strip.view.rows, height)
+    narrow = np.matmul(matrix.T, strip.take(cell, cell + len(matrix)))
+    out = np.empty((len(narrow), last - first, width), np.float32)
+    for block in across:
+        source = narrow[:, :, block.cell : block.cell + len(block.matrix)]
+        np.matmul(source, block.matrix, out=out[:, :, block.first : block.last])
+    return out
+
+
+def _blocks(cells: int, width: int, flip: bool) -> list[Block]:
+    blocks = []
+    for first in range(0, width, _BLOCK):
+        last = min(first + _BLOCK, width)
+        cell, matrix = _interpolation(first, last, cells, width)
+        if flip:
+            first, last, matrix = width - last, width - first, np.ascontiguousarray(matrix[:, ::-1])
+        blocks.append(Block(first, last, cell, matrix))
+    return blocks
+
+
+def _interpolation(first: int, last: int, cells: int, pixels: int) -> tuple[int, Floats]:
+    """The first cell, and weights (cells, last - first), for some of ``pixels`` pixels out of ``cells`` cells."""
+    position = np.arange(first, last) * ((cells - 1) / max(pixels - 1, 1))
+    # rounding must not lead past the last cell
+    begin, end = int(position[0]), min(int(position[-1]) + 2, cells)
+    distance = np.abs(position[None, :] - np.arange(begin, end)[:, None])
+    return begin, np.maximum(1 - distance, 0).astype(np.float32)
+
+
+def _softmax(scores: Floats) -> None:
+    """Over the first axis, in place."""
+    scores -= scores.max(axis=0)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=0)
+
+
+def _argmax(scores: Floats, out: npt.NDArray[np.uint8]) -> None:
+    """Over the first axis; the first of equal ones. Faster than ``numpy.argmax``, which goes pixel by pixel."""
+    best = scores[0].copy()
+    out[:] = 0
+    for label in range(1, len(scores)):
+        better = scores[label] > best
+        np.copyto(best, scores[label], where=better)
+        np.copyto(out, np.uint8(label), where=better)

@@ -1,0 +1,164 @@
+"""What keeps a job or an endpoint from starting on this machine: a specification comes in, faults go out, all of them.
+
+Looked for before anything is started; what only the data itself can tell, the training tells. ``backend`` calls it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.sdk.inputs import AUGMENTED
+from sagemaker_semseg.sdk.local.inputs import local_path
+from sagemaker_semseg.sdk.local.job_store import JobStore
+from sagemaker_semseg.sdk.local.samplers import STRATEGIES, grid_size
+from sagemaker_semseg.sdk.local.study import MOST_TRIALS
+from sagemaker_semseg.sdk.parameters import CategoricalParameter
+from sagemaker_semseg.sdk.specs import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
+from sagemaker_semseg.storage import is_s3
+
+_GPU_SIGNS = ("/dev/nvidiactl", "/dev/dxg")
+_SERVER = ("starlette", "uvicorn", "h11", "prometheus_client")
+CRITERIA = ("TargetObjectiveMetricValue", "BestObjectiveNotImproving")
+"""Of SageMaker's TuningJobCompletionCriteria, those that ``trials`` knows."""
+
+_REMOTE = 'that is there on SageMaker alone: instance_type "ml...."'
+
+
+def faults(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
+    """Everything that is wrong with ``spec`` for this machine."""
+    if isinstance(spec, TuningSpec):
+        return list(_tuning(spec))
+    if isinstance(spec, TrainingSpec):
+        found = _training(spec)
+    elif isinstance(spec, EndpointSpec):
+        found = _endpoint(spec)
+    else:
+        found = _transform(spec)
+    return [*_machine(spec.instance_type), *found]
+
+
+def _machine(instance_type: str | None) -> Iterator[Fault]:
+    if sys.platform == "win32":
+        yield Fault("instance_type", "jobs on this machine need Linux or macOS", "run it in WSL")
+    if instance_type == "local_gpu" and not shutil.which("nvidia-smi") and not any(map(_exists, _GPU_SIGNS)):
+        yield Fault("instance_type", "local_gpu, and this machine shows no NVIDIA GPU", 'use "local"')
+
+
+def _training(spec: TrainingSpec) -> Iterator[Fault]:
+    yield from _one_machine("instance_count", spec.instance_count)
+    yield from _name_of("training", spec.name)
+    if spec.use_spot_instances:
+        yield Fault("use_spot_instances", _REMOTE, "leave it out")
+    if spec.checkpoint_s3_uri and is_s3(spec.checkpoint_s3_uri):
+        yield Fault("checkpoint_s3_uri", f"{spec.checkpoint_s3_uri}: {_REMOTE}", "give a folder, or leave it out")
+    if spec.checkpoint_local_path:
+        what = "on this machine checkpoints lie in the job's folder"
+        yield Fault("checkpoint_local_path", what, "leave it out, or give checkpoint_s3_uri a folder")
+    for channel in spec.channels:
+        yield from _channel(channel, spec.input_mode)
+    yield from _writable("output_path", spec.output_path)
+
+
+def _channel(channel: Channel, mode: str) -> Iterator[Fault]:
+    if channel.is_piped(mode) and (channel.data_type != AUGMENTED or channel.record_wrapping != "RecordIO"):
+        what = "in Pipe mode a channel is an augmented manifest in RecordIO"
+        remedy = "give TrainingInput(..., s3_data_type='AugmentedManifestFile', record_wrapping='RecordIO')"
+        yield Fault(channel.name, what, remedy)
+    if not channel.is_local:
+        return
+    path = channel.path
+    if not path.exists():
+        yield Fault(channel.name, f"{channel.place}: no such file or folder", "check the path")
+    elif path.is_dir() and not any(path.iterdir()):
+        yield Fault(channel.name, f"{channel.place} is empty", "give the folder that holds the channel's files")
+
+
+def _endpoint(spec: EndpointSpec) -> Iterator[Fault]:
+    yield from _one_machine("initial_instance_count", spec.initial_instance_count or 1)
+    yield from _name_of("endpoints", spec.name)
+    for name in ("serverless_inference_config", "async_inference_config", "data_capture_config"):
+        if getattr(spec, name) is not None:
+            yield Fault(name, _REMOTE, "leave it out")
+    yield from _serving(spec.model)
+
+
+def _transform(spec: TransformSpec) -> Iterator[Fault]:
+    yield from _one_machine("instance_count", spec.instance_count)
+    yield from _name_of("transforms", spec.name)
+    only = {
+        "data_type": ("S3Prefix", None),
+        "split_type": ("None", None),
+        "assemble_with": ("None", None),
+        "compression_type": ("None", None),
+        "strategy": ("SingleRecord", "MultiRecord", None),
+    }
+    for name, allowed in only.items():
+        if (value := getattr(spec, name)) not in allowed:
+            expected = " or ".join(map(str, allowed))
+            yield Fault(name, f"is {value!r}; each file is one image and one reply: {expected}", "leave it out")
+    for name in spec.more:
+        yield Fault(name, _REMOTE, "leave it out")
+    if not is_s3(spec.data) and not local_path(spec.data).exists():
+        yield Fault("data", f"{spec.data}: no such file or folder", "check the path")
+    yield from _writable("output_path", spec.output_path)
+    yield from _serving(spec.model)
+
+
+def _tuning(spec: TuningSpec) -> Iterator[Fault]:
+    yield from _name_of("tuning", spec.name)
+    if spec.strategy not in STRATEGIES:
+        what = f"is {spec.strategy!r}; on this machine there are {', '.join(STRATEGIES)}"
+        yield Fault("strategy", what, "give one of them")
+    if spec.strategy == "Bayesian" and find_spec("optuna") is None:
+        remedy = "pip install 'sagemaker-semseg[tune]', or give \"Random\""
+        yield Fault("strategy", "Bayesian needs optuna, which isn't there", remedy)
+    if spec.strategy == "Grid":
+        for name, parameter in spec.ranges.items():
+            if not isinstance(parameter, CategoricalParameter):
+                yield Fault(name, "a grid has choices, and this is a range", "give it a CategoricalParameter")
+    if (spec.max_jobs or grid_size(spec.ranges)) > MOST_TRIALS:
+        yield Fault("max_jobs", f"this machine runs at most {MOST_TRIALS} jobs of a tuning", "give fewer")
+    if spec.early_stopping_type != "Off":
+        yield Fault("early_stopping_type", _REMOTE, "leave it out; the hyperparameter early_stopping does it here")
+    for name in ("warm_start_config", "strategy_config"):
+        if getattr(spec, name):
+            yield Fault(name, _REMOTE, "leave it out")
+    for name in set(spec.completion_criteria_config or ()) - set(CRITERIA):
+        yield Fault("completion_criteria_config", f"{name}: {_REMOTE}", f"there are {' and '.join(CRITERIA)}")
+
+
+def _serving(model: ModelSpec) -> Iterator[Fault]:
+    if not is_s3(model.model_data) and not local_path(model.model_data).exists():
+        yield Fault("model_data", f"{model.model_data}: no such file", "train first, or check the path")
+    if missing := [name for name in _SERVER if find_spec(name) is None]:
+        what = f"the server needs {', '.join(missing)}"
+        yield Fault("this machine", what, "pip install 'sagemaker-semseg[serve]'")
+
+
+def _one_machine(name: str, count: int) -> Iterator[Fault]:
+    if count != 1:
+        yield Fault(name, f"is {count}; this machine is one", "give 1")
+
+
+def _name_of(kind: str, name: str) -> Iterator[Fault]:
+    try:
+        JobStore(kind).folder(name)  # type: ignore[arg-type]
+    except UserError as error:
+        yield Fault("name", error.message, "give another name")
+
+
+def _writable(name: str, place: str | None) -> Iterator[Fault]:
+    if place and not is_s3(place):
+        path = local_path(place).absolute()
+        above = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
+        if not above.is_dir():
+            yield Fault(name, f"{place}: {above} is a file", "give a folder")
+
+
+def _exists(path: str) -> bool:
+    return Path(path).exists()

@@ -1,0 +1,82 @@
+"""Parts that several requests have: tags, a network, roles and images. ``requests`` calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.sdk.specs import ModelSpec, TrainingSpec
+from sagemaker_semseg.storage import is_s3
+
+Request = dict[str, Any]
+Tags = Mapping[str, str] | Sequence[Mapping[str, str]]
+
+
+def given(**members: Any) -> Request:
+    """The members that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def refuse(faults: Sequence[Fault]) -> None:
+    if faults:
+        raise UserError("SageMaker wouldn't take it:", faults)
+
+
+def tag_list(tags: Tags | None) -> list[dict[str, str]] | None:
+    """Tags given as a mapping, or in SageMaker's form, in the latter; None if there are none."""
+    if not tags:
+        return None
+    if isinstance(tags, Mapping):
+        return [{"Key": str(key), "Value": str(value)} for key, value in tags.items()]
+    if not all(isinstance(tag, Mapping) and set(tag) == {"Key", "Value"} for tag in tags):
+        raise UserError(
+            "Tags can't be used:", [Fault("tags", 'give {"name": "value"} or [{"Key": ..., "Value": ...}]')]
+        )
+    return [{"Key": str(tag["Key"]), "Value": str(tag["Value"])} for tag in tags]
+
+
+def vpc_config(spec: TrainingSpec | ModelSpec) -> Request | None:
+    if not spec.subnets or not spec.security_group_ids:
+        return None
+    return {"Subnets": list(spec.subnets), "SecurityGroupIds": list(spec.security_group_ids)}
+
+
+def check_vpc(spec: TrainingSpec | ModelSpec) -> list[Fault]:
+    if bool(spec.subnets) == bool(spec.security_group_ids):
+        return []
+    missing = "security_group_ids" if spec.subnets else "subnets"
+    return [Fault(missing, "are missing: a network has subnets and security groups", "give both, or neither")]
+
+
+def check_more(more: Mapping[str, object], known: Sequence[str]) -> list[Fault]:
+    """A fault for every argument of AWS's SDK that is given and isn't sent."""
+    return [
+        Fault(name, "can't be used with this algorithm", "leave it out")
+        for name, value in more.items()
+        if name not in known and value not in (None, False)
+    ]
+
+
+def check_s3(what: str, place: object) -> list[Fault]:
+    """A fault for what is given and is no s3:// place."""
+    if place is None or (isinstance(place, str) and is_s3(place) and place[5:].strip("/")):
+        return []
+    return [Fault(what, f"{str(place)[:200]!r} came, s3://bucket/prefix is expected", "give a place in S3")]
+
+
+def check_role(role: object) -> list[Fault]:
+    if isinstance(role, str) and role.startswith("arn:"):
+        return []
+    came = f"{str(role)[:100]!r} came" if role else "nothing came"
+    remedy = "give role=, see Roles in docs/aws.md"
+    return [Fault("role", f"{came}, the ARN of a role that SageMaker can assume is expected", remedy)]
+
+
+def check_image(image_uri: object) -> list[Fault]:
+    if image_uri and isinstance(image_uri, str) and not any(letter.isspace() for letter in image_uri):
+        return []
+    missing = "is missing: SageMaker runs this project's image from a registry of yours"
+    what = f"{str(image_uri)[:200]!r} came" if image_uri else missing
+    remedy = "build and push it (docs/aws.md), then give image_uri= or set SAGEMAKER_SEMSEG_IMAGE_URI"
+    return [Fault("image_uri", what, remedy)]
