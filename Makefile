@@ -117,6 +117,7 @@ test-docker: $(READY)  ## build the image, then train and serve in it as SageMak
 lint: $(READY)  ## ruff, mypy, import-linter
 	@$(call say,'ruff · mypy · import-linter')
 	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m mypy --no-error-summary
 	@$(VENV)/bin/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
