@@ -17,21 +17,37 @@ import os
 from pathlib import Path
 
 from sagemaker_semseg.artifact.content import FORMAT_VERSION, Artifact, Runtime, pack, unpack, unpack_runtime
-from sagemaker_semseg.artifact.members import REQUIRED, read_members, write_members
+from sagemaker_semseg.artifact.members import MAX_BYTES, REQUIRED, read_members, write_members
 from sagemaker_semseg.storage import atomic_write
 
 __all__ = ["FORMAT_VERSION", "Artifact", "Runtime", "read_artifact", "read_runtime", "write_artifact"]
 
 
-def write_artifact(path: str | os.PathLike[str], artifact: Artifact) -> None:
-    """Write ``artifact`` to the file ``path`` (``model.tar.gz``), whole or not at all.
+def write_artifact(path: str | os.PathLike[str], artifact: Artifact, *, archive: bool | None = None) -> None:
+    """Writes an artifact as an archive or as a folder with the same files.
 
-    Equal artifacts give equal bytes. Raises ``AlgorithmError`` with all faults if the artifact is one that
-    ``read_artifact`` would refuse, ``OSError`` as ``open`` does.
+    Equal artifacts give equal bytes. The archive, or each file of a folder, is replaced whole or not at all.
+
+    Args:
+        path: The archive, or the folder; the folder is created, its parent has to exist.
+        artifact: The model.
+        archive: Whether an archive is written; by default where ``path`` ends in ``.tar.gz`` or ``.tgz``.
+
+    Raises:
+        AlgorithmError: ``read_artifact`` would refuse this artifact; with all faults.
+        OSError: The files can't be written.
     """
-    members = pack(artifact)
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        write_members(file, members)
+    path, members = Path(path), pack(artifact)
+    if path.name.lower().endswith((".tar.gz", ".tgz")) if archive is None else archive:
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
+            write_members(file, members)
+        return
+    path.mkdir(exist_ok=True)
+    for name in MAX_BYTES.keys() - members.keys():
+        (path / name).unlink(missing_ok=True)  # of an earlier artifact
+    for name, data in members.items():
+        with atomic_write(path / name) as temporary:
+            temporary.write_bytes(data)
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Artifact:

@@ -70,7 +70,7 @@ def _onnx(artifact: Artifact, path: Path) -> None:
 
 
 def _artifact(artifact: Artifact, path: Path) -> None:
-    write_artifact(path, _with_graph(artifact))
+    write_artifact(path, _with_graph(artifact), archive=True)
 
 
 def _with_graph(artifact: Artifact) -> Artifact:

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     engine.start(verbose=options.verbose)
     from sagemaker_semseg.export import with_graph
 
-    write_artifact(options.output, with_graph(artifact))
+    write_artifact(options.output, with_graph(artifact), archive=True)
     hp = artifact.hyperparameters
     print(f"network     {hp['algorithm']} on {hp['backbone']}, {num_classes} classes")
     for note in notes:

@@ -12,7 +12,7 @@ import errno
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,18 +71,31 @@ class Settings:
         )
 
 
-def serve(settings: Settings, *, limits: Limits | None = None, command: Sequence[str] = ()) -> None:
-    """Serve a model until SIGTERM or Ctrl-C; accepted invocations are answered before it returns.
+def serve(
+    settings: Settings,
+    on_ready: Callable[[int], None] | None = None,
+    *,
+    limits: Limits | None = None,
+    command: Sequence[str] = (),
+) -> None:
+    """Serves a model until SIGTERM or Ctrl-C; accepted invocations are answered before it returns.
 
-    limits: others than ``settings.limits()``; command: another program than ``worker``. Both are for tests.
-    Raises ``UserError`` if the address, the model or a setting can't be used, ``AlgorithmError`` if workers keep dying.
+    Args:
+        settings: The model and how it is served.
+        on_ready: Called with the port once the first worker has answered a warm-up. It must not block.
+        limits: Others than ``settings.limits()``, for tests.
+        command: Another program than ``worker``, for tests.
+
+    Raises:
+        UserError: The address, the model or a setting can't be used.
+        AlgorithmError: Workers keep dying.
     """
     if sys.platform == "win32":
         raise UserError("The server needs Linux or macOS.\nOn Windows, run it in WSL or in the container.")
     if missing := [name for name in _LIBRARIES if find_spec(name) is None]:
         raise UserError(f"The server needs {', '.join(missing)}.\nInstall with: pip install 'sagemaker-semseg[serve]'")
     with listen(settings.host, settings.port) as sock:
-        asyncio.run(_Server(settings, limits or settings.limits(), command).run(sock))
+        asyncio.run(_Server(settings, on_ready, limits or settings.limits(), command).run(sock))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -103,8 +116,10 @@ def listen(host: str, port: int) -> socket.socket:
 class _Server:
     """The parts, put together."""
 
-    def __init__(self, settings: Settings, limits: Limits, command: Sequence[str]):
-        self._settings, self._limits = settings, limits
+    def __init__(
+        self, settings: Settings, on_ready: Callable[[int], None] | None, limits: Limits, command: Sequence[str]
+    ):
+        self._settings, self._on_ready, self._limits = settings, on_ready, limits
         workers = settings.workers or max(1, cores() // CORES_PER_WORKER)
         threads = settings.threads or max(1, cores() // workers)
         queue = settings.queue
@@ -143,6 +158,8 @@ class _Server:
             await self._pool.close()
         with contextlib.suppress(asyncio.CancelledError):
             await keeping
+        if telling.done() and not telling.cancelled():
+            telling.result()
 
     def _load(self) -> tuple[uvicorn.Server, Invocations]:
         from sagemaker_semseg.serving.admission import Invocations
@@ -160,6 +177,8 @@ class _Server:
         shown = f"[{host}]" if ":" in host else host
         with contextlib.suppress(OSError):  # nobody reads it
             print(f"serving {self._settings.model} at http://{shown}:{port}/ (Ctrl-C ends it)", flush=True)
+        if self._on_ready:
+            self._on_ready(port)
 
     async def _finish(self, invocations: Invocations) -> None:
         """Answer what is in hand, unless that takes too long or a second signal comes."""

@@ -153,12 +153,21 @@ def test_equal_artifacts_give_equal_bytes(model: Path, tmp_path: Path, graph: by
     assert (tmp_path / "another name.tar.gz").read_bytes() == model.read_bytes()
 
 
-def test_a_folder_with_the_files_is_read_too(tmp_path: Path, contents: dict[str, bytes], graph: bytes) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for name, data in contents.items():
-        (folder / name).write_bytes(data)
-    assert_good(folder, graph)
+def test_a_folder_has_the_archives_files(tmp_path: Path, contents: dict[str, bytes], graph: bytes) -> None:
+    write_artifact(tmp_path / "model", tiny(graph))
+    assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == contents
+    assert_good(tmp_path / "model", graph)
+    write_artifact(tmp_path / "model", tiny())
+    assert "model.onnx: is missing" in complaint(tmp_path / "model", read_runtime)
+    assert_equal(read_artifact(tmp_path / "model"), tiny())
+
+
+def test_the_ending_decides_unless_the_caller_does(tmp_path: Path) -> None:
+    for name in ("a.tar.gz", "b.TGZ", "c"):
+        write_artifact(tmp_path / name, tiny())
+    write_artifact(tmp_path / "d", tiny(), archive=True)
+    write_artifact(tmp_path / "e.tar.gz", tiny(), archive=False)
+    assert [path.name for path in sorted(tmp_path.iterdir()) if path.is_dir()] == ["c", "e.tar.gz"]
 
 
 @pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

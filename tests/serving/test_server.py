@@ -561,12 +561,22 @@ def test_from_start_to_ready(start, images):
     server = start(ready=False, options={"start": "wait"})
     until(lambda: server.ping() == 503)
     assert error_of(server.ask("POST", "/invocations", images.png())) == (503, "Overloaded")
+    port = server.folder.path / "port"
+    assert not port.exists()
     (server.folder.path / "go").touch()
     until(lambda: server.ping() == 200)
+    until(lambda: port.exists() and port.read_text() == str(server.port))
     assert server.ask("POST", "/invocations", images.png())[0] == 200
     status, out, err = server.end()
     assert (status, out) == (0, f"serving a model at http://127.0.0.1:{server.port}/ (Ctrl-C ends it)\n")
     assert "POST /invocations 200 " in err
+
+
+def test_a_server_on_any_free_port_reports_it(start):
+    server = start(ready=False, port=0)
+    port = server.folder.path / "port"
+    server.port = int(until(lambda: port.exists() and port.read_text()))
+    assert server.ping() == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
