@@ -32,7 +32,7 @@ from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.plan import no_counts
 
 if TYPE_CHECKING:
-    from sagemaker_semseg.training.trainer import Result
+    from sagemaker_semseg.training.trainer import TrainingResult
 
 USAGE = "%(prog)s --data DIR --output DIR --num-classes N [--HYPERPARAMETER VALUE ...]"
 SUMMARY = "train a network on folders of images and masks"
@@ -155,7 +155,7 @@ def prepare(options: argparse.Namespace) -> Job:
     return Job(hp, channels, options.output, names, finished, begin, tuple(programmes), options.checkpoints)
 
 
-def execute(job: Job, strategy: object) -> Result:
+def execute(job: Job, strategy: object) -> TrainingResult:
     """Tell what will be done and do it, with a progress bar on a terminal and SageMaker's log lines elsewhere."""
     from sagemaker_semseg.training.devices import describe_devices
     from sagemaker_semseg.training.logging_callback import logging_callback
@@ -175,7 +175,7 @@ def execute(job: Job, strategy: object) -> Result:
     )
 
 
-def conclude(job: Job, result: Result) -> int:
+def conclude(job: Job, result: TrainingResult) -> int:
     """Tell what came of it; returns the exit status."""
     epochs = len(result.history)
     if result.stopped:
@@ -189,7 +189,7 @@ def conclude(job: Job, result: Result) -> int:
     return exit_status(result)
 
 
-def exit_status(result: Result) -> int:
+def exit_status(result: TrainingResult) -> int:
     """0 also after SIGTERM, with which SageMaker stops jobs; Ctrl-C has a status of its own."""
     return INTERRUPTED if result.signal == signal.SIGINT else 0
 

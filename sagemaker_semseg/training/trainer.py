@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import math
 import platform
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from sagemaker_semseg.hyperparameters import Hyperparameters, to_strings
 from sagemaker_semseg.metrics import Scores
 from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights, set_weights
+from sagemaker_semseg.signals import catch_signals
 from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.devices import default_strategy
 from sagemaker_semseg.training.early_stopping import EarlyStopping
@@ -39,12 +41,11 @@ from sagemaker_semseg.training.evaluation import Evaluator
 from sagemaker_semseg.training.optimizers import make_optimizer
 from sagemaker_semseg.training.pipeline import training_batches
 from sagemaker_semseg.training.plan import check, class_weights, make_schedule
-from sagemaker_semseg.training.signals import stop_signals
 from sagemaker_semseg.training.train_step import make_train_step
 
 
 @dataclass(frozen=True)
-class Result:
+class TrainingResult:
     """What a training leaves behind.
 
     history: one dict per epoch. scores: of the best epoch; None if there was none. signal: the number of the one that
@@ -69,8 +70,11 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
     checkpoints: Path | None = None,
-) -> Result:
-    """Train, keep the epoch with the best validation mIOU, write ``output/model.tar.gz``.
+    model_path: Path | None = None,
+) -> TrainingResult:
+    """Train, keep the epoch with the best validation mIOU, write the artifact.
+
+    model_path: where the artifact is written (``write_artifact``); ``output/model.tar.gz`` if None.
 
     weights: to start from, under structural names (``models.weights``); those that are left out begin at random. With
     ``use_pretrained_model`` there have to be some, unless the run goes on.
@@ -80,10 +84,15 @@ def train(
     stream, at once. strategy: None takes all GPUs, or the CPU. Raises HyperparameterError, DataError (a checkpoint of
     another training) or DivergedError; ``tf.errors.OpError`` for what can't be read.
     """
-    run = Trainer(hp, channels, output, strategy or default_strategy(), class_names, weights, checkpoints)
-    with stop_signals(run.halt) as stop:
+    run = Trainer(hp, channels, output, strategy or default_strategy(), class_names, weights, checkpoints, model_path)
+
+    def interrupt_next_time(number: int) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with catch_signals(callback=interrupt_next_time, threaded=True) as stop:
+        run.halt = stop
         run.fit(callbacks, stop)
-        result = run.finish(stopped=stop.is_set())
+        result = run.finish(stopped=stop.signal is not None)
     return replace(result, signal=stop.signal)
 
 
@@ -99,9 +108,11 @@ class Trainer:
         class_names: Sequence[str] = (),
         weights: Mapping[str, np.ndarray] | None = None,
         checkpoints: Path | None = None,
+        model_path: Path | None = None,
     ):
         self.hp, self.channels, self.strategy, self.class_names = hp, channels, strategy, list(class_names)
         self.output, self.checkpoints = output, checkpoints or output / "checkpoints"
+        self.model_path = model_path or output / "model.tar.gz"
         check(hp, strategy.num_replicas_in_sync, has_weights=bool(weights) or self.last_path.is_file())
         keras.utils.set_random_seed(hp.seed % 2**32)
         self.class_weights = class_weights(hp, channels)
@@ -228,7 +239,7 @@ class Trainer:
         self.history.append({"epoch": epoch, **logs})
         return logs
 
-    def finish(self, *, stopped: bool) -> Result:
+    def finish(self, *, stopped: bool) -> TrainingResult:
         """Write the artifact: the best epoch's weights, or those at hand if no epoch has ended yet."""
         scores, weights = None, None
         if self.progress.best_epoch >= 0:
@@ -245,14 +256,14 @@ class Trainer:
         labels: dict[str, Any] = {"num_classes": self.hp.num_classes, "ignore": IGNORE}
         if self.class_names:
             labels["class_names"] = self.class_names
-        path = self.output / "model.tar.gz"
+        path = self.model_path
         path.parent.mkdir(parents=True, exist_ok=True)
         artifact = Artifact(to_strings(self.hp), weights or get_weights(self.network), labels, metrics)
         try:
             artifact = with_graph(artifact)
         finally:  # whatever is wrong with the graph, the weights are not lost
             write_artifact(path, artifact)
-        return Result(path, self.history, best_epoch, scores, stopped)
+        return TrainingResult(path, self.history, best_epoch, scores, stopped)
 
     # Where the run stands.
 
@@ -294,7 +305,7 @@ class Trainer:
     def diverged(self, what: str) -> DivergedError:
         kept = "no epoch was finished, so there are none to keep"
         if self.progress.best_epoch >= 0:
-            kept = f"the best epoch's are in {self.output / 'model.tar.gz'}"
+            kept = f"the best epoch's are in {self.model_path}"
         remedy = f"lower learning_rate (now {self.hp.learning_rate:g}), or raise warmup_epochs or mini_batch_size"
         if self.hp.precision == "mixed_float16":
             remedy += ", or use precision mixed_bfloat16 or float32"

@@ -136,6 +136,14 @@ def test_weights_to_start_from(tiny_channels, make_hp, tmp_path):
     assert all(np.array_equal(array, random[name]) for name, array in begun.items())
 
 
+def test_the_artifact_is_written_where_it_was_asked_for(tiny_channels, make_hp, tmp_path):
+    path = tmp_path / "elsewhere" / "fine.tar.gz"
+    result = trainer.train(make_hp(epochs=1), tiny_channels, tmp_path / "out", model_path=path)
+    assert result.artifact == path
+    assert read_artifact(path).metrics["best_epoch"] == 0
+    assert not (tmp_path / "out" / "model.tar.gz").exists()
+
+
 def test_divergence_ends_it_and_keeps_the_best_epoch(tiny_channels, make_hp, tmp_path, monkeypatch):
     poison = {5: np.nan}  # in the second epoch
     make = trainer.make_train_step
