@@ -285,7 +285,7 @@ def test_nothing_at_all_is_a_page_too():
 
 
 def test_the_style_s_parts_of_memory_have_colours():
-    style = (Path(__file__).parents[3] / "sagemaker_semseg/data/doctor/page.css").read_text()
+    style = (Path(__file__).parents[2] / "sagemaker_semseg/checks/report.css").read_text()
     for kind in ("program", "parameters", "activations", "logits", "working", "train", "validation"):
         assert f".{kind} {{" in style
 

@@ -275,7 +275,7 @@ def test_a_model_without_a_graph(tmp_path, capfd):
 
 def test_the_server_itself_stays_small():
     """What reads images and runs models is loaded by the workers, TensorFlow by nobody."""
-    front = ("server", "app", "connection", "invocations", "monitor")
+    front = ("server", "app", "connection", "admission", "request_metrics")
     heavy = ["numpy", "PIL", "onnxruntime", "tensorflow"]
     for names, unwanted in ((front, heavy), (["worker"], ["tensorflow", "keras"])):
         modules = ", ".join(f"sagemaker_semseg.serving.{name}" for name in names)

@@ -140,7 +140,7 @@ def test_stop_and_go_on_and_restart(data, settings, tmp_path, capsys, monkeypatc
     output = tmp_path / "out"
     arguments = ["train", "--data", str(data), "--output", str(output), "--epochs", "2", *settings]
     with monkeypatch.context() as patch:
-        patch.setattr(logging_callback, "reporter", lambda host: Interrupt(signal.SIGTERM))
+        patch.setattr(logging_callback, "logging_callback", lambda host: Interrupt(signal.SIGTERM))
         assert main(arguments) == 0  # SageMaker stops jobs so
     text = capsys.readouterr().out
     assert "stopped after 0 of 2 epochs" in text
@@ -159,7 +159,7 @@ def test_stop_and_go_on_and_restart(data, settings, tmp_path, capsys, monkeypatc
 
     (output / "checkpoints" / "mine.txt").write_text("stays")
     with monkeypatch.context() as patch:
-        patch.setattr(logging_callback, "reporter", lambda host: Interrupt(signal.SIGINT))
+        patch.setattr(logging_callback, "logging_callback", lambda host: Interrupt(signal.SIGINT))
         assert main([*arguments, "--seed", "1", "--restart"]) == 130  # Ctrl-C
     assert "stopped after 0 of 2 epochs" in capsys.readouterr().out
     assert (output / "checkpoints" / "mine.txt").read_text() == "stays"

@@ -96,8 +96,8 @@ ORPHAN = """
 import os, sys
 from pathlib import Path
 from sagemaker_semseg.data.channels import Pair
-from sagemaker_semseg.data.pipe_simulator import Player, Programme
-player = Player(Path(sys.argv[1]), [Programme("train", [Pair("a", Path("a"), Path("b"))])])
+from sagemaker_semseg.data.pipe_simulator import ChannelConfig, PipeSimulator
+player = PipeSimulator(Path(sys.argv[1]), [ChannelConfig("train", [Pair("a", Path("a"), Path("b"))])])
 while not os.listdir(sys.argv[1]):
     pass
 print(player._process.pid, flush=True)

@@ -288,13 +288,13 @@ PROGRAM = """
 import sys
 sys.path[:0] = {path!r}
 import tensorflow as tf
-from sagemaker_semseg.models import fastpaths
-layer = fastpaths.Conv2D(4, 3, dilation_rate=2, padding="same")
+from sagemaker_semseg.models import layers
+layer = layers.Conv2D(4, 3, dilation_rate=2, padding="same")
 x = tf.ones((1, 8, 8, 4))
 with tf.GradientTape() as tape:
     y = layer(x)
 tape.gradient(y, layer.kernel.value)
-print("native:", fastpaths._native_dilation_trains(tf.float32))
+print("native:", layers._native_dilation_trains(tf.float32))
 """
 
 
