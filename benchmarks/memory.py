@@ -162,13 +162,12 @@ def serve(row: Row) -> dict[str, float]:
     import numpy as np
     from make_model import make_model
 
-    from sagemaker_semseg.artifact import read_runtime
-    from sagemaker_semseg.inference import Options, Segmenter
+    from sagemaker_semseg.inference import Segmenter
 
     imported = rss_mb(os.getpid())
     with tempfile.TemporaryDirectory() as folder:
         model = make_model(Path(folder) / "model.tar.gz", row.algorithm, row.backbone, row.num_classes)
-        segmenter = Segmenter(read_runtime(model), Options())
+        segmenter = Segmenter(model, scales=(1.0,), flip=False)
     built, loading = rss_mb(os.getpid()), peak_rss_mb(os.getpid())
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
     image = np.random.default_rng(0).integers(0, 256, (*row.shape[1:], 3), np.uint8)

@@ -29,7 +29,7 @@ from PIL import Image
 from pipeline_images import texture
 from serving_costs import costs
 
-from sagemaker_semseg.artifact import read_runtime
+from sagemaker_semseg.artifact import read_inference_artifact
 
 HERE = Path(__file__).resolve().parent
 NEEDED_GB = 8.0
@@ -108,7 +108,7 @@ def prepare(args: argparse.Namespace, folder: Path) -> None:
     for algorithm in args.algorithms:
         say(f"making a model: {algorithm}")
         model = make_model(folder / f"{algorithm}.tar.gz", algorithm, f"resnet-{args.depth}", args.classes)
-        (folder / f"{algorithm}.onnx").write_bytes(read_runtime(model).graph)
+        (folder / f"{algorithm}.onnx").write_bytes(read_inference_artifact(model).graph)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -13,10 +13,9 @@ import numpy as np
 from client import Reply
 from soak_images import Sample
 
-from sagemaker_semseg.artifact import read_runtime
 from sagemaker_semseg.data.images import decode_image, encode_mask
 from sagemaker_semseg.environment import worker_variables
-from sagemaker_semseg.inference import Options, Segmenter
+from sagemaker_semseg.inference import Segmenter
 
 ACCEPTS = (
     "image/png",
@@ -48,7 +47,7 @@ class Offline:
 
 
 def _wanted(model: Path, samples: list[Sample], threads: int) -> dict[str, dict[str, bytes]]:
-    segmenter = Segmenter(read_runtime(model), Options(threads=threads))
+    segmenter = Segmenter(model, threads=threads)
     return {sample.name: _replies(segmenter, decode_image(sample.data)) for sample in samples}
 
 

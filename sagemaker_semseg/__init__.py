@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sagemaker_semseg.inference import Segmenter as Segmenter
     from sagemaker_semseg.sdk import deserializers as deserializers
     from sagemaker_semseg.sdk import serializers as serializers
     from sagemaker_semseg.sdk import training_input as inputs  # noqa: F401
@@ -40,6 +41,7 @@ _HOMES = {
     "IdentitySerializer": "sdk.serializers",
     "ImageSerializer": "sdk.serializers",
     "IntegerParameter": "sdk.parameters",
+    "Segmenter": "inference",
     "SemSegEstimator": "sdk.estimator",
     "SemSegModel": "sdk.model",
     "SemSegPredictor": "sdk.predictor",
@@ -64,6 +66,7 @@ __all__ = [  # ``__getattr__`` has them
     "IdentitySerializer",
     "ImageSerializer",
     "IntegerParameter",
+    "Segmenter",
     "SemSegEstimator",
     "SemSegModel",
     "SemSegPredictor",

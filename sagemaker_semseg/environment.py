@@ -110,8 +110,8 @@ def _home() -> Path:
 class Hosting:
     """What SageMaker tells the container of an endpoint or a batch transform. None: it says nothing.
 
-    port, accept, workers, max_payload_mb, batch: as SageMaker names them. engine, scales, flip, tile_pixels: fields of
-    ``inference.Options``, for containers, which are started without flags.
+    port, accept, workers, max_payload_mb, batch: as SageMaker names them. runtime, scales, flip, tile_pixels: fields of
+    ``InferenceOptions``, for containers, which are started without flags.
     """
 
     port: int | None = None
@@ -119,7 +119,7 @@ class Hosting:
     workers: int | None = None
     max_payload_mb: int | None = None
     batch: bool | None = None
-    engine: str | None = None
+    runtime: str | None = None
     scales: tuple[float, ...] | None = None
     flip: bool | None = None
     tile_pixels: int | None = None
@@ -258,7 +258,7 @@ _HOSTING: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "workers": ("SAGEMAKER_MODEL_SERVER_WORKERS", _number(1, 1024), "a number from 1 on"),
     "max_payload_mb": ("SAGEMAKER_MAX_PAYLOAD_IN_MB", _number(0, 1024), "a number from 0 (no limit) to 1024"),
     "batch": ("SAGEMAKER_BATCH", _switch, "true or false"),
-    "engine": ("SAGEMAKER_SEMSEG_ENGINE", str, "the name of an engine"),
+    "runtime": ("SAGEMAKER_SEMSEG_RUNTIME", str, "the name of a runtime"),
     "scales": ("SAGEMAKER_SEMSEG_SCALES", _numbers, "a list of numbers such as 0.75,1,1.25"),
     "flip": ("SAGEMAKER_SEMSEG_FLIP", _switch, "true or false"),
     "tile_pixels": ("SAGEMAKER_SEMSEG_TILE_PIXELS", _number(1, 2**31), "a number of pixels"),

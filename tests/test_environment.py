@@ -157,7 +157,7 @@ def test_hosting() -> None:
         "SAGEMAKER_MODEL_SERVER_WORKERS": "2",
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "6",
         "SAGEMAKER_BATCH": "TRUE",
-        "SAGEMAKER_SEMSEG_ENGINE": "openvino",
+        "SAGEMAKER_SEMSEG_RUNTIME": "openvino",
         "SAGEMAKER_SEMSEG_SCALES": "0.5, 1",
         "SAGEMAKER_SEMSEG_FLIP": "0",
         "SAGEMAKER_SEMSEG_TILE_PIXELS": "70000",

@@ -16,11 +16,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sagemaker_semseg.artifact.content import FORMAT_VERSION, Artifact, Runtime, pack, unpack, unpack_runtime
+from sagemaker_semseg.artifact.content import (
+    FORMAT_VERSION,
+    Artifact,
+    InferenceArtifact,
+    pack,
+    unpack,
+    unpack_inference_artifact,
+)
 from sagemaker_semseg.artifact.members import MAX_BYTES, REQUIRED, read_members, write_members
 from sagemaker_semseg.storage import atomic_write
 
-__all__ = ["FORMAT_VERSION", "Artifact", "Runtime", "read_artifact", "read_runtime", "write_artifact"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Artifact",
+    "InferenceArtifact",
+    "read_artifact",
+    "read_inference_artifact",
+    "write_artifact",
+]
 
 
 def write_artifact(path: str | os.PathLike[str], artifact: Artifact, *, archive: bool | None = None) -> None:
@@ -59,8 +73,10 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     return unpack(Path(path), read_members(Path(path), REQUIRED))
 
 
-def read_runtime(path: str | os.PathLike[str]) -> Runtime:
+def read_inference_artifact(path: str | os.PathLike[str]) -> InferenceArtifact:
     """The artifact in ``path`` as it is used, with the graph and without weights: safe and checked as by
     ``read_artifact``. Raises ``ArtifactError``, also where there is no graph.
     """
-    return unpack_runtime(Path(path), read_members(Path(path), ("hyperparams.json", "labels.json", "model.onnx")))
+    return unpack_inference_artifact(
+        Path(path), read_members(Path(path), ("hyperparams.json", "labels.json", "model.onnx"))
+    )

@@ -55,7 +55,7 @@ class Artifact:
 
 
 @dataclass(frozen=True, eq=False)
-class Runtime:
+class InferenceArtifact:
     """What prediction and serving need of an artifact; hyperparameters and labels as in ``Artifact``, and the graph."""
 
     hyperparameters: dict[str, str]
@@ -114,7 +114,7 @@ def unpack(path: Path, members: dict[str, bytes]) -> Artifact:
     return Artifact(hyperparameters, weights, labels, metrics)
 
 
-def unpack_runtime(path: Path, members: dict[str, bytes]) -> Runtime:
+def unpack_inference_artifact(path: Path, members: dict[str, bytes]) -> InferenceArtifact:
     """As ``unpack``, of the members that a runtime has."""
     reading = _Unpacking(members)
     hyperparameters = reading.read("hyperparams.json", _hyperparameters)
@@ -124,7 +124,7 @@ def unpack_runtime(path: Path, members: dict[str, bytes]) -> Runtime:
     reading.faults += _faults_of_graph(graph, None if reading.faults else labels)
     if reading.faults or hyperparameters is None or labels is None:
         raise ArtifactError(f"{path} can't be used as a model:", reading.faults)
-    return Runtime(hyperparameters, labels, graph)
+    return InferenceArtifact(hyperparameters, labels, graph)
 
 
 class _Unpacking:

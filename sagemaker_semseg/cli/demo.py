@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from sagemaker_semseg.artifact import read_runtime
+from sagemaker_semseg.artifact import read_inference_artifact
 from sagemaker_semseg.cli import engine, journal, train
 from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.images import decode_image, decode_mask
@@ -92,7 +92,7 @@ def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], 
         print("stopped before the end")
         return train.exit_status(result)
 
-    prediction = Prediction(read_runtime(result.artifact), LocalFileSystem(masks))
+    prediction = Prediction(read_inference_artifact(result.artifact), LocalFileSystem(masks))
     if prediction.run(list(map(str, unseen))).failed:
         raise AlgorithmError("the demo's own images can't be predicted")
     overlays.mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from sagemaker_semseg.artifact import Artifact, Runtime, read_runtime
+from sagemaker_semseg.artifact import Artifact, InferenceArtifact, read_inference_artifact
 from sagemaker_semseg.artifact.members import MAX_TOTAL_BYTES
 from sagemaker_semseg.errors import ArtifactError, Fault
 from sagemaker_semseg.storage import is_s3, locate
@@ -23,10 +23,10 @@ def model_path(path: Path) -> Path:
     return archives[0] if len(archives) == 1 else path
 
 
-def runtime_of(model: str) -> Runtime:
+def runtime_of(model: str) -> InferenceArtifact:
     """The runtime of a model, which may lie in S3. Raises ``ArtifactError``, and ``UserError`` if S3 can't be used."""
     if not is_s3(model):
-        return read_runtime(model_path(Path(model)))
+        return read_inference_artifact(model_path(Path(model)))
     store, entry = locate(model)
     if not entry:
         fault = Fault(model, "no such object", "give the s3:// of a model.tar.gz")
@@ -35,7 +35,7 @@ def runtime_of(model: str) -> Runtime:
         path = Path(folder, "model.tar.gz")
         path.write_bytes(store.read(entry, MAX_TOTAL_BYTES))
         try:
-            return read_runtime(path)
+            return read_inference_artifact(path)
         except ArtifactError as error:
             faults = [dataclasses.replace(fault, where=fault.where.replace(str(path), model)) for fault in error.faults]
             raise ArtifactError(f"{model} can't be used as a model:", faults) from None

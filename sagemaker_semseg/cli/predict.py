@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="look at its mirror image, too")
     text = "pixels of the largest image that is worked on whole; memory grows with it"
     group.add_argument("--tile-pixels", type=int, metavar="N", help=text)
-    group.add_argument("--engine", metavar="NAME", help="what runs the graph: onnxruntime (default) or openvino")
+    group.add_argument("--runtime", metavar="NAME", help="what runs the graph: onnxruntime (default) or openvino")
     group.add_argument("--threads", type=int, metavar="N", help="by default one for each core")
 
 
@@ -72,12 +72,12 @@ def run(options: argparse.Namespace) -> int:
     if options.faults:
         raise UserError("The command can't be carried out:", options.faults)
     from sagemaker_semseg.cli.prediction import Prediction  # and ONNX Runtime, which no other command needs
-    from sagemaker_semseg.inference import Options
+    from sagemaker_semseg.inference import InferenceOptions
 
     output, reply = store_at(options.place), _reply(options.accept)
     runtime = runtime_of(options.model)
-    given = {name: getattr(options, name) for name in ("scales", "flip", "tile_pixels", "engine", "threads")}
-    how = Options.of(runtime.hyperparameters, **given)
+    given = {name: getattr(options, name) for name in ("scales", "flip", "tile_pixels", "runtime", "threads")}
+    how = InferenceOptions.resolve(runtime.hyperparameters, **given)
     if faults := [dataclasses.replace(fault, where=_flag(fault.where)) for fault in how.faults()]:
         raise UserError("The command can't be carried out:", faults)
     prediction = Prediction(runtime, output, how, reply, overlays=options.overlay)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from sagemaker_semseg.artifact import Runtime
+from sagemaker_semseg.artifact import InferenceArtifact
 from sagemaker_semseg.cli.journal import Journal
 from sagemaker_semseg.cli.tasks import Task, plan
 from sagemaker_semseg.cli.terminal import bar
@@ -27,7 +27,7 @@ from sagemaker_semseg.data.files import MAX_FILE_BYTES
 from sagemaker_semseg.data.images import Pixels, decode_image, image_size
 from sagemaker_semseg.data.overlay import overlay
 from sagemaker_semseg.errors import DataError, Fault
-from sagemaker_semseg.inference import CancellationToken, Options, Segmenter
+from sagemaker_semseg.inference import CancellationToken, InferenceOptions, Segmenter
 from sagemaker_semseg.serving.content_negotiation import ResponseFormat
 from sagemaker_semseg.serving.http_errors import PayloadTooLarge
 from sagemaker_semseg.serving.response_encoding import check_size, encode
@@ -63,15 +63,18 @@ class Prediction:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: InferenceArtifact,
         output: FileSystem,
-        options: Options | None = None,
+        options: InferenceOptions | None = None,
         reply: ResponseFormat | None = None,
         *,
         overlays: bool = False,
     ):
         self.runtime, self.output = runtime, output
-        self.options, self.reply = options or Options.of(runtime.hyperparameters), reply or ResponseFormat("image/png")
+        self.options, self.reply = (
+            options or InferenceOptions.resolve(runtime.hyperparameters),
+            reply or ResponseFormat("image/png"),
+        )
         self.endings = [ENDINGS[self.reply.media_type], *([OVERLAY_ENDING] if overlays else [])]
         self.tally = Tally()
 
@@ -91,7 +94,7 @@ class Prediction:
             left = [task for task in tasks if overwrite or not journal.done(task.image, task.existing)]
             self.tally.failed, self.tally.kept = len(faults), len(tasks) - len(left)
             if left:
-                self._work(Segmenter(self.runtime, self.options), left, journal)
+                self._work(Segmenter(self.runtime, **vars(self.options)), left, journal)
         finally:
             journal.close()
         return self.tally
@@ -123,12 +126,12 @@ class Prediction:
                     self.tally.written += 1
                 move(done, total)
 
-    def _contents(self, segmenter: Segmenter, task: Task, read: bytes | Pixels, stop: CancellationToken) -> Contents:
+    def _contents(self, segmenter: Segmenter, task: Task, read: bytes | Pixels, token: CancellationToken) -> Contents:
         image = decode_image(read, shown(task.image.where)) if isinstance(read, bytes) else read
         if self.reply.is_mask:
-            array = segmenter.labels(image, stop)
+            array = segmenter.labels(image, token)
         else:
-            array = segmenter.probabilities(image, np.dtype(self.reply.dtype), stop)
+            array = segmenter.probabilities(image, np.dtype(self.reply.dtype), token)
         contents: Contents = {self.endings[0]: (encode(self.reply, array), self.reply.content_type)}
         if OVERLAY_ENDING in self.endings:
             labels = array if self.reply.is_mask else array.argmax(0).astype(np.uint8)
@@ -161,14 +164,14 @@ def _read(task: Task, num_classes: int, reply: ResponseFormat) -> bytes | Pixels
 
 def _stoppable(pool: ThreadPoolExecutor, work: Callable[..., Contents], *arguments: Any) -> Contents:
     """What comes of ``work``, done in another thread, so that this one hears Ctrl-C and can stop it."""
-    stop = CancellationToken()
+    token = CancellationToken()
     try:
-        doing = pool.submit(work, *arguments, stop)
+        doing = pool.submit(work, *arguments, token)
         while not wait([doing], timeout=0.5).done:
             pass  # a signal that comes just before the waiting begins is heard when it ends
         return doing.result()
     except BaseException:
-        stop.set()
+        token.cancel()
         raise
 
 

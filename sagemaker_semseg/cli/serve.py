@@ -32,7 +32,7 @@ examples:
 in a container, where SageMaker gives no flags:
   /opt/ml/model is the model, and the server listens on all addresses. In place of the flags there are the variables
   SAGEMAKER_BIND_TO_PORT, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, SAGEMAKER_MODEL_SERVER_WORKERS,
-  SAGEMAKER_MAX_PAYLOAD_IN_MB, SAGEMAKER_BATCH, SAGEMAKER_SEMSEG_ENGINE, SAGEMAKER_SEMSEG_SCALES,
+  SAGEMAKER_MAX_PAYLOAD_IN_MB, SAGEMAKER_BATCH, SAGEMAKER_SEMSEG_RUNTIME, SAGEMAKER_SEMSEG_SCALES,
   SAGEMAKER_SEMSEG_FLIP and SAGEMAKER_SEMSEG_TILE_PIXELS. A flag wins over its variable.
 
 ending: Ctrl-C or SIGTERM; requests that were accepted are answered first. Once more Ctrl-C doesn't wait for that.
@@ -40,7 +40,7 @@ ending: Ctrl-C or SIGTERM; requests that were accepted are answered first. Once 
 exit status: 0 done, 1 a fault of this program, 2 something you can mend
 """
 
-_OF_INFERENCE = ("engine", "scales", "flip", "tile_pixels")
+_OF_INFERENCE = ("runtime", "scales", "flip", "tile_pixels")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="look at its mirror image, too")
     text = "pixels of the largest image that is worked on whole; memory grows with it"
     group.add_argument("--tile-pixels", type=int, metavar="N", help=text)
-    group.add_argument("--engine", metavar="NAME", help="what runs the graph: onnxruntime (default) or openvino")
+    group.add_argument("--runtime", metavar="NAME", help="what runs the graph: onnxruntime (default) or openvino")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,15 +1,14 @@
-"""A model used: a ``Runtime`` (an artifact with its runtime graph) and images of any size come in, labels or
-probabilities of every pixel go out. No TensorFlow.
+"""Inference on images of any size, without TensorFlow.
 
-    segmenter = Segmenter(read_runtime("model.tar.gz"))
-    labels = segmenter.labels(decode_image(jpeg))                  # (H, W) uint8
-    probabilities = segmenter.probabilities(decode_image(jpeg))    # (C, H, W) float32
+    segmenter = Segmenter("model/model.tar.gz")
+    labels = segmenter.labels("image.jpg")                  # (H, W) uint8
+    probabilities = segmenter.probabilities("image.jpg")    # (C, H, W) float32
 
-``engines`` runs the graph, ``views`` cuts the image into what the graph gets, ``strips`` joins what it gives,
-``finish`` brings that to the image's own size. The endpoint's workers and the command ``predict`` call it.
+``test_time_augmentation`` scales and mirrors an image, ``tiling`` cuts it, ``runtimes`` run the graph on it, and
+``postprocessing`` resizes the logits to the image's size.
 """
 
 from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, InferenceCancelled
-from sagemaker_semseg.inference.segmenter import Options, Segmenter
+from sagemaker_semseg.inference.segmenter import InferenceOptions, Segmenter
 
-__all__ = ["RUNTIMES", "CancellationToken", "InferenceCancelled", "Options", "Segmenter"]
+__all__ = ["RUNTIMES", "CancellationToken", "InferenceCancelled", "InferenceOptions", "Segmenter"]

@@ -1,8 +1,8 @@
-"""Coarse logits brought to the image's own size, in bands of rows: strips come in, labels or probabilities go out.
+"""Labels and probabilities at an image's size, from coarse logits.
 
-The resizing is bilinear with aligned corners, as the networks have it (reference engine, section 1): output pixel i
-looks at the position i * (cells - 1) / (pixels - 1). It is a product with a matrix on either side, carried out in
-blocks. With several views, their probabilities are averaged. Called by ``segmenter``.
+Logits are resized bilinearly with aligned corners, as in the networks: output pixel i lies at the position
+i * (cells - 1) / (pixels - 1). The resizing is a product with a sparse matrix for each axis, computed in blocks. The
+probabilities of several views are averaged.
 """
 
 from __future__ import annotations
@@ -24,37 +24,45 @@ _BLOCK = 256  # rows or columns of one product: larger ones multiply with more z
 
 @dataclass(frozen=True)
 class Block:
-    """Output columns from ``first`` to ``last`` out of cells from ``cell`` on; matrix: (cells, columns)."""
+    """Interpolation weights of the output columns ``first`` to ``last`` from the cells beginning at ``cell``."""
 
     first: int
     last: int
     cell: int
-    matrix: Floats
+    matrix: Floats  # (cells, columns)
 
 
-def labels(strips: Sequence[LogitRows], height: int, width: int, num_classes: int, check: Callable[[], None]) -> Any:
-    """(height, width) uint8: the class with the largest logit, or with the largest sum of probabilities.
+def to_labels(views: Sequence[LogitRows], height: int, width: int, num_classes: int, check: Callable[[], None]) -> Any:
+    """Returns the class with the largest logit, or with the largest mean probability of several views.
 
-    check: called between the bands; raises to end the work.
+    Args:
+        views: The coarse logits of each view.
+        height: Rows of the image.
+        width: Columns of the image.
+        num_classes: Classes C of the logits.
+        check: Called for each band of rows and view; raises an exception to cancel the work.
+
+    Returns:
+        (height, width) uint8.
     """
     out = np.empty((height, width), np.uint8)
-    for first, last, scores in _bands(strips, height, width, num_classes, check, probabilities=len(strips) > 1):
+    for first, last, scores in _bands(views, height, width, num_classes, check, probabilities=len(views) > 1):
         _argmax(scores, out[first:last])
     return out
 
 
-def probabilities(
-    strips: Sequence[LogitRows], height: int, width: int, num_classes: int, dtype: Any, check: Callable[[], None]
+def to_probabilities(
+    views: Sequence[LogitRows], height: int, width: int, num_classes: int, dtype: Any, check: Callable[[], None]
 ) -> npt.NDArray[Any]:
-    """(num_classes, height, width) of ``dtype``, each pixel's sum is 1."""
+    """Returns the mean softmax over the views, (num_classes, height, width) of ``dtype``; see ``to_labels``."""
     out = np.empty((num_classes, height, width), dtype)
-    for first, last, scores in _bands(strips, height, width, num_classes, check, probabilities=True):
-        np.multiply(scores, np.float32(1 / len(strips)), out=out[:, first:last], casting="same_kind")
+    for first, last, scores in _bands(views, height, width, num_classes, check, probabilities=True):
+        np.multiply(scores, np.float32(1 / len(views)), out=out[:, first:last], casting="same_kind")
     return out
 
 
 def _bands(
-    strips: Sequence[LogitRows],
+    views: Sequence[LogitRows],
     height: int,
     width: int,
     num_classes: int,
@@ -63,14 +71,14 @@ def _bands(
     probabilities: bool,
 ) -> Iterator[tuple[int, int, Floats]]:
     """(first row, last row, (C, rows, width)): the logits of the only view, or the sum of all views' probabilities."""
-    blocks = [_blocks(strip.view.columns, width, strip.view.flip) for strip in strips]
+    blocks = [_blocks(logits.columns, width, logits.view.flip) for logits in views]
     rows = min(_BLOCK, max(1, _BAND_BYTES // (4 * num_classes * width)))
     for first in range(0, height, rows):
         last = min(first + rows, height)
         total: Floats | None = None
-        for strip, across in zip(strips, blocks, strict=True):
+        for logits, columns in zip(views, blocks, strict=True):
             check()
-            scores = _upsample(strip, first, last, height, width, across)
+            scores = _upsample(logits, first, last, height, width, columns)
             if probabilities:
                 _softmax(scores)
             total = scores if total is None else np.add(total, scores, out=total)
@@ -78,12 +86,12 @@ def _bands(
         yield first, last, total
 
 
-def _upsample(strip: LogitRows, first: int, last: int, height: int, width: int, across: Sequence[Block]) -> Floats:
-    """Rows ``first`` to ``last`` of the logits at the image's own size."""
-    cell, matrix = _interpolation(first, last, strip.view.rows, height)
-    narrow = np.matmul(matrix.T, strip.take(cell, cell + len(matrix)))
+def _upsample(logits: LogitRows, first: int, last: int, height: int, width: int, columns: Sequence[Block]) -> Floats:
+    """Rows ``first`` to ``last`` of the logits at the image's size."""
+    cell, matrix = _interpolation(first, last, logits.rows, height)
+    narrow = np.matmul(matrix.T, logits.read_rows(cell, cell + len(matrix)))
     out = np.empty((len(narrow), last - first, width), np.float32)
-    for block in across:
+    for block in columns:
         source = narrow[:, :, block.cell : block.cell + len(block.matrix)]
         np.matmul(source, block.matrix, out=out[:, :, block.first : block.last])
     return out
@@ -103,7 +111,7 @@ def _blocks(cells: int, width: int, flip: bool) -> list[Block]:
 def _interpolation(first: int, last: int, cells: int, pixels: int) -> tuple[int, Floats]:
     """The first cell, and weights (cells, last - first), for some of ``pixels`` pixels out of ``cells`` cells."""
     position = np.arange(first, last) * ((cells - 1) / max(pixels - 1, 1))
-    # rounding must not lead past the last cell
+    # rounding must not reach past the last cell
     begin, end = int(position[0]), min(int(position[-1]) + 2, cells)
     distance = np.abs(position[None, :] - np.arange(begin, end)[:, None])
     return begin, np.maximum(1 - distance, 0).astype(np.float32)

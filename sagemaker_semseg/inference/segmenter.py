@@ -1,107 +1,165 @@
-"""One model, loaded: an image of any size comes in, labels or probabilities of its every pixel go out.
+"""Segmenter: labels and probabilities of images of any size.
 
-Images up to a limit of pixels go through the network whole, larger ones in tiles that overlap. Called by the endpoint's
-workers and the command ``predict``.
+Images up to a limit of pixels go through the network whole, larger ones in overlapping tiles.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from sagemaker_semseg.artifact import Runtime
+from sagemaker_semseg.artifact import Artifact, InferenceArtifact, read_inference_artifact
+from sagemaker_semseg.data.files import read_file
+from sagemaker_semseg.data.images import decode_image
+from sagemaker_semseg.environment import cores
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
-from sagemaker_semseg.inference import postprocessing
+from sagemaker_semseg.inference.postprocessing import to_labels, to_probabilities
 from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, Logits, Pixels
-from sagemaker_semseg.inference.test_time_augmentation import STRIDE, AugmentedView
-from sagemaker_semseg.inference.tiling import LogitRows
+from sagemaker_semseg.inference.test_time_augmentation import AugmentedView
+from sagemaker_semseg.inference.tiling import STRIDE, LogitRows
 
 MIN_TILE_PIXELS = 2**16
 MAX_SCALES, MIN_SCALE, MAX_SCALE = 16, 0.1, 4.0
 
+ModelLike: TypeAlias = str | os.PathLike[str] | InferenceArtifact | Artifact
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | Pixels
+
 
 @dataclass(frozen=True)
-class Options:
-    """How a model is used.
-
-    scales: the image is looked at in each of these sizes, and the probabilities are averaged (test-time augmentation).
-    flip: and mirrored as well, at every scale. tile_pixels: height times width of what goes through the network at
-    once; memory grows by about 0.4 kB with each. engine: a key of ``ENGINES``. threads: 0 is one for each core.
-    """
+class InferenceOptions:
+    """How a model is used; the arguments of ``Segmenter``, resolved."""
 
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     tile_pixels: int = 2**21
-    engine: str = "onnxruntime"
+    runtime: str = "onnxruntime"
     threads: int = 0
 
     @classmethod
-    def of(cls, hyperparameters: Mapping[str, str], **given: Any) -> Options:
-        """The options that a model was trained with, and those of ``given`` that are not None."""
+    def resolve(cls, hyperparameters: Mapping[str, str], **given: Any) -> InferenceOptions:
+        """Returns the options that a model was trained with, overridden by those of ``given`` that are not None."""
         hp = resolve(hyperparameters)
-        model: dict[str, Any] = {"scales": hp.inference_scales, "flip": hp.inference_flip}
-        return cls(**{**model, **{name: value for name, value in given.items() if value is not None}})
+        trained: dict[str, Any] = {"scales": hp.inference_scales, "flip": hp.inference_flip}
+        options = {**trained, **{name: value for name, value in given.items() if value is not None}}
+        return cls(**{**options, "scales": tuple(options["scales"])})
 
     def faults(self) -> list[Fault]:
-        """What is wrong with them, if anything."""
+        """Returns what is wrong with them, if anything."""
         faults = []
         if not 1 <= len(self.scales) <= MAX_SCALES or not all(MIN_SCALE <= s <= MAX_SCALE for s in self.scales):
             what = f"{', '.join(map(str, self.scales)) or 'nothing'}: 1 to {MAX_SCALES} numbers are expected"
             faults.append(Fault("scales", f"{what}, each from {MIN_SCALE} to {MAX_SCALE}"))
         if self.tile_pixels < MIN_TILE_PIXELS:
             faults.append(Fault("tile_pixels", f"{self.tile_pixels}: at least {MIN_TILE_PIXELS} are expected"))
-        if self.engine not in RUNTIMES:
-            faults.append(Fault("engine", f"{self.engine!r}: there are {', '.join(RUNTIMES)}"))
+        if self.runtime not in RUNTIMES:
+            faults.append(Fault("runtime", f"{self.runtime!r}: there are {', '.join(RUNTIMES)}"))
         if self.threads < 0:
             faults.append(Fault("threads", f"{self.threads}: 0 (as many as there are cores) or more are expected"))
         return faults
 
 
 class Segmenter:
-    """A model that is ready. Raises ``UserError`` for wrong options, ``ArtifactError`` for a graph that can't be run.
+    """A loaded model that segments images.
 
-    One image at a time: calls from several threads wait for no one, but share the cores.
+        segmenter = Segmenter("model/model.tar.gz", scales=(0.75, 1.0, 1.25), flip=True)
+        mask = segmenter.labels("image.jpg")                  # (H, W) uint8
+        probabilities = segmenter.probabilities("image.jpg")  # (C, H, W) float32
+
+    It may be called from several threads, which share the cores.
+
+    Args:
+        model: ``model.tar.gz``, a folder with its files, or an artifact that was read from one.
+        scales: The image is resized by each of these factors, and the probabilities are averaged (test-time
+            augmentation). None: as the model was trained for (``inference_scales``).
+        flip: Whether to average over the mirrored image too. None: as trained (``inference_flip``).
+        tile_pixels: Height times width of the largest image that goes through the network whole; larger ones are cut
+            into tiles of that size. Memory grows by about 0.4 kB with each pixel. None: 2**21.
+        runtime: A key of ``RUNTIMES``. None: "onnxruntime".
+        threads: Threads of the runtime; 0 or None: one for each core.
+
+    Attributes:
+        num_classes: C, the number of classes.
+        class_names: Their names, or their labels as text.
+        options: The arguments, resolved.
+
+    Raises:
+        ArtifactError: The model can't be read, has no graph, or its graph can't be run.
+        UserError: An option is out of range, or the runtime isn't installed.
     """
 
-    def __init__(self, runtime: Runtime, options: Options | None = None):
-        self.options = options or Options()
+    def __init__(
+        self,
+        model: ModelLike,
+        *,
+        scales: Sequence[float] | None = None,
+        flip: bool | None = None,
+        tile_pixels: int | None = None,
+        runtime: str | None = None,
+        threads: int | None = None,
+    ):
+        artifact = _inference_artifact(model)
+        given = {"scales": scales, "flip": flip, "tile_pixels": tile_pixels, "runtime": runtime, "threads": threads}
+        self.options = InferenceOptions.resolve(artifact.hyperparameters, **given)
         if faults := self.options.faults():
             raise UserError("The model can't be used like this:", faults)
-        self.num_classes: int = runtime.labels["num_classes"]
-        names = runtime.labels.get("class_names")
+        self.num_classes: int = artifact.labels["num_classes"]
+        names = artifact.labels.get("class_names")
         self.class_names: list[str] = list(names) if names else [str(label) for label in range(self.num_classes)]
-        self._engine = RUNTIMES[self.options.engine](runtime.graph, self.options.threads or _cores())
+        self._run = RUNTIMES[self.options.runtime](artifact.graph, self.options.threads or cores())
 
-    def labels(self, image: Pixels, stop: CancellationToken | None = None) -> Pixels:
-        """(H, W, 3) uint8 RGB -> (H, W) uint8. Raises ``Stopped`` soon after ``stop`` was set, ``MemoryError``."""
-        stop = stop or CancellationToken()
-        height, width = self._check(image)
-        result: Pixels = postprocessing.labels(self._strips(image, stop), height, width, self.num_classes, stop.check)
+    def labels(self, image: ImageLike, token: CancellationToken | None = None) -> Pixels:
+        """Returns the most probable class of each pixel.
+
+        Args:
+            image: The path or the bytes of a JPEG or PNG file, of which EXIF's orientation is applied; a PIL image,
+                whose pixels are taken as they are; or an (H, W, 3) uint8 array, RGB.
+            token: Cancels the call from another thread.
+
+        Returns:
+            (H, W) uint8.
+
+        Raises:
+            DataError: The image can't be read.
+            InferenceCancelled: ``token`` was cancelled.
+            MemoryError: The image or a tile needs more memory than there is.
+            ValueError: An array or a PIL image is of another form.
+        """
+        token = token or CancellationToken()
+        result: Pixels = to_labels(*self._logits(image, token), token.raise_if_cancelled)
         return result
 
     def probabilities(
-        self, image: Pixels, dtype: Any = np.float32, stop: CancellationToken | None = None
+        self, image: ImageLike, dtype: Any = np.float32, token: CancellationToken | None = None
     ) -> npt.NDArray[Any]:
-        """(H, W, 3) uint8 RGB -> (C, H, W) of ``dtype`` (float32 or float16), 0..1. Raises as ``labels`` does."""
-        stop = stop or CancellationToken()
-        height, width = self._check(image)
-        return postprocessing.probabilities(
-            self._strips(image, stop), height, width, self.num_classes, dtype, stop.check
-        )
+        """Returns the probability of each class at each pixel; they sum to 1 over the classes.
 
-    def _strips(self, image: Pixels, stop: CancellationToken) -> list[LogitRows]:
+        Args:
+            image: As for ``labels``.
+            dtype: float32 or float16.
+            token: Cancels the call from another thread.
+
+        Returns:
+            (C, H, W) of ``dtype``. Raises as ``labels`` does.
+        """
+        token = token or CancellationToken()
+        return to_probabilities(*self._logits(image, token), dtype, token.raise_if_cancelled)
+
+    def _logits(self, image: ImageLike, token: CancellationToken) -> tuple[list[LogitRows], int, int, int]:
+        """The coarse logits of every view, the image's height and width, and the number of classes."""
         max_cells = self.options.tile_pixels // STRIDE**2
 
         def run(pixels: Pixels) -> Logits:
-            stop.check()
-            logits = self._engine(pixels, stop)
+            token.raise_if_cancelled()
+            logits = self._run(pixels, token)
             cells = tuple(math.ceil(length / STRIDE) for length in pixels.shape[:2])
             if logits.shape != (self.num_classes, *cells):
                 what = f"gives {logits.shape} for {pixels.shape[:2]} pixels; {(self.num_classes, *cells)} are expected"
@@ -109,16 +167,35 @@ class Segmenter:
                 raise ArtifactError("the runtime graph doesn't fit the model:", [fault])
             return logits
 
+        pixels = _pixels(image)
         flips = (False, True) if self.options.flip else (False,)
-        views = [AugmentedView(image, scale, flip) for scale in self.options.scales for flip in flips]
-        return [LogitRows(view, run, max_cells) for view in views]
-
-    @staticmethod
-    def _check(image: Pixels) -> tuple[int, int]:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise ValueError(f"image must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
-        return image.shape[0], image.shape[1]
+        views = [AugmentedView(pixels, scale, flip) for scale in self.options.scales for flip in flips]
+        return [LogitRows(view, run, max_cells) for view in views], *pixels.shape[:2], self.num_classes
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _inference_artifact(model: ModelLike) -> InferenceArtifact:
+    if isinstance(model, Artifact):
+        if model.graph is None:
+            fault = Fault("model.onnx", "is missing", "make it with: sagemaker_semseg.export.with_graph")
+            raise ArtifactError("the artifact can't be used:", [fault])
+        return InferenceArtifact(model.hyperparameters, model.labels, model.graph)
+    return model if isinstance(model, InferenceArtifact) else read_inference_artifact(model)
+
+
+def _pixels(image: ImageLike) -> Pixels:
+    """The (H, W, 3) uint8 pixels of an image in any of the forms."""
+    if isinstance(image, str | os.PathLike):
+        return read_file(Path(image), decode_image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return decode_image(bytes(image))
+    if isinstance(image, Image.Image):
+        if image.mode in ("I", "F"):
+            raise ValueError(f"a PIL image of mode {image.mode!r} came; 8-bit RGB is expected")
+        if image.mode.startswith("I;16"):
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = np.asarray(image.convert("RGB"))
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"a path, bytes, a PIL image or an (H, W, 3) uint8 array is expected, not {type(image)}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f"image must be (H, W, 3) uint8, not {image.shape} {image.dtype}")
+    return image

@@ -43,7 +43,7 @@ class Settings:
 
     model: a model.tar.gz or a folder with its files. port: 0 is any free one. workers, threads (of each worker), queue
     (invocations that wait): None is what suits the machine. accept: the reply for a request that names none.
-    max_payload_mb: 0 is no limit. options: fields of ``inference.Options``. batch: SageMaker's batch transform, which
+    max_payload_mb: 0 is no limit. options: fields of ``InferenceOptions``. batch: SageMaker's batch transform, which
     sees to its own pace. log: tell every request on standard error.
     """
 
@@ -58,6 +58,13 @@ class Settings:
     options: dict[str, Any] = field(default_factory=dict)
     batch: bool = False
     log: bool = True
+
+    def pool_sizes(self) -> tuple[int, int, int]:
+        """Returns the number of workers, of the threads of each, and of the invocations that may wait."""
+        workers = self.workers or max(1, cores() // CORES_PER_WORKER)
+        threads = self.threads or max(1, cores() // workers)
+        queue = (100 if self.batch else max(4, 2 * workers)) if self.queue is None else self.queue
+        return workers, threads, queue
 
     def limits(self) -> Limits:
         import resource  # not on Windows
@@ -120,11 +127,7 @@ class _Server:
         self, settings: Settings, on_ready: Callable[[int], None] | None, limits: Limits, command: Sequence[str]
     ):
         self._settings, self._on_ready, self._limits = settings, on_ready, limits
-        workers = settings.workers or max(1, cores() // CORES_PER_WORKER)
-        threads = settings.threads or max(1, cores() // workers)
-        queue = settings.queue
-        if queue is None:
-            queue = 100 if settings.batch else max(4, 2 * workers)
+        workers, threads, queue = settings.pool_sizes()
         self._pool = Pool(
             {"model": str(settings.model), "options": {**settings.options, "threads": threads}},
             workers=workers,

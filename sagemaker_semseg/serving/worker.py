@@ -29,10 +29,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sagemaker_semseg.artifact import read_runtime
+from sagemaker_semseg.artifact import read_inference_artifact
 from sagemaker_semseg.data.images import Pixels, decode_image, encode_mask, palette
 from sagemaker_semseg.errors import SemSegError, UserError
-from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, Options, Segmenter
+from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, Segmenter
 from sagemaker_semseg.serving import http_errors, worker_protocol
 from sagemaker_semseg.serving.content_negotiation import ResponseFormat
 from sagemaker_semseg.serving.request_validation import check_body
@@ -44,9 +44,9 @@ class Model(Protocol):
 
     num_classes: int
 
-    def labels(self, image: Pixels, stop: CancellationToken | None = None) -> Pixels: ...
+    def labels(self, image: Pixels, token: CancellationToken | None = None) -> Pixels: ...
 
-    def probabilities(self, image: Pixels, dtype: Any = ..., stop: CancellationToken | None = None) -> Any: ...
+    def probabilities(self, image: Pixels, dtype: Any = ..., token: CancellationToken | None = None) -> Any: ...
 
 
 Load = Callable[[worker_protocol.Header], tuple[Model, worker_protocol.Header]]
@@ -66,17 +66,17 @@ def main(load: Load | None = None) -> None:
 
 def load_segmenter(first: worker_protocol.Header) -> tuple[Model, worker_protocol.Header]:
     """The model at the path ``model``, used with ``options``; what a page for people and the log say about it."""
-    runtime = read_runtime(first["model"])
-    segmenter = Segmenter(runtime, Options.of(runtime.hyperparameters, **first["options"]))
+    artifact = read_inference_artifact(first["model"])
+    segmenter = Segmenter(artifact, **first["options"])
     about = {
         "name": Path(first["model"]).name,
         "num_classes": segmenter.num_classes,
         "class_names": segmenter.class_names,
         "palette": palette(segmenter.num_classes).tolist(),
-        "algorithm": runtime.hyperparameters["algorithm"],
-        "backbone": runtime.hyperparameters["backbone"],
+        "algorithm": artifact.hyperparameters["algorithm"],
+        "backbone": artifact.hyperparameters["backbone"],
         # by it the server notices that a worker, started later, has found another model at the same path
-        "checksum": zlib.crc32(runtime.graph),
+        "checksum": zlib.crc32(artifact.graph),
     }
     return segmenter, about
 
@@ -102,11 +102,11 @@ class Worker:
         while True:
             self._work(model, *self._inbox.get())
 
-    def _work(self, model: Model, job: worker_protocol.Header, body: bytes, stop: CancellationToken) -> None:
+    def _work(self, model: Model, job: worker_protocol.Header, body: bytes, token: CancellationToken) -> None:
         head: worker_protocol.Header = {"id": job["id"]}
         parts: list[Any] = []
         try:
-            parts, seconds = answer(model, reply := ResponseFormat(**job["reply"]), body, stop)
+            parts, seconds = answer(model, reply := ResponseFormat(**job["reply"]), body, token)
             head.update(status=200, content_type=reply.content_type, seconds=seconds)
         except InferenceCancelled:
             pass
@@ -137,11 +137,11 @@ class Worker:
             self._last = header.get("id", 0), CancellationToken()
             self._inbox.put((header, body, self._last[1]))
         elif header["stop"] == self._last[0]:
-            self._last[1].set()
+            self._last[1].cancel()
 
 
 def answer(
-    model: Model, reply: ResponseFormat, body: bytes, stop: CancellationToken
+    model: Model, reply: ResponseFormat, body: bytes, token: CancellationToken
 ) -> tuple[list[Any], dict[str, float]]:
     """The reply's body in parts, and the seconds that decoding, inference and encoding took.
 
@@ -158,9 +158,9 @@ def answer(
     image = decode_image(body)
     lap("decode")
     if reply.is_mask:
-        array = model.labels(image, stop)
+        array = model.labels(image, token)
     else:
-        array = model.probabilities(image, np.dtype(reply.dtype), stop)
+        array = model.probabilities(image, np.dtype(reply.dtype), token)
     lap("inference")
     parts = encode(reply, array)
     lap("encode")

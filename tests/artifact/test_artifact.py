@@ -1,6 +1,6 @@
 """Artifacts: what is written is read back; what is damaged, foreign or hostile is refused with an ``ArtifactError``.
 
-Both entries are held to it: ``read_artifact`` (weights) and ``read_runtime`` (the graph).
+Both entries are held to it: ``read_artifact`` (weights) and ``read_inference_artifact`` (the graph).
 """
 
 from __future__ import annotations
@@ -25,13 +25,20 @@ import onnx
 import pytest
 import safetensors.numpy
 
-from sagemaker_semseg.artifact import Artifact, Runtime, members, read_artifact, read_runtime, write_artifact
+from sagemaker_semseg.artifact import (
+    Artifact,
+    InferenceArtifact,
+    members,
+    read_artifact,
+    read_inference_artifact,
+    write_artifact,
+)
 from sagemaker_semseg.artifact.content import pack
 from sagemaker_semseg.errors import AlgorithmError, ArtifactError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 
 NAMES = ["hyperparams.json", "labels.json", "metrics.json", "model.safetensors", "model.onnx"]
-READERS = (read_artifact, read_runtime)
+READERS = (read_artifact, read_inference_artifact)
 
 
 def tiny(graph: bytes | None = None) -> Artifact:
@@ -60,8 +67,8 @@ def assert_equal(one: Artifact, other: Artifact) -> None:
 def assert_good(path: Path, graph: bytes) -> None:
     """Both entries read from ``path`` what ``tiny`` has."""
     assert_equal(read_artifact(path), tiny())
-    runtime = read_runtime(path)
-    assert isinstance(runtime, Runtime)
+    runtime = read_inference_artifact(path)
+    assert isinstance(runtime, InferenceArtifact)
     assert (runtime.hyperparameters, runtime.labels) == (tiny().hyperparameters, tiny().labels)
     assert type(runtime.graph) is bytes
     assert runtime.graph == graph
@@ -120,7 +127,7 @@ def test_round_trip(model: Path, graph: bytes) -> None:
 def test_without_a_graph(tmp_path: Path) -> None:
     write_artifact(tmp_path / "model.tar.gz", tiny())
     assert_equal(read_artifact(tmp_path / "model.tar.gz"), tiny())
-    text = complaint(tmp_path / "model.tar.gz", read_runtime)
+    text = complaint(tmp_path / "model.tar.gz", read_inference_artifact)
     assert "model.onnx: is missing (write it with: sagemaker-semseg export MODEL -o NEW)" in text
     assert len(text.splitlines()) == 2
 
@@ -158,7 +165,7 @@ def test_a_folder_has_the_archives_files(tmp_path: Path, contents: dict[str, byt
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == contents
     assert_good(tmp_path / "model", graph)
     write_artifact(tmp_path / "model", tiny())
-    assert "model.onnx: is missing" in complaint(tmp_path / "model", read_runtime)
+    assert "model.onnx: is missing" in complaint(tmp_path / "model", read_inference_artifact)
     assert_equal(read_artifact(tmp_path / "model"), tiny())
 
 
@@ -303,7 +310,7 @@ def test_all_faults_are_listed(tmp_path: Path, contents: dict[str, bytes]) -> No
     for said in ("a.pkl", "../b", "metrics.json: is missing", "model.safetensors: is missing"):
         assert said in text
     assert "model.onnx" not in text
-    assert complaint(path, read_runtime).startswith(text + "\n  - model.onnx: is missing")
+    assert complaint(path, read_inference_artifact).startswith(text + "\n  - model.onnx: is missing")
     contents.update({"metrics.json": b"[]", "model.safetensors": b"", "model.onnx": b""})
     path = packed(tmp_path / "bad.tar.gz", [entry(name, data) for name, data in contents.items()])
     text = complaint(path, read_artifact)
@@ -313,7 +320,7 @@ def test_all_faults_are_listed(tmp_path: Path, contents: dict[str, bytes]) -> No
         "model.safetensors: is cut off",
     ):
         assert said in text
-    text = complaint(path, read_runtime)
+    text = complaint(path, read_inference_artifact)
     assert "labels.json: num_classes: is 4" in text
     assert "model.onnx: has version None" in text
 
@@ -413,7 +420,7 @@ def test_memory_for_one_copy_of_the_graph_and_none_of_the_weights(
             path = tmp_path / "model"
             archive.extractall(path, filter="data")
     tracemalloc.start()
-    runtime = read_runtime(path)
+    runtime = read_inference_artifact(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert runtime.graph == artifact.graph
@@ -522,7 +529,11 @@ DEEP = b'{"a":' * 30 + b"1" + b"}" * 30
     ],
 )
 def test_contents_that_are_wrong(tmp_path: Path, contents: dict[str, bytes], name: str, data: bytes, said: str) -> None:
-    readers = {"metrics.json": [read_artifact], "model.safetensors": [read_artifact], "model.onnx": [read_runtime]}
+    readers = {
+        "metrics.json": [read_artifact],
+        "model.safetensors": [read_artifact],
+        "model.onnx": [read_inference_artifact],
+    }
     text = complaint(changed(tmp_path / "bad.tar.gz", contents, name, data), *readers.get(name, READERS))
     assert said in text
     assert len(text) < 1000

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.artifact import Artifact, read_runtime, write_artifact
+from sagemaker_semseg.artifact import Artifact, read_inference_artifact, write_artifact
 from sagemaker_semseg.data.images import encode_mask, palette
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.inference import Segmenter
@@ -67,7 +67,7 @@ def test_an_image_and_a_refusal(opened, url, model):
     pixels[120:, 100:, 2] = 250
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
-    labels = Segmenter(read_runtime(model)).labels(pixels)
+    labels = Segmenter(read_inference_artifact(model)).labels(pixels)
 
     tab = opened(url)
     assert "fcn · resnet-18 · 3 classes" in tab.inner_text("#facts")

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from sagemaker_semseg.artifact import read_artifact, read_runtime
+from sagemaker_semseg.artifact import read_artifact, read_inference_artifact
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.training import trainer
@@ -65,7 +65,7 @@ def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
 
     artifact = read_artifact(base / "model")
     assert artifact.metrics["best_epoch"] == 1
-    assert read_runtime(base / "model").hyperparameters["backbone"] == "resnet-18"
+    assert read_inference_artifact(base / "model").hyperparameters["backbone"] == "resnet-18"
     with open(base / "output" / "data" / "metrics.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]

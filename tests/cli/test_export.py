@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.artifact import read_artifact, read_runtime, write_artifact
+from sagemaker_semseg.artifact import read_artifact, read_inference_artifact, write_artifact
 from sagemaker_semseg.cli import main
 
 
@@ -27,7 +27,9 @@ def test_an_artifact_without_a_graph_gets_one(trained, tmp_path):
     metrics = {name: value for name, value in artifact.metrics.items() if name != "runtime_graph"}
     write_artifact(tmp_path / "old.tar.gz", dataclasses.replace(artifact, metrics=metrics))
     assert main(["export", str(tmp_path / "old.tar.gz"), "-o", str(tmp_path / "new.tar.gz")]) == 0
-    graphs = [read_runtime(path).graph for path in (tmp_path / "new.tar.gz", trained.output / "model.tar.gz")]
+    graphs = [
+        read_inference_artifact(path).graph for path in (tmp_path / "new.tar.gz", trained.output / "model.tar.gz")
+    ]
     assert bytes(graphs[0]) == bytes(graphs[1])
     again = read_artifact(tmp_path / "new.tar.gz")
     assert again.metrics["runtime_graph"]["argmax_agreement"] > 0.999

@@ -8,7 +8,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from sagemaker_semseg.artifact import read_artifact, read_runtime
+from sagemaker_semseg.artifact import read_artifact, read_inference_artifact
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.weights import mxnet
 
@@ -38,7 +38,7 @@ def test_what_was_imported_predicts_as_before(theirs, trained, data, tmp_path, c
     text = capsys.readouterr().out
     assert "network     fcn on resnet-18, 4 classes" in text
     assert "note        '_num_gpus' is not known here" in text
-    assert read_runtime(ours).labels["class_names"] == ["ground", "disc", "box", "triangle"]
+    assert read_inference_artifact(ours).labels["class_names"] == ["ground", "disc", "box", "triangle"]
     before, after = tmp_path / "before", tmp_path / "after"
     for model, masks in ((trained.output, before), (ours, after)):
         assert main(["predict", str(model), str(data / "test"), "-o", str(masks)]) == 0

@@ -15,11 +15,11 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.artifact import read_artifact, read_runtime, write_artifact
+from sagemaker_semseg.artifact import read_artifact, read_inference_artifact, write_artifact
 from sagemaker_semseg.cli import main, prediction
 from sagemaker_semseg.cli.journal import NAME as JOURNAL
 from sagemaker_semseg.data.images import encode_mask, palette
-from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, Options, Segmenter
+from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, InferenceOptions, Segmenter
 from sagemaker_semseg.serving.content_negotiation import choose_reply
 from sagemaker_semseg.serving.worker import answer
 
@@ -71,18 +71,18 @@ class Fake:
     num_classes = 4
 
     def __init__(self):
-        self.seen, self.act = [], lambda stop: None
+        self.seen, self.act = [], lambda token: None
 
-    def labels(self, image, stop=None):
+    def labels(self, image, token=None):
         self.seen.append(image.shape[:2])
-        self.act(stop)
+        self.act(token)
         return image[:, :, 0] % 4
 
 
 @pytest.fixture
 def fake(monkeypatch):
     model = Fake()
-    monkeypatch.setattr(prediction, "Segmenter", lambda runtime, options: model)
+    monkeypatch.setattr(prediction, "Segmenter", lambda artifact, **options: model)
     return model
 
 
@@ -100,7 +100,7 @@ def fake(monkeypatch):
 )
 def test_the_endpoints_own_bytes(predict, small_model, photos, tmp_path, accept, ending):
     assert predict(photos, "--accept", accept)[0] == 0
-    model, reply = Segmenter(read_runtime(small_model)), choose_reply(accept)
+    model, reply = Segmenter(read_inference_artifact(small_model)), choose_reply(accept)
     expected = {
         path.relative_to(photos).with_suffix(ending).as_posix(): b"".join(
             answer(model, reply, path.read_bytes(), CancellationToken())[0]
@@ -113,7 +113,7 @@ def test_the_endpoints_own_bytes(predict, small_model, photos, tmp_path, accept,
 
 def test_the_labels_are_those_of_the_graph(predict, small_model, photos, tmp_path):
     assert predict(photos / "a.jpg")[0] == 0
-    session = onnxruntime.InferenceSession(bytes(read_runtime(small_model).graph))
+    session = onnxruntime.InferenceSession(bytes(read_inference_artifact(small_model).graph))
     with Image.open(photos / "a.jpg") as image, Image.open(tmp_path / "out" / "a.png") as mask:
         (logits,) = session.run(["logits"], {"image": np.asarray(image)[None]})
         assert (mask.format, mask.mode, mask.size) == ("PNG", "P", image.size)
@@ -148,16 +148,16 @@ def test_overlays(predict, photos, tmp_path, accept):
 def test_options_reach_the_model(predict, photos, monkeypatch):
     seen = []
 
-    def remember(runtime, options):
-        seen.append(options)
+    def remember(artifact, **options):
+        seen.append(InferenceOptions(**options))
         return Fake()
 
     monkeypatch.setattr(prediction, "Segmenter", remember)
-    flags = ("--scales", "0.5,1", "--flip", "--tile-pixels", "70000", "--engine", "openvino", "--threads", "3")
+    flags = ("--scales", "0.5,1", "--flip", "--tile-pixels", "70000", "--runtime", "openvino", "--threads", "3")
     assert predict(photos, *flags)[0] == 0
-    assert seen == [Options((0.5, 1.0), True, 70000, "openvino", 3)]
+    assert seen == [InferenceOptions((0.5, 1.0), True, 70000, "openvino", 3)]
     assert predict(photos, "--no-flip")[0] == 0
-    assert seen[1] == Options()
+    assert seen[1] == InferenceOptions()
 
 
 def test_tensorflow_is_not_loaded(small_model, photos, tmp_path):
@@ -190,7 +190,7 @@ def test_a_bad_image_is_told_and_the_others_are_done(predict, photos, tmp_path):
 
 
 def test_an_image_too_large_for_memory_or_for_its_reply(predict, photos, tmp_path, fake, monkeypatch):
-    def act(stop):
+    def act(token):
         if len(fake.seen) == 1:
             raise MemoryError
 
@@ -218,7 +218,10 @@ def test_an_image_too_large_for_memory_or_for_its_reply(predict, photos, tmp_pat
         (["{model}", "{image}", "-o", "{out}", "--accept", "text/html"], "--accept: Accept is 'text/html'; there are"),
         (["{model}", "{image}", "-o", "{out}", "--scales", "1,x"], "such as 0.75,1,1.25; 1,x came"),
         (["{model}", "{image}", "-o", "{out}", "--scales", "9"], "--scales: 9.0: 1 to 16 numbers are expected"),
-        (["{model}", "{image}", "-o", "{out}", "--engine", "gpu"], "--engine: 'gpu': there are onnxruntime, openvino"),
+        (
+            ["{model}", "{image}", "-o", "{out}", "--runtime", "gpu"],
+            "--runtime: 'gpu': there are onnxruntime, openvino",
+        ),
         (["{old}", "{image}", "-o", "{out}"], "write it with: sagemaker-semseg export"),
     ],
 )
@@ -326,13 +329,13 @@ def test_masks_beside_the_images(predict, photos, fake, place):
 
 
 def test_ctrl_c_stops_at_once_and_the_next_run_goes_on(predict, photos, tmp_path, fake):
-    def interrupted(stop):
+    def interrupted(token):
         if len(fake.seen) == 2:
             os.kill(os.getpid(), signal.SIGINT)
             until = time.monotonic() + 20
             while time.monotonic() < until:
                 try:
-                    stop.check()
+                    token.raise_if_cancelled()
                 except InferenceCancelled:
                     stopped.append(True)
                     raise
@@ -387,7 +390,7 @@ def test_no_more_than_one_image_is_read_ahead(predict, photos, fake, monkeypatch
     monkeypatch.setattr(prediction, "decode_image", remember)
     ahead = []
 
-    def act(stop):
+    def act(token):
         time.sleep(0.05)
         ahead.append(len(read) - len(fake.seen))
 
@@ -439,14 +442,14 @@ def test_s3_goes_on(predict, pictures, fake):
 
 
 def test_an_interrupted_run_in_s3_leaves_its_journal(predict, pictures, fake):
-    def interrupted(stop):
+    def interrupted(token):
         if len(fake.seen) == 3:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.2)
 
     fake.act = interrupted
     assert predict("s3://pictures/in", out="s3://pictures/out")[0] == 130
-    fake.act = lambda stop: None
+    fake.act = lambda token: None
     assert predict("s3://pictures/in", out="s3://pictures/out")[1].endswith("2 there already\n")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.artifact import Artifact, read_runtime, write_artifact
+from sagemaker_semseg.artifact import Artifact, read_inference_artifact, write_artifact
 from sagemaker_semseg.cli import main, parser
 from sagemaker_semseg.cli.serve import settings_of
 from sagemaker_semseg.data.images import decode_image, encode_mask
@@ -65,14 +65,14 @@ def test_a_container(settings, tmp_path):
         SAGEMAKER_MODEL_SERVER_WORKERS="3",
         SAGEMAKER_MAX_PAYLOAD_IN_MB="0",
         SAGEMAKER_BATCH="true",
-        SAGEMAKER_SEMSEG_ENGINE="openvino",
+        SAGEMAKER_SEMSEG_RUNTIME="openvino",
         SAGEMAKER_SEMSEG_SCALES="0.75, 1",
         SAGEMAKER_SEMSEG_FLIP="True",
         SAGEMAKER_SEMSEG_TILE_PIXELS="100000",
     )
     assert (found.model, found.host, found.port) == (tmp_path / "model", "0.0.0.0", 9000)
     assert (found.accept, found.workers, found.max_payload_mb, found.batch) == ("application/x-npy", 3, 0, True)
-    assert found.options == {"engine": "openvino", "scales": (0.75, 1.0), "flip": True, "tile_pixels": 100_000}
+    assert found.options == {"runtime": "openvino", "scales": (0.75, 1.0), "flip": True, "tile_pixels": 100_000}
 
 
 def test_flags_win(settings):
@@ -140,19 +140,15 @@ def test_libraries_that_are_not_installed(monkeypatch, capsys):
 def test_the_workers_share_the_cores(monkeypatch):
     monkeypatch.setattr(server, "cores", lambda: 10)
 
-    def parts(**settings):
-        made = server._Server(server.Settings(Path("m"), **settings), server.Limits(), ())
-        first, variables = made._pool._first, made._pool._variables
-        assert variables["OPENBLAS_NUM_THREADS"] == str(first["options"]["threads"])
-        return made._pool.size, first["options"]["threads"], made._pool.queue
+    def sizes(**settings):
+        return server.Settings(Path("m"), **settings).pool_sizes()
 
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    assert parts() == (2, 5, 4)
-    assert parts(workers=5) == (5, 2, 10)
-    assert parts(workers=20, threads=3, queue=0) == (20, 3, 0)
-    assert parts(batch=True)[2] > 50
+    assert sizes() == (2, 5, 4)
+    assert sizes(workers=5) == (5, 2, 10)
+    assert sizes(workers=20, threads=3, queue=0) == (20, 3, 0)
+    assert sizes(batch=True)[2] > 50
     monkeypatch.setattr(server, "cores", lambda: 1)
-    assert parts() == (1, 1, 4)
+    assert sizes() == (1, 1, 4)
 
 
 def test_limits_follow_from_settings_and_machine(monkeypatch):
@@ -203,7 +199,7 @@ def post(port, body, path="/invocations", **headers):
 
 def test_replies_are_what_prediction_gives_offline(serving, small_model):
     _, port = serving("--model", str(small_model), "--port", "0")
-    segmenter = Segmenter(read_runtime(small_model))
+    segmenter = Segmenter(read_inference_artifact(small_model))
     image = picture()
     pixels = decode_image(image)
     mask = encode_mask(segmenter.labels(pixels))
@@ -236,7 +232,9 @@ def test_awss_own_client(serving, small_model, aws):
     image = picture()
     given = {"EndpointName": "mine", "ContentType": "image/jpeg", "CustomAttributes": "a=1", "Body": image}
     reply = client.invoke_endpoint(**given, Accept="image/png")
-    assert reply["Body"].read() == encode_mask(Segmenter(read_runtime(small_model)).labels(decode_image(image)))
+    assert reply["Body"].read() == encode_mask(
+        Segmenter(read_inference_artifact(small_model)).labels(decode_image(image))
+    )
     assert (reply["ContentType"], reply["CustomAttributes"]) == ("image/png", "a=1")
     assert reply["InvokedProductionVariant"]
     assert reply["ResponseMetadata"]["RequestId"]
@@ -251,7 +249,7 @@ def test_awss_own_client(serving, small_model, aws):
     ("flags", "variables", "expected"),
     [
         (["--scales", "9"], {}, "--scales: "),
-        ([], {"SAGEMAKER_SEMSEG_ENGINE": "abacus"}, "SAGEMAKER_SEMSEG_ENGINE: "),
+        ([], {"SAGEMAKER_SEMSEG_RUNTIME": "abacus"}, "SAGEMAKER_SEMSEG_RUNTIME: "),
         (["--host", "256.1.1.1"], {}, "No connections can be taken at 256.1.1.1"),
     ],
 )

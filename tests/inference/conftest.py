@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from sagemaker_semseg.artifact import Runtime
+from sagemaker_semseg.artifact import InferenceArtifact
 
 
 def small_graph(kernel):
@@ -41,7 +41,9 @@ def small_graph(kernel):
 @pytest.fixture(scope="session")
 def make_runtime():
     def make(kernel, **labels):
-        return Runtime({}, {"num_classes": len(kernel), **labels}, small_graph(kernel))
+        return InferenceArtifact(
+            {"num_classes": str(len(kernel))}, {"num_classes": len(kernel), **labels}, small_graph(kernel)
+        )
 
     return make
 

@@ -9,18 +9,17 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.inference import Segmenter
-from sagemaker_semseg.inference.segmenter import Options
 
 PROGRAM = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from sagemaker_semseg.artifact import Runtime
+from sagemaker_semseg.artifact import InferenceArtifact
 from sagemaker_semseg.data.images import decode_image, encode_mask
-from sagemaker_semseg.inference import Options, Segmenter
+from sagemaker_semseg.inference import Segmenter
 
 graph, picture, mask = map(Path, sys.argv[1:4])
-model = Segmenter(Runtime({}, {"num_classes": 4}, graph.read_bytes()), Options(threads=2))
+model = Segmenter(InferenceArtifact({"num_classes": "4"}, {"num_classes": 4}, graph.read_bytes()), threads=2)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 mask.write_bytes(encode_mask(model.labels(decode_image(picture.read_bytes()))))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -58,7 +57,7 @@ def test_memory_is_bounded(local, tmp_path, size, megabytes):
         # a corner against the same corner alone: this network looks no farther than 8 pixels
         box = (0, 0, min(800, size[1]), min(800, size[0]))
         corner = np.asarray(image.crop(box).convert("RGB"))
-        expected = Segmenter(local, Options(threads=2)).labels(corner)
+        expected = Segmenter(local, threads=2).labels(corner)
         edge = 100 if max(size) > 800 else 0
         inside = np.s_[: max(1, box[3] - edge), : max(1, box[2] - edge)]
         assert (np.asarray(mask.crop(box))[inside] == expected[inside]).mean() > 0.9

@@ -1,6 +1,9 @@
 """Images of every size and shape to labels and probabilities, whole and in tiles."""
 
+import dataclasses
+import io
 import itertools
+import math
 import threading
 import tracemalloc
 
@@ -8,18 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.artifact import Runtime
-from sagemaker_semseg.errors import ArtifactError, UserError
+from sagemaker_semseg.artifact import InferenceArtifact, read_artifact, read_inference_artifact
+from sagemaker_semseg.errors import ArtifactError, DataError, UserError
 from sagemaker_semseg.inference import (
+    RUNTIMES,
     CancellationToken,
     InferenceCancelled,
-    Options,
+    InferenceOptions,
     Segmenter,
-    postprocessing,
     runtimes,
     segmenter,
-    test_time_augmentation,
 )
+from sagemaker_semseg.inference.test_time_augmentation import AugmentedView
+from sagemaker_semseg.inference.tiling import split_into_tiles
 
 
 def photo(height, width, seed=0):
@@ -29,14 +33,80 @@ def photo(height, width, seed=0):
 
 
 def by_definition(runtime, image):
-    """Logits at full size: the graph's own resizing, which ``finish`` does without."""
+    """Logits at full size: the graph's own resizing, which ``postprocessing`` does without."""
     session = runtimes.onnxruntime.InferenceSession(runtime.graph)
     return session.run(["logits"], {"image": image[None]})[0][0]
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """Makes "watched" a runtime: ONNX Runtime, with a function that is called with each tile's pixels before."""
+
+    def watch(before):
+        def load(graph, threads):
+            run = runtimes.onnx_runtime(graph, threads)
+            return lambda pixels, token: (before(pixels), run(pixels, CancellationToken()))[1]
+
+        monkeypatch.setitem(RUNTIMES, "watched", load)
+
+    return watch
 
 
 def softmax(x):
     e = np.exp(np.float64(x) - np.float64(x).max(0))
     return e / e.sum(0)
+
+
+@pytest.fixture
+def image_forms(tmp_path):
+    """The same pixels in every form that is taken, and as an array."""
+    pixels, file = photo(40, 60), io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    (tmp_path / "image.png").write_bytes(file.getvalue())
+    path = tmp_path / "image.png"
+    return [path, str(path), file.getvalue(), memoryview(file.getvalue()), Image.open(path), pixels], pixels
+
+
+def test_an_image_may_be_a_path_bytes_a_pil_image_or_an_array(local, image_forms):
+    model, (forms, pixels) = Segmenter(local), image_forms
+    for image in forms:
+        np.testing.assert_array_equal(model.labels(image), model.labels(pixels))
+        np.testing.assert_array_equal(model.probabilities(image), model.probabilities(pixels))
+
+
+def test_pil_images_of_other_modes(local):
+    model, grey = Segmenter(local), photo(40, 60)[:, :, 0]
+    expected = model.labels(np.repeat(grey[:, :, None], 3, axis=2))
+    for image in (Image.fromarray(grey), Image.fromarray(grey.astype(np.uint16) * 256 + 77)):
+        np.testing.assert_array_equal(model.labels(image), expected)
+    with pytest.raises(ValueError, match="'F'"):
+        model.labels(Image.fromarray(grey.astype(np.float32)))
+
+
+def test_images_that_can_not_be_used(local, tmp_path):
+    model = Segmenter(local)
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError) as caught:
+        model.labels(tmp_path / "a.jpg")
+    assert caught.value.faults[0].where == str(tmp_path / "a.jpg")
+    with pytest.raises(DataError):
+        model.labels(tmp_path / "missing.jpg")
+    with pytest.raises(DataError):
+        model.labels(b"no image")
+    with pytest.raises(ValueError, match=r"\(H, W, 3\) uint8"):
+        model.labels(np.zeros((4, 4, 3), np.float32))
+    with pytest.raises(TypeError, match="not <class 'list'>"):
+        model.labels([[0]])
+
+
+def test_a_model_may_be_a_path_or_an_artifact(small_model):
+    image, artifact = photo(40, 60), read_artifact(small_model)
+    expected = Segmenter(read_inference_artifact(small_model)).labels(image)
+    graph = read_inference_artifact(small_model).graph
+    for model in (small_model, str(small_model), dataclasses.replace(artifact, graph=graph)):
+        np.testing.assert_array_equal(Segmenter(model).labels(image), expected)
+    with pytest.raises(ArtifactError, match=r"model\.onnx: is missing"):
+        Segmenter(artifact)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (8, 8), (9, 1), (1, 700), (33, 20), (97, 300), (530, 3)])
@@ -52,16 +122,15 @@ def test_whole_images_of_any_size(local, size):
 
 
 @pytest.mark.parametrize("size", [(1000, 1000), (257, 2100), (2100, 40), (8, 9000)])
-def test_tiles_give_what_the_whole_image_gives_where_the_network_looks_near(local, size, monkeypatch):
+def test_tiles_give_what_the_whole_image_gives_where_the_network_looks_near(local, size, monkeypatch, watch):
     monkeypatch.setattr(segmenter, "MIN_TILE_PIXELS", 64)
     image, seen = photo(*size), []
-    whole, tiled = Segmenter(local), Segmenter(local, Options(tile_pixels=200 * 200))
-    engine = tiled._engine
-    tiled._engine = lambda pixels, stop: seen.append(pixels.shape) or engine(pixels, stop)
+    watch(lambda pixels: seen.append(pixels.shape))
+    whole, tiled = Segmenter(local), Segmenter(local, tile_pixels=200 * 200, runtime="watched")
     expected, found = whole.probabilities(image), tiled.probabilities(image)
     assert len(seen) > 1
     assert max(h * w for h, w, _ in seen) <= 200 * 200
-    # only the outermost cell of a tile sees the zeros where the image goes on, and that one has no share
+    # only the outermost cell of a tile sees the zero padding at its border, and that one has no weight
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
@@ -71,27 +140,30 @@ def test_tiles_are_blended_without_a_seam(make_runtime):
     kernel[[0, 1, 2], [0, 1, 2]] = 4
     model, image = make_runtime(kernel), photo(900, 1100)
     expected = Segmenter(model).probabilities(image)
-    found = Segmenter(model, Options(tile_pixels=2**16)).probabilities(image)
+    found = Segmenter(model, tile_pixels=2**16).probabilities(image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("cells", [1, 2, 31, 32, 33, 63, 64, 65, 100, 1000])
-@pytest.mark.parametrize("size", [1, 2, 8, 32, 64])
-def test_shares_of_tiles_sum_up_to_one(cells, size):
-    total = np.zeros(cells)
-    intervals = test_time_augmentation._intervals(cells, min(cells, size))
-    for tile in intervals:
-        assert tile.last - tile.first == min(cells, size)
-        assert (tile.share >= 0).all()
-        total[tile.first : tile.last] += tile.share
-    np.testing.assert_allclose(total, 1, atol=1e-6)
-    assert all(b.first <= a.last for a, b in itertools.pairwise(intervals))
+@pytest.mark.parametrize("rows", [1, 2, 31, 32, 33, 100, 1000])
+@pytest.mark.parametrize("columns", [1, 2, 63, 64, 65, 1000])
+@pytest.mark.parametrize("max_cells", [1, 2, 64, 1024, 4096])
+def test_the_weights_of_tiles_sum_to_one(rows, columns, max_cells):
+    sides = split_into_tiles(rows, columns, max_cells)
+    for cells, intervals in zip((rows, columns), sides, strict=True):
+        total = np.zeros(cells)
+        for tile in intervals:
+            assert (tile.weights >= 0).all()
+            total[tile.first : tile.last] += tile.weights
+        np.testing.assert_allclose(total, 1, atol=1e-6)
+        assert all(b.first <= a.last for a, b in itertools.pairwise(intervals))
+    largest = math.prod(max(tile.last - tile.first for tile in intervals) for intervals in sides)
+    assert largest <= max_cells
 
 
 def test_memory_does_not_grow_with_the_height(make_runtime):
     """254 classes on 4096 x 512 pixels would be 2 GB of probabilities; the mask is 2 MB."""
     kernel = np.random.default_rng(0).normal(0, 1, (254, 3, 1, 1))
-    model, image = Segmenter(make_runtime(kernel), Options(tile_pixels=2**16)), photo(4096, 512)
+    model, image = Segmenter(make_runtime(kernel), tile_pixels=2**16), photo(4096, 512)
     tracemalloc.start()
     model.labels(image)
     peak = tracemalloc.get_traced_memory()[1]
@@ -104,10 +176,10 @@ def test_flip_averages_the_image_and_its_mirror_image(local):
     mirrored = np.ascontiguousarray(image[:, ::-1])
     plain = Segmenter(local)
     expected = (plain.probabilities(image) + plain.probabilities(mirrored)[:, :, ::-1]) / 2
-    model = Segmenter(local, Options(flip=True))
+    model = Segmenter(local, flip=True)
     np.testing.assert_allclose(model.probabilities(image), expected, rtol=0, atol=1e-6)
     assert (model.labels(image) == expected.argmax(0)).mean() > 0.999
-    tiled = Segmenter(local, Options(flip=True, tile_pixels=2**16))
+    tiled = Segmenter(local, flip=True, tile_pixels=2**16)
     wide = photo(300, 700)
     mirrored = tiled.probabilities(np.ascontiguousarray(wide[:, ::-1]))[:, :, ::-1]
     np.testing.assert_allclose(tiled.probabilities(wide), mirrored, rtol=0, atol=1e-6)
@@ -127,7 +199,7 @@ def test_scales_average_resized_images(local):
         top = coarse[0][:, y][:, :, x] * (1 - fx) + coarse[0][:, y][:, :, x + 1] * fx
         low = coarse[0][:, y + 1][:, :, x] * (1 - fx) + coarse[0][:, y + 1][:, :, x + 1] * fx
         expected = expected + softmax(top * (1 - fy) + low * fy) / 3
-    found = Segmenter(local, Options(scales=(0.5, 1.0, 1.5))).probabilities(image)
+    found = Segmenter(local, scales=(0.5, 1.0, 1.5)).probabilities(image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
     assert plain.probabilities(image).shape == found.shape
 
@@ -135,13 +207,14 @@ def test_scales_average_resized_images(local):
 @pytest.mark.parametrize("scale", [0.1, 0.33, 2.7])
 def test_a_scaled_view_in_tiles_has_the_pixels_of_the_scaled_image(scale):
     image = photo(300, 410)
-    view = test_time_augmentation.AugmentedView(image, scale)
+    view = AugmentedView(image, scale)
     expected = np.asarray(Image.fromarray(image).resize((view.width, view.height), Image.Resampling.BILINEAR))
-    rows, columns = test_time_augmentation.tiles(view.rows, view.columns, 64)
+    rows, columns = split_into_tiles(-(-view.height // 8), -(-view.width // 8), 64)
     for r in rows:
         for c in columns:
-            part = expected[r.first * 8 : r.last * 8, c.first * 8 : c.last * 8]
-            difference = np.abs(view.tile(r, c).astype(int) - part)  # Pillow keeps the box in float32
+            sides = r.first * 8, r.last * 8, c.first * 8, c.last * 8
+            part = expected[slice(*sides[:2]), slice(*sides[2:])]
+            difference = np.abs(view.crop(*sides).astype(int) - part)  # Pillow keeps the box in float32
             assert difference.max() <= 2
             assert difference.mean() < 0.1
 
@@ -156,84 +229,81 @@ def test_float16_is_the_rounded_float32(local):
 def test_openvino_agrees(local):
     pytest.importorskip("openvino")
     image = photo(100, 130)
-    found = Segmenter(local, Options(engine="openvino")).probabilities(image)
+    found = Segmenter(local, runtime="openvino").probabilities(image)
     np.testing.assert_allclose(found, Segmenter(local).probabilities(image), rtol=0, atol=1e-4)
 
 
-def test_argmax_takes_the_first_of_equal_classes():
-    scores = np.random.default_rng(0).integers(0, 3, (6, 20, 30)).astype(np.float32)
-    out = np.empty((20, 30), np.uint8)
-    postprocessing._argmax(scores, out)
-    np.testing.assert_array_equal(out, scores.argmax(0))
+@pytest.mark.parametrize("equal", [(0, 1, 2, 3), (1, 2), (2, 3)])
+def test_the_first_of_equal_classes_is_the_label(make_runtime, equal):
+    kernel = np.zeros((4, 3, 1, 1))
+    kernel[list(equal)] = 1
+    assert (Segmenter(make_runtime(kernel)).labels(photo(20, 30) | 1) == equal[0]).all()
 
 
-def test_stop_ends_work_before_the_next_tile(local):
-    stop, model, seen = CancellationToken(), Segmenter(local, Options(tile_pixels=2**16)), []
-    engine = model._engine
-
-    def run(pixels, given):
-        seen.append(1)
-        stop.set()
-        return engine(pixels, None)
-
-    model._engine = run
+def test_cancelling_ends_work_before_the_next_tile(local, watch):
+    token, seen = CancellationToken(), []
+    watch(lambda pixels: (seen.append(1), token.cancel()))
     with pytest.raises(InferenceCancelled):
-        model.labels(photo(600, 600), stop)
+        Segmenter(local, tile_pixels=2**16, runtime="watched").labels(photo(600, 600), token)
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_stop_interrupts_a_running_graph(make_runtime, engine):
-    pytest.importorskip(engine)
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_cancelling_interrupts_a_running_graph(make_runtime, runtime):
+    pytest.importorskip(runtime)
     kernel = np.random.default_rng(0).normal(0, 1, (254, 3, 63, 63))
-    model, stop = Segmenter(make_runtime(kernel), Options(engine=engine)), CancellationToken()
-    threading.Timer(0.3, stop.set).start()
+    model, token = Segmenter(make_runtime(kernel), runtime=runtime), CancellationToken()
+    threading.Timer(0.3, token.cancel).start()
     image = photo(1400, 1400)
     with pytest.raises(InferenceCancelled):
-        [model.labels(image, stop) for _ in range(1000)]
+        [model.labels(image, token) for _ in range(1000)]
     assert model.labels(photo(8, 8)).shape == (8, 8)  # and the model is still good
 
 
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (Options(scales=()), "scales"),
-        (Options(scales=(1.0, 9.0)), "scales"),
-        (Options(scales=(float("nan"),)), "scales"),
-        (Options(tile_pixels=100), "tile_pixels"),
-        (Options(engine="tensorrt"), "engine"),
-        (Options(threads=-1), "threads"),
+        ({"scales": ()}, "scales"),
+        ({"scales": (1.0, 9.0)}, "scales"),
+        ({"scales": (float("nan"),)}, "scales"),
+        ({"tile_pixels": 100}, "tile_pixels"),
+        ({"runtime": "tensorrt"}, "runtime"),
+        ({"threads": -1}, "threads"),
     ],
 )
 def test_wrong_options_are_named(local, options, named):
     with pytest.raises(UserError) as caught:
-        Segmenter(local, options)
+        Segmenter(local, **options)
     assert [fault.where for fault in caught.value.faults] == [named]
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_a_graph_that_is_none_is_an_artifact_error(local, engine):
-    pytest.importorskip(engine)
-    broken = Runtime({}, {"num_classes": 4}, local.graph[:-40])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_graph_that_is_none_is_an_artifact_error(local, runtime):
+    pytest.importorskip(runtime)
+    broken = InferenceArtifact({"num_classes": "4"}, {"num_classes": 4}, local.graph[:-40])
     with pytest.raises(ArtifactError, match=r"model\.onnx: can't be run"):
-        Segmenter(broken, Options(engine=engine))
+        Segmenter(broken, runtime=runtime)
 
 
 def test_a_graph_of_other_classes_is_an_artifact_error(local):
     with pytest.raises(ArtifactError, match="export the model again"):
-        Segmenter(Runtime({}, {"num_classes": 5}, local.graph)).labels(photo(20, 20))
+        Segmenter(InferenceArtifact({"num_classes": "5"}, {"num_classes": 5}, local.graph)).labels(photo(20, 20))
 
 
 def test_options_are_the_models_unless_others_are_given():
     trained = {"num_classes": "4", "inference_scales": "0.5, 1", "inference_flip": "True"}
-    assert Options.of(trained) == Options(scales=(0.5, 1.0), flip=True)
-    assert Options.of(trained, flip=False, scales=None, threads=3) == Options(scales=(0.5, 1.0), threads=3)
-    assert Options.of({"num_classes": "4"}) == Options()
+    assert InferenceOptions.resolve(trained) == InferenceOptions(scales=(0.5, 1.0), flip=True)
+    assert InferenceOptions.resolve(trained, flip=False, scales=None, threads=3) == InferenceOptions(
+        scales=(0.5, 1.0), threads=3
+    )
+    assert InferenceOptions.resolve({"num_classes": "4"}) == InferenceOptions()
 
 
 def test_class_names(local):
     assert Segmenter(local).class_names == ["0", "1", "2", "3"]
-    named = Runtime({}, {"num_classes": 4, "class_names": ["sky", "road", "car", "tree"]}, local.graph)
+    named = InferenceArtifact(
+        {"num_classes": "4"}, {"num_classes": 4, "class_names": ["sky", "road", "car", "tree"]}, local.graph
+    )
     assert Segmenter(named).class_names == ["sky", "road", "car", "tree"]
 
 
@@ -245,7 +315,7 @@ def test_what_is_no_image_is_refused(local, image):
 
 @pytest.mark.parametrize("cells", [(1, 1), (1, 300000), (300000, 1), (188, 275), (200, 200), (1500, 1500), (181, 900)])
 def test_tiles_cost_little_more_than_the_image(cells):
-    rows, columns = test_time_augmentation.tiles(*cells, 2**15)
+    rows, columns = split_into_tiles(*cells, 2**15)
     sizes = [(r.last - r.first) * (c.last - c.first) for r in rows for c in columns]
     assert max(sizes) <= 2**15
     assert rows[0].first == columns[0].first == 0

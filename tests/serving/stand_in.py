@@ -26,14 +26,14 @@ class Model:
     def __init__(self, events):
         self.events = events
 
-    def labels(self, image, stop=None):
-        self._obey(*map(int, image[0, 0]), stop)
+    def labels(self, image, token=None):
+        self._obey(*map(int, image[0, 0]), token)
         return image[:, :, 0] % CLASSES
 
-    def probabilities(self, image, dtype=np.float32, stop=None):
-        return (self.labels(image, stop) == np.arange(CLASSES)[:, None, None]).astype(dtype)
+    def probabilities(self, image, dtype=np.float32, token=None):
+        return (self.labels(image, token) == np.arange(CLASSES)[:, None, None]).astype(dtype)
 
-    def _obey(self, red, green, blue, stop):
+    def _obey(self, red, green, blue, token):
         if red != 250:
             return
         if green == 1:
@@ -41,7 +41,7 @@ class Model:
             until = time.monotonic() + blue / 20
             while time.monotonic() < until:
                 try:
-                    stop.check()
+                    token.raise_if_cancelled()
                 except InferenceCancelled:
                     self.tell("stopped")
                     raise

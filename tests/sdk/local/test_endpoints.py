@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg import IdentitySerializer, SemSegModel, SemSegPredictor
-from sagemaker_semseg.artifact import read_runtime
+from sagemaker_semseg.artifact import read_inference_artifact
 from sagemaker_semseg.data.images import decode_image
 from sagemaker_semseg.errors import DataError, UserError
 from sagemaker_semseg.inference import Segmenter
@@ -49,7 +49,7 @@ def predictor(module_state, small_model):
 
 @pytest.fixture(scope="module")
 def segmenter(small_model):
-    return Segmenter(read_runtime(small_model))
+    return Segmenter(read_inference_artifact(small_model))
 
 
 def photo(height=37, width=53, seed=0):
