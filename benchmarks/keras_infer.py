@@ -8,11 +8,11 @@ import argparse
 
 from peers import inference, lockstep
 
-from sagemaker_semseg.environment import prepare_tensorflow
+from sagemaker_semseg.environment import configure_tensorflow
 
 
 def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
-    prepare_tensorflow()
+    configure_tensorflow()
     import keras
     import tensorflow as tf
 

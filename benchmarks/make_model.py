@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sagemaker_semseg.environment import prepare_tensorflow
+from sagemaker_semseg.environment import configure_tensorflow
 
 
 def make_model(path: Path, algorithm: str, backbone: str = "resnet-50", classes: int = 21) -> Path:
@@ -23,7 +23,7 @@ def make_model(path: Path, algorithm: str, backbone: str = "resnet-50", classes:
 
 
 def write_model(path: Path, algorithm: str, backbone: str, classes: int) -> None:
-    prepare_tensorflow()
+    configure_tensorflow()
     import keras
 
     from sagemaker_semseg.artifact import Artifact, write_artifact

@@ -107,9 +107,9 @@ def work(row: Row) -> dict[str, float]:
 
 def train(row: Row) -> dict[str, float]:
     """Three steps of training, as `trainer` makes them."""
-    from sagemaker_semseg.environment import prepare_tensorflow
+    from sagemaker_semseg.environment import configure_tensorflow
 
-    prepare_tensorflow()
+    configure_tensorflow()
     import numpy as np
     import tensorflow as tf
 
@@ -136,9 +136,9 @@ def train(row: Row) -> dict[str, float]:
 
 def validate(row: Row) -> dict[str, float]:
     """Two steps of an evaluation."""
-    from sagemaker_semseg.environment import prepare_tensorflow
+    from sagemaker_semseg.environment import configure_tensorflow
 
-    prepare_tensorflow()
+    configure_tensorflow()
     import numpy as np
     import tensorflow as tf
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 import numpy as np
 from peers import lockstep
 
-from sagemaker_semseg.environment import prepare_tensorflow
+from sagemaker_semseg.environment import configure_tensorflow
 
 
 def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     if not args.stock:
-        prepare_tensorflow()
+        configure_tensorflow()
     import keras
     import tensorflow as tf
 

@@ -1,7 +1,4 @@
-"""The machine's side of a job: environment variables and SageMaker's configuration files come in, a frozen
-``Environment`` goes out, and for an endpoint a frozen ``Hosting``. Training asks for the host's name, the command line
-for the base folder, the server for cores and for its workers' variables; no other module touches ``os.environ``.
-"""
+"""Environment variables, SageMaker's resource configuration and this container's limits. Alone reads ``os.environ``."""
 
 from __future__ import annotations
 
@@ -17,17 +14,19 @@ from typing import Any
 
 from sagemaker_semseg.errors import Fault, UserError
 
-# What TensorFlow reads when it is imported. oneDNN's kernels are what makes training on CPUs fast; level 2 leaves out
-# the messages about them at every start, and keeps errors.
+CGROUP = Path("/sys/fs/cgroup")
+
+# TensorFlow reads these when it is imported. oneDNN's kernels make training on CPUs fast; log level 2 hides the
+# messages about them at every start and shows errors.
 _TENSORFLOW = {"TF_ENABLE_ONEDNN_OPTS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What a process is told about its job from outside.
+    """The environment of a job.
 
-    base: the root of SageMaker's tree (``input``, ``model``, ``output``, ``checkpoints``), from ``SAGEMAKER_BASE_DIR``.
-    host: this machine's name within the job, as log lines carry it.
+    base: root of SageMaker's tree (``input``, ``model``, ``output``, ``checkpoints``), from ``SAGEMAKER_BASE_DIR``.
+    host: this machine's name within the job, which log lines carry.
     """
 
     base: Path
@@ -35,16 +34,16 @@ class Environment:
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Environment:
-        """The environment as ``variables`` and the files under the base folder describe it.
+        """Read the variables and the files under the base folder.
 
-        Raises ``UserError`` if ``input/config/resourceconfig.json`` is there and doesn't name the host.
+        Raises ``UserError`` if ``input/config/resourceconfig.json`` exists and doesn't name the host.
         """
         base = _base(variables)
         return cls(base=base, host=_host(base / "input" / "config" / "resourceconfig.json"))
 
 
 def base_folder() -> Path:
-    """``Environment.base``, whatever the files under it say."""
+    """Return ``Environment.base`` without reading the files under it."""
     return _base(os.environ)
 
 
@@ -54,17 +53,17 @@ def _base(variables: Mapping[str, str]) -> Path:
 
 @functools.cache
 def environment() -> Environment:
-    """This process's environment, read the first time and the same ever after."""
+    """Read this process's environment once."""
     return Environment.read(os.environ)
 
 
 @dataclass(frozen=True)
-class WeightPlaces:
+class WeightLocations:
     """Where ImageNet weights may be.
 
-    cache: what was fetched; ``SAGEMAKER_SEMSEG_CACHE``, else a folder in ``XDG_CACHE_HOME`` or ``~/.cache``.
-    image: what a container brings; ``SAGEMAKER_SEMSEG_WEIGHTS``, else a folder in ``/usr/local/share``.
-    hub: ``HF_ENDPOINT``, else Hugging Face's. offline: whether ``HF_HUB_OFFLINE`` forbids to ask it.
+    cache: downloads; ``SAGEMAKER_SEMSEG_CACHE``, else a folder in ``XDG_CACHE_HOME`` or ``~/.cache``.
+    image: part of a container's image; ``SAGEMAKER_SEMSEG_WEIGHTS``, else a folder in ``/usr/local/share``.
+    hub: ``HF_ENDPOINT``, else Hugging Face's address. offline: whether ``HF_HUB_OFFLINE`` forbids downloads.
     """
 
     cache: Path
@@ -73,7 +72,7 @@ class WeightPlaces:
     offline: bool
 
     @classmethod
-    def read(cls, variables: Mapping[str, str]) -> WeightPlaces:
+    def read(cls, variables: Mapping[str, str]) -> WeightLocations:
         return cls(
             cache=_cache(variables),
             image=Path(variables.get("SAGEMAKER_SEMSEG_WEIGHTS") or "/usr/local/share/sagemaker-semseg/weights"),
@@ -82,13 +81,13 @@ class WeightPlaces:
         )
 
 
-def weight_places() -> WeightPlaces:
-    """This process's ``WeightPlaces``."""
-    return WeightPlaces.read(os.environ)
+def weight_locations() -> WeightLocations:
+    """Return this process's ``WeightLocations``."""
+    return WeightLocations.read(os.environ)
 
 
 def data_cache() -> Path:
-    """Where copies of data in S3 are kept: beside the cache of weights."""
+    """Return the folder for copies of data in S3, beside the cache of weights."""
     return _cache(os.environ) / "data"
 
 
@@ -99,7 +98,7 @@ def _cache(variables: Mapping[str, str]) -> Path:
 
 
 def _home() -> Path:
-    """The user's folder; a temporary one for users whom the system doesn't know, as containers may be given."""
+    """The user's home; a temporary folder for users unknown to the system, as in some containers."""
     try:
         return Path.home()
     except RuntimeError:
@@ -108,7 +107,7 @@ def _home() -> Path:
 
 @dataclass(frozen=True)
 class Hosting:
-    """What SageMaker tells the container of an endpoint or a batch transform. None: it says nothing.
+    """SageMaker's settings for an endpoint or a batch transform. None: not set.
 
     port, accept, workers, max_payload_mb, batch: as SageMaker names them. runtime, scales, flip, tile_pixels: fields of
     ``InferenceOptions``, for containers, which are started without flags.
@@ -126,7 +125,7 @@ class Hosting:
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> tuple[Hosting, list[Fault]]:
-        """What can be read, and a fault for each variable that can't. An empty one counts as not there."""
+        """Parse the variables; return a fault for each that can't be parsed. An empty one counts as not set."""
         found: dict[str, Any] = {}
         faults = []
         for field, (name, parse, expected) in _HOSTING.items():
@@ -134,116 +133,112 @@ class Hosting:
             try:
                 found[field] = parse(text) if text else None
             except (ValueError, LookupError):
-                faults.append(Fault(name, f"{text[:100]!r} came, {expected} is expected", "mend it or leave it out"))
+                faults.append(Fault(name, f"is {text[:100]!r}, {expected} is expected", "correct or unset it"))
         return cls(**found), faults
 
     @staticmethod
     def variable(field: str) -> str:
-        """The variable that a field is read from."""
+        """Return the name of the variable that sets a field."""
         return _HOSTING[field][0]
 
 
 def hosting() -> tuple[Hosting, list[Fault]]:
-    """This process's ``Hosting``, and what is wrong with it."""
+    """Return this process's ``Hosting`` and its faults."""
     return Hosting.read(os.environ)
 
 
 def worker_variables(threads: int) -> dict[str, str]:
-    """The variables of a process that has ``threads`` threads: this one's, and how many the libraries for arrays take.
+    """Return this process's variables for a worker with ``threads`` threads, also for libraries of arrays.
 
-    ONNX Runtime and OpenVINO are told directly; what reads these would otherwise take every core beside them.
+    ONNX Runtime and OpenVINO get the number as an argument; the others would start a thread for each CPU.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {**dict.fromkeys(names, str(threads)), **os.environ}
 
 
 def state_folder() -> Path:
-    """Where the jobs and endpoints of this machine are kept: ``SAGEMAKER_SEMSEG_STATE``, else a folder in
-    ``XDG_STATE_HOME`` or ``~/.local/state``.
+    """Return the folder of this machine's local jobs and endpoints.
+
+    ``SAGEMAKER_SEMSEG_STATE``, else a folder in ``XDG_STATE_HOME`` or ``~/.local/state``.
     """
     home = Path(os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state")
     return Path(os.environ.get("SAGEMAKER_SEMSEG_STATE") or home / "sagemaker-semseg").absolute()
 
 
 def job_variables(more: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a process that runs a job or an endpoint: this one's, but for what was said of another job."""
+    """Return the variables for a job's process: this process's without those of another job, and ``more``."""
     kept = {name: value for name, value in os.environ.items() if name not in _OF_A_JOB}
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
 
 
 def image_uri() -> str | None:
-    """The container's image for jobs on SageMaker, if no other is given: ``SAGEMAKER_SEMSEG_IMAGE_URI``."""
+    """Return the default container image for jobs on SageMaker, ``SAGEMAKER_SEMSEG_IMAGE_URI``."""
     return os.environ.get("SAGEMAKER_SEMSEG_IMAGE_URI") or None
 
 
-def cores() -> int:
-    """Cores that this process may use: those it is bound to, and no more than its container's share of time."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(bound, int(_share(Path("/sys/fs/cgroup"), bound))))
+def cpu_count() -> int:
+    """Return the number of CPUs that this process may use: its affinity, or its container's quota if that is less."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(affinity, int(_cpu_quota() or affinity)))
 
 
-def memory() -> int | None:
-    """Bytes of memory that this process may use: the machine's, and no more than its container's. None: not known."""
+def _cpu_quota() -> float | None:
+    """CPUs that control groups, version 2 or 1, grant to a container; None without a limit."""
+    try:
+        quota, period = (CGROUP / "cpu.max").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        try:
+            quota, period = (
+                (CGROUP / "cpu" / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period")
+            )
+        except (OSError, ValueError):
+            return None
+    try:
+        return max(0, int(quota)) / int(period) or None  # version 1 says -1 for no limit
+    except (ValueError, ZeroDivisionError):  # version 2 says "max"
+        return None
+
+
+def memory_limit() -> int | None:
+    """Return the bytes of memory that this process may use: the machine's or its container's. None: unknown."""
     try:
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):  # Windows
         return None
-    return _memory_limit(Path("/sys/fs/cgroup"), machine)
-
-
-def _memory_limit(cgroup: Path, machine: int) -> int:
-    """The least of the machine's memory and what control groups, version 2 or 1, grant to a container."""
-    for file in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
+    for file in (CGROUP / "memory.max", CGROUP / "memory" / "memory.limit_in_bytes"):  # version 2, version 1
         try:
             return min(machine, int(file.read_text(encoding="ascii")))
-        except (OSError, ValueError):  # not there, or "max": as much as there is
+        except (OSError, ValueError):  # missing, or "max"
             continue
     return machine
 
 
-def prepare_tensorflow() -> bool:
-    """Set the variables that TensorFlow reads when it is imported, where the user hasn't; call it before that import.
+def configure_tensorflow() -> bool:
+    """Set TensorFlow's variables that the user hasn't set; to be called before TensorFlow is imported.
 
-    Returns False if TensorFlow has been imported already, which makes them come too late.
+    Returns False if TensorFlow has been imported already and ignores them.
     """
     for name, value in _TENSORFLOW.items():
         os.environ.setdefault(name, value)
     return "tensorflow" not in sys.modules
 
 
-def forbid_telemetry() -> None:
-    """Newer releases of ONNX Runtime report their use to Microsoft, unless this is set when they are imported."""
+def disable_telemetry() -> None:
+    """Stop newer releases of ONNX Runtime from reporting their use to Microsoft; to be called before its import."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
-def _share(cgroup: Path, default: float) -> float:
-    """The cores' worth of time that control groups, version 2 or 1, grant to a container."""
-    try:
-        quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        try:
-            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii")
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii")
-        except (OSError, ValueError):
-            return default
-    try:
-        share = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max": as much as there is
-        return default
-    return share if share > 0 else default  # version 1 says -1
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
+def _integer(lowest: int, highest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         number = int(text)
-        if not least <= number <= most:
+        if not lowest <= number <= highest:
             raise ValueError
         return number
 
     return parse
 
 
-def _switch(text: str) -> bool:
+def _boolean(text: str) -> bool:
     return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
 
 
@@ -251,20 +246,18 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 
-# field of ``Hosting`` -> variable, how it is read, what is expected
+# field of ``Hosting`` -> variable, parser, what is expected
 _HOSTING: dict[str, tuple[str, Callable[[str], Any], str]] = {
-    "port": ("SAGEMAKER_BIND_TO_PORT", _number(1, 65535), "a number from 1 to 65535"),
+    "port": ("SAGEMAKER_BIND_TO_PORT", _integer(1, 65535), "a number from 1 to 65535"),
     "accept": ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", str, "a media type"),
-    "workers": ("SAGEMAKER_MODEL_SERVER_WORKERS", _number(1, 1024), "a number from 1 on"),
-    "max_payload_mb": ("SAGEMAKER_MAX_PAYLOAD_IN_MB", _number(0, 1024), "a number from 0 (no limit) to 1024"),
-    "batch": ("SAGEMAKER_BATCH", _switch, "true or false"),
+    "workers": ("SAGEMAKER_MODEL_SERVER_WORKERS", _integer(1, 1024), "a number from 1 on"),
+    "max_payload_mb": ("SAGEMAKER_MAX_PAYLOAD_IN_MB", _integer(0, 1024), "a number from 0 (no limit) to 1024"),
+    "batch": ("SAGEMAKER_BATCH", _boolean, "true or false"),
     "runtime": ("SAGEMAKER_SEMSEG_RUNTIME", str, "the name of a runtime"),
     "scales": ("SAGEMAKER_SEMSEG_SCALES", _numbers, "a list of numbers such as 0.75,1,1.25"),
-    "flip": ("SAGEMAKER_SEMSEG_FLIP", _switch, "true or false"),
-    "tile_pixels": ("SAGEMAKER_SEMSEG_TILE_PIXELS", _number(1, 2**31), "a number of pixels"),
+    "flip": ("SAGEMAKER_SEMSEG_FLIP", _boolean, "true or false"),
+    "tile_pixels": ("SAGEMAKER_SEMSEG_TILE_PIXELS", _integer(1, 2**31), "a number of pixels"),
 }
-
-
 _OF_A_JOB = frozenset(name for name, _, _ in _HOSTING.values()) | {"SAGEMAKER_BASE_DIR", "TRAINING_JOB_NAME"}
 
 
@@ -277,7 +270,7 @@ def _host(path: Path) -> str:
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         fault = Fault(str(path), f"can't be read: {error!r}", 'write {"current_host": "algo-1", "hosts": ["algo-1"]}')
         raise UserError("The job's configuration can't be used:", [fault]) from None
-    # log lines are cut into words at blanks
+    # log lines are split into words at blanks
     if not isinstance(host, str) or not host or any(not letter.isprintable() or letter.isspace() for letter in host):
         fault = Fault(str(path), f"current_host is {host!r}", "give a name without blanks, such as algo-1")
         raise UserError("The job's configuration can't be used:", [fault])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sagemaker_semseg import environment
 from sagemaker_semseg.storage import s3, s3_retry
 
 VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CONFIG_FILE", "AWS_SESSION_TOKEN")
@@ -9,6 +10,14 @@ VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CONF
 
 def pytest_addoption(parser):
     parser.addoption("--data", help="a folder with the four channels, for test_finetune and test_camvid")
+
+
+@pytest.fixture
+def two_cpus(monkeypatch, tmp_path):
+    """A container that may use 2 CPUs' worth of time on a machine of 64 CPUs."""
+    (tmp_path / "cpu.max").write_text("200000 100000\n", encoding="ascii")
+    monkeypatch.setattr(environment, "CGROUP", tmp_path)
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_semseg.environment import WeightPlaces
+from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.weights.pretrained import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +80,7 @@ def test_there_is_no_secret_and_nothing_below_opt_ml():
 
 
 def test_weights_lie_where_they_are_looked_for():
-    folder = str(WeightPlaces.read({"SAGEMAKER_SEMSEG_CACHE": "/tmp"}).image)
+    folder = str(WeightLocations.read({"SAGEMAKER_SEMSEG_CACHE": "/tmp"}).image)
     assert f"image/weights {folder}" in values("COPY")
     assert any(f"--output {folder}" in value for value in values("RUN"))
     (given,) = [shlex.split(value)[0].split("=")[1] for value in values("ARG") if value.startswith("WEIGHTS")]

@@ -17,11 +17,12 @@ from sagemaker_semseg.cli import main
 from sagemaker_semseg.environment import (
     Environment,
     Hosting,
-    cores,
+    configure_tensorflow,
+    cpu_count,
     data_cache,
     environment,
-    prepare_tensorflow,
-    weight_places,
+    memory_limit,
+    weight_locations,
     worker_variables,
 )
 from sagemaker_semseg.errors import UserError
@@ -98,11 +99,11 @@ def test_tensorflow_is_told_what_the_user_has_not_told_it(monkeypatch: pytest.Mo
     for name in VARIABLES:
         monkeypatch.setenv(name, "to be restored")
         monkeypatch.delenv(name)
-    assert prepare_tensorflow() is True
+    assert configure_tensorflow() is True
     assert [os.environ[name] for name in VARIABLES] == ["1", "2"]
 
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    prepare_tensorflow()
+    configure_tensorflow()
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
 
 
@@ -110,7 +111,7 @@ def test_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, "1")
     monkeypatch.setitem(sys.modules, "tensorflow", module)
-    assert prepare_tensorflow() is False
+    assert configure_tensorflow() is False
 
 
 def test_these_modules_start_without_tensorflow() -> None:
@@ -139,7 +140,7 @@ def test_copies_of_data_lie_beside_the_cache_of_weights(monkeypatch: pytest.Monk
     assert data_cache() == Path("/b/sagemaker-semseg/data")
     monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", "/a")
     assert data_cache() == Path("/a/data")
-    assert weight_places().cache == Path("/a")
+    assert weight_locations().cache == Path("/a")
 
 
 # ---- an endpoint
@@ -195,30 +196,32 @@ def test_variables_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
+def limited(monkeypatch: pytest.MonkeyPatch, folder: Path, files: dict[str, str]) -> None:
+    """A container whose control groups say what ``files`` hold."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="ascii")
+    monkeypatch.setattr(module, "CGROUP", folder)
+
+
 @pytest.mark.parametrize(
-    ("files", "share"),
+    ("files", "count"),
     [
         ({}, 8),
         ({"cpu.max": "max 100000"}, 8),
-        ({"cpu.max": "250000 100000\n"}, 2.5),
-        ({"cpu.max": "50000 100000"}, 0.5),
+        ({"cpu.max": "250000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "6400000 100000"}, 8),
         ({"cpu.max": "broken"}, 8),
+        ({"cpu.max": "100000 0"}, 8),
         ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
         ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
     ],
 )
-def test_a_containers_share_of_time(tmp_path: Path, files: dict[str, str], share: float) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="ascii")
-    assert module._share(tmp_path, 8) == share
-
-
-def test_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
-    for share, expected in ((6.0, 6), (2.5, 2), (0.5, 1), (64.0, 6)):
-        monkeypatch.setattr(module, "_share", lambda folder, default, share=share: share)
-        assert cores() == expected
+def test_cpu_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], count: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    limited(monkeypatch, tmp_path, files)
+    assert cpu_count() == count
 
 
 @pytest.mark.parametrize(
@@ -230,20 +233,12 @@ def test_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"memory.max": "9000\n"}, 1000),
         ({"memory.max": "broken"}, 1000),
         ({"memory/memory.limit_in_bytes": "600\n"}, 600),
-        ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 1000),  # version 1's "as much as there is"
+        ({"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 1000),  # version 1 says this for no limit
     ],
 )
-def test_a_containers_memory(tmp_path: Path, files: dict[str, str], limit: int) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="ascii")
-    assert module._memory_limit(tmp_path, 1000) == limit
-
-
-def test_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_memory_limit", lambda folder, machine: machine)
-    pages = {"SC_PHYS_PAGES": 300, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(os, "sysconf", pages.__getitem__, raising=False)
-    assert module.memory() == 300 * 4096
+def test_memory_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: dict[str, str], limit: int) -> None:
+    limited(monkeypatch, tmp_path, files)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 250, "SC_PAGE_SIZE": 4}.__getitem__, raising=False)
+    assert memory_limit() == limit
     monkeypatch.delattr(os, "sysconf")
-    assert module.memory() is None
+    assert memory_limit() is None

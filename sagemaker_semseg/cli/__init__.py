@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from sagemaker_semseg.cli.failures import report
 from sagemaker_semseg.cli.parser import parse
-from sagemaker_semseg.environment import forbid_telemetry
+from sagemaker_semseg.environment import disable_telemetry
 
 __all__ = ["main"]
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # a stream that isn't a file
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file's name may be no text
-    forbid_telemetry()
+    disable_telemetry()
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose, options = "--verbose" in given, None
     try:

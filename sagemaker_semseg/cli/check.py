@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     with bar("examining the data") as move:
         report = run_checks(folders, hp, num_classes=asked, class_names=names, attributes=attributes, progress=move)
     report = dataclasses.replace(report, settings={**report.settings, "data": str(options.data or "")})
-    report = advised(report, environment.memory())
+    report = advised(report, environment.memory_limit())
     _write(report, options.json, options.html)
     if options.json != "-":
         above = {folder.parent for folder in folders.values()}

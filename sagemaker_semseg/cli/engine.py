@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from sagemaker_semseg.environment import prepare_tensorflow
+from sagemaker_semseg.environment import configure_tensorflow
 from sagemaker_semseg.errors import UserError
 
 
@@ -23,7 +23,7 @@ def start(*, verbose: bool = False) -> Any:
 
     verbose: show what the libraries say. Raises UserError if TensorFlow can't be loaded, after showing it.
     """
-    first = prepare_tensorflow()
+    first = configure_tensorflow()
     with _silent_unless_it_fails() if first and not verbose else contextlib.nullcontext():
         try:
             from sagemaker_semseg.training.devices import default_strategy

@@ -18,7 +18,7 @@ import numpy as np
 from sagemaker_semseg.artifact import Artifact
 from sagemaker_semseg.cli.model import model_path
 from sagemaker_semseg.cli.terminal import bar
-from sagemaker_semseg.environment import WeightPlaces
+from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.weight_shapes import is_classifier
@@ -42,7 +42,7 @@ class Start:
 RANDOM = Start()
 
 
-def local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightPlaces) -> Start | None:
+def local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightLocations) -> Start | None:
     """The start, as far as this machine has what it takes; None if the weights have to be fetched.
 
     Raises UserError with what is wrong.
@@ -63,7 +63,7 @@ def local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightPlaces
     return None
 
 
-def fetched(hp: Hyperparameters, places: WeightPlaces) -> Start:
+def fetched(hp: Hyperparameters, places: WeightLocations) -> Start:
     """The start from weights that are fetched now. Raises UserError."""
     with bar(f"fetching ImageNet weights of {hp.backbone}") as move:
         try:
@@ -74,7 +74,7 @@ def fetched(hp: Hyperparameters, places: WeightPlaces) -> Start:
     return _pretrained(hp, found)
 
 
-def _nowhere(hp: Hyperparameters, places: WeightPlaces, reason: str) -> HyperparameterError:
+def _nowhere(hp: Hyperparameters, places: WeightLocations, reason: str) -> HyperparameterError:
     return HyperparameterError(
         "This training can't be started:", [sources.missing_weights_error(hp.backbone, places, reason)]
     )

@@ -25,7 +25,7 @@ from sagemaker_semseg.data.labels import MOST_CLASSES
 from sagemaker_semseg.data.pipe_mode import Streams
 from sagemaker_semseg.data.pipe_simulator import ChannelConfig
 from sagemaker_semseg.data.samples import Channels, read_channels
-from sagemaker_semseg.environment import base_folder, environment, weight_places
+from sagemaker_semseg.environment import base_folder, environment, weight_locations
 from sagemaker_semseg.errors import DataError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.training import checkpoint
@@ -149,7 +149,7 @@ def prepare(options: argparse.Namespace) -> Job:
     if step and programmes:  # the player begins with the pass in which the training goes on
         first_pass = step * hp.mini_batch_size // (channels.train.count or 1)
         programmes = [replace(programmes[0], first_pass=first_pass), *programmes[1:]]
-    begin = begin or start.fetched(hp, weight_places())
+    begin = begin or start.fetched(hp, weight_locations())
     known = channels.train.class_names if isinstance(channels, Channels) else ()
     names = names or known or begin.class_names
     return Job(hp, channels, options.output, names, finished, begin, tuple(programmes), options.checkpoints)
@@ -273,7 +273,7 @@ def _begin(
         except HyperparameterError:
             return None
     try:
-        return start.local(hp, folders, weight_places())
+        return start.local(hp, folders, weight_locations())
     except UserError as error:
         errors.append(error)
         return None

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from sagemaker_semseg.cli.terminal import bar
-from sagemaker_semseg.environment import WeightPlaces, weight_places
+from sagemaker_semseg.environment import WeightLocations, weight_locations
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.weights import sources
 from sagemaker_semseg.weights.pretrained import PUBLISHED
@@ -48,21 +48,21 @@ def run(options: argparse.Namespace) -> int:
         faults.append(Fault("BACKBONE", "is missing", f"give one or more of {', '.join(PUBLISHED)}"))
     if faults:
         raise UserError("The command can't be carried out:", faults)
-    places = weight_places()
+    places = weight_locations()
     if options.output:
         places = dataclasses.replace(places, cache=options.output)
     _ACTIONS[options.action](options.backbones, places)
     return 0
 
 
-def _list(backbones: list[str], places: WeightPlaces) -> None:
+def _list(backbones: list[str], places: WeightLocations) -> None:
     for name in backbones or PUBLISHED:
         found = sources.find(name, places)
         where = f"{found.origin}: {found.path}" if found else f"to be fetched: {PUBLISHED[name].url(places.hub)}"
         print(f"{name:<12}{PUBLISHED[name].model:<22}{where}")
 
 
-def _fetch(backbones: list[str], places: WeightPlaces) -> None:
+def _fetch(backbones: list[str], places: WeightLocations) -> None:
     if places.offline:
         fault = Fault("HF_HUB_OFFLINE", "forbids to ask the hub", "unset it, or bring the file")
         raise UserError("Weights can't be fetched:", [fault])
@@ -72,7 +72,7 @@ def _fetch(backbones: list[str], places: WeightPlaces) -> None:
         _show(name, found)
 
 
-def _verify(backbones: list[str], places: WeightPlaces) -> None:
+def _verify(backbones: list[str], places: WeightLocations) -> None:
     found = {name: sources.find(name, places) for name in backbones or PUBLISHED}
     missing = [name for name in backbones if not found[name]]
     if missing or not any(found.values()):

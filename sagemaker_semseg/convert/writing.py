@@ -28,12 +28,12 @@ from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, FaultList, shown
 from sagemaker_semseg.data.files import count_values, read_file
 from sagemaker_semseg.data.image_headers import Header
 from sagemaker_semseg.data.images import apply_exif_orientation, decode_thumbnail, encode_mask
+from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.errors import DataError, Fault, UserError
 
 Orientation = Literal["auto", "displayed", "stored"]
 Counts = npt.NDArray[np.int64]
 
-_THREADS: Final = min(8, (os.cpu_count() or 1) + 2)
 _EXTENSION: Final = {"JPEG": ".jpg", "PNG": ".png"}
 
 
@@ -71,7 +71,7 @@ def write(
     with _whole_folder(output) as folder:
         work = _Work(folder, link, orientation, writes=skip_faulty or not dataset.faults.kinds)
         written = Written(left_out=dataset.faults, notes=list(dataset.notes))
-        pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="convert")
+        pool = ThreadPoolExecutor(min(8, cpu_count() + 2), thread_name_prefix="convert")
         try:
             jobs = list(_named(dataset.items, written.notes))
             for done, (item, outcome) in enumerate(zip(jobs, pool.map(work.do, jobs), strict=True), start=1):

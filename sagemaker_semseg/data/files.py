@@ -6,7 +6,6 @@ Several threads read; memory stays bounded however many pairs there are and howe
 
 from __future__ import annotations
 
-import os
 import stat
 import threading
 from collections import deque
@@ -25,6 +24,7 @@ from sagemaker_semseg.data.channels import Pair, shown
 from sagemaker_semseg.data.color_masks import read_labels
 from sagemaker_semseg.data.image_headers import Header, Refusal, refusal
 from sagemaker_semseg.data.images import decode_mask, decode_thumbnail, image_size
+from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.errors import Fault
 
 Counts = npt.NDArray[np.int64]
@@ -34,8 +34,6 @@ Result = TypeVar("Result")
 MAX_FILE_BYTES: Final = 1 << 30
 _LARGE_FILE: Final = 1 << 24  # bytes, and ...
 _LARGE_PICTURE: Final = 1 << 23  # pixels from which on pictures are decoded one at a time, to bound memory
-_THREADS: Final = min(32, (os.cpu_count() or 1) + 4)  # more than cores: files may come over a network
-_AHEAD: Final = 4 * _THREADS  # pairs that are being read, or were and wait for their turn
 _large = threading.RLock()
 _COUNT_AT_ONCE: Final = 1 << 20  # numpy widens pixels to eight bytes before it counts them
 
@@ -75,12 +73,13 @@ class Checked:
 
 def check_samples(pairs: Iterable[Pair], look: SampleVisitor | None = None) -> Iterator[Checked]:
     """Checks in several threads (Pillow decodes without Python's lock) and yields in the order of ``pairs``."""
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-samples")
+    threads = min(32, cpu_count() + 4)  # more than CPUs: files may come over a network
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="read-samples")
     pending: deque[Future[Checked]] = deque()
     try:
         for pair in pairs:
             pending.append(pool.submit(_check, pair, look))
-            if len(pending) >= _AHEAD:
+            if len(pending) >= 4 * threads:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -19,7 +19,7 @@ from PIL import Image
 from sagemaker_semseg.artifact import Artifact, InferenceArtifact, read_inference_artifact
 from sagemaker_semseg.data.files import read_file
 from sagemaker_semseg.data.images import decode_image
-from sagemaker_semseg.environment import cores
+from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.inference.postprocessing import to_labels, to_probabilities
@@ -114,7 +114,7 @@ class Segmenter:
         self.num_classes: int = artifact.labels["num_classes"]
         names = artifact.labels.get("class_names")
         self.class_names: list[str] = list(names) if names else [str(label) for label in range(self.num_classes)]
-        self._run = RUNTIMES[self.options.runtime](artifact.graph, self.options.threads or cores())
+        self._run = RUNTIMES[self.options.runtime](artifact.graph, self.options.threads or cpu_count())
 
     def labels(self, image: ImageLike, token: CancellationToken | None = None) -> Pixels:
         """Returns the most probable class of each pixel.

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_semseg.environment import cores, worker_variables
+from sagemaker_semseg.environment import cpu_count, worker_variables
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.serving.limits import MEGABYTE, Limits
 from sagemaker_semseg.serving.pool import Pool
@@ -61,8 +61,8 @@ class Settings:
 
     def pool_sizes(self) -> tuple[int, int, int]:
         """Returns the number of workers, of the threads of each, and of the invocations that may wait."""
-        workers = self.workers or max(1, cores() // CORES_PER_WORKER)
-        threads = self.threads or max(1, cores() // workers)
+        workers = self.workers or max(1, cpu_count() // CORES_PER_WORKER)
+        threads = self.threads or max(1, cpu_count() // workers)
         queue = (100 if self.batch else max(4, 2 * workers)) if self.queue is None else self.queue
         return workers, threads, queue
 

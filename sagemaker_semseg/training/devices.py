@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
 import tensorflow as tf
+
+from sagemaker_semseg.environment import cpu_count
 
 
 def default_strategy() -> tf.distribute.Strategy:
@@ -21,7 +22,7 @@ def describe_devices() -> str:
     """The devices of ``default_strategy``, for people: ``2 x NVIDIA H200`` or ``CPU, 4 cores``."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = cpu_count()
         return f"CPU, {cores} core{'s' if cores > 1 else ''}"
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     return f"{len(gpus)} x {name}"

@@ -16,7 +16,6 @@ from __future__ import annotations
 import atexit
 import itertools
 import math
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
@@ -27,6 +26,7 @@ import tensorflow as tf
 
 from sagemaker_semseg.data.pipe_mode import PipeDataset
 from sagemaker_semseg.data.shuffle import order
+from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.training.augment import sample_crop
 from sagemaker_semseg.training.partial_decode import read_image
 from sagemaker_semseg.training.resample import Pixels
@@ -87,7 +87,7 @@ def training_batches(
             cut.mask(visit.mask_values(cut.rows.span[1]), lookup, labels[at])
         return images, labels
 
-    workers = workers or _usable_cpus()
+    workers = workers or cpu_count()
     chunks = _mapped(numbers, load, ((chunk, crop, crop, 3), (chunk, crop, crop)), workers)
     if chunk < batch:
         chunks = chunks.batch(batch // chunk, drop_remainder=True).map(
@@ -160,7 +160,7 @@ def evaluation_batches(
         return images, labels
 
     # whole batches of whole pictures are large: few at a time
-    workers = min(workers or _usable_cpus(), _MOST_EVALUATION_THREADS)
+    workers = min(workers or cpu_count(), _MOST_EVALUATION_THREADS)
     return _finished(_mapped(numbers, load, ((None, None, None, 3), (None, None, None)), workers), workers)
 
 
@@ -226,9 +226,3 @@ def _finished(batches: tf.data.Dataset, workers: int) -> tf.data.Dataset:
     # several hosts: each reads the stream and keeps its share; there are no files that could be dealt out
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.prefetch(_READY_BATCHES).with_options(options)
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sagemaker_semseg.environment import WeightPlaces
+from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 from sagemaker_semseg.storage import atomic_write
 from sagemaker_semseg.weights.detect_architecture import backbone_weights
@@ -30,7 +30,7 @@ class Found:
     origin: str
 
 
-def find(backbone: str, places: WeightPlaces, given: Path | None = None) -> Found | None:
+def find(backbone: str, places: WeightLocations, given: Path | None = None) -> Found | None:
     """The file with a backbone's weights on this machine; None if there is none. Nothing is opened.
 
     given: a file, whatever its name, or a folder that holds one of the names in ``published``. Raises UserError where
@@ -79,7 +79,7 @@ def verify(backbone: str, path: Path) -> str:
     return f"{kind} {found}"
 
 
-def fetch_weights(backbone: str, places: WeightPlaces, move: Move = lambda done, total: None) -> Found:
+def fetch_weights(backbone: str, places: WeightLocations, move: Move = lambda done, total: None) -> Found:
     """Fetch a backbone's weights from the hub into the cache. Raises UserError."""
     published = PUBLISHED[backbone]
     path = places.cache / published.file
@@ -89,7 +89,7 @@ def fetch_weights(backbone: str, places: WeightPlaces, move: Move = lambda done,
     return Found(path, "cache")
 
 
-def missing_weights_error(backbone: str, places: WeightPlaces, reason: str) -> Fault:
+def missing_weights_error(backbone: str, places: WeightLocations, reason: str) -> Fault:
     """What to do about weights that are neither here nor to be had. reason: why the hub doesn't help."""
     published = PUBLISHED[backbone]
     what = (

@@ -9,7 +9,7 @@ import pytest
 
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.demo import make_demo_set
-from sagemaker_semseg.environment import prepare_tensorflow
+from sagemaker_semseg.environment import configure_tensorflow
 
 SETTINGS = [
     *("--num-classes", "4", "--backbone", "resnet-18", "--use-pretrained-model", "False", "--crop-size", "32"),
@@ -20,7 +20,7 @@ SETTINGS = [
 @contextlib.contextmanager
 def few_blocks():
     """``resnet-18`` with one block a stage: the same code, half the time."""
-    prepare_tensorflow()
+    configure_tensorflow()
     from sagemaker_semseg import weight_shapes
     from sagemaker_semseg.models import backbones
 

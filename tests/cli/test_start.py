@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
 from sagemaker_semseg.cli import main, start
-from sagemaker_semseg.environment import WeightPlaces
+from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.training import trainer
@@ -39,7 +39,7 @@ def timm():
 
 @pytest.fixture
 def places(tmp_path):
-    return WeightPlaces(tmp_path / "cache", tmp_path / "image", "https://hub.invalid", offline=True)
+    return WeightLocations(tmp_path / "cache", tmp_path / "image", "https://hub.invalid", offline=True)
 
 
 HP = resolve({"num_classes": 4, "backbone": "resnet-18"})
@@ -62,7 +62,7 @@ def test_no_weights_and_no_network(places):
 
 
 def test_a_hub_that_is_not_there(places):
-    online = WeightPlaces(places.cache, places.image, places.hub, offline=False)
+    online = WeightLocations(places.cache, places.image, places.hub, offline=False)
     assert start.local(HP, {}, online) is None
     with pytest.raises(
         HyperparameterError, match=r"there is no way to hub.*bring https://huggingface.co/timm/resnet18"

@@ -299,6 +299,14 @@ def test_options_are_the_models_unless_others_are_given():
     assert InferenceOptions.resolve({"num_classes": "4"}) == InferenceOptions()
 
 
+def test_a_thread_for_each_cpu_that_the_container_may_use(two_cpus, monkeypatch):
+    threads = []
+    monkeypatch.setitem(runtimes.RUNTIMES, "onnxruntime", lambda graph, count: threads.append(count))
+    Segmenter(Runtime({}, {"num_classes": 2}, b""))
+    Segmenter(Runtime({}, {"num_classes": 2}, b""), Options(threads=5))
+    assert threads == [2, 5]
+
+
 def test_class_names(local):
     assert Segmenter(local).class_names == ["0", "1", "2", "3"]
     named = InferenceArtifact(

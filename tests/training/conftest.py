@@ -8,9 +8,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sagemaker_semseg.environment import prepare_tensorflow
+from sagemaker_semseg.environment import configure_tensorflow
 
-prepare_tensorflow()
+configure_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 

@@ -71,6 +71,11 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return make_split(tmp_path_factory.mktemp("files"), sizes, {1: 6, 2: 3})
 
 
+def test_a_reader_for_each_cpu_that_the_container_may_use(split: Split, two_cpus: None) -> None:
+    for batches in (training_batches(split, hp(4)), evaluation_batches(split, 1)):
+        assert batches.options().threading.private_threadpool_size == 2
+
+
 @pytest.mark.parametrize("batch", [1, 3, 11, 16, 20])
 def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split: Split, batch: int) -> None:
     position = 0

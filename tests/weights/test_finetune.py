@@ -19,7 +19,7 @@ import pytest
 from sagemaker_semseg.cli import start
 from sagemaker_semseg.data.samples import find_channels, read_channels
 from sagemaker_semseg.demo import make_demo_set
-from sagemaker_semseg.environment import WeightPlaces
+from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.training import trainer
 from sagemaker_semseg.weight_shapes import shapes
@@ -70,7 +70,7 @@ def test_an_imported_model_goes_on_learning(folder, request, tmp_path):
         "head_learning_rate_multiplier": 1,
     })  # fmt: skip
     artifact(tmp_path / "model.tar.gz", hp)
-    places = WeightPlaces(tmp_path, tmp_path, "https://hub.invalid", offline=True)
+    places = WeightLocations(tmp_path, tmp_path, "https://hub.invalid", offline=True)
     begin = start.local(hp, {**folders, "model": tmp_path}, places)
     run = trainer.Trainer(hp, channels, tmp_path / "out", trainer.default_strategy(), weights=begin.weights)
 

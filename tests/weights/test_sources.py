@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from sagemaker_semseg import weight_shapes
-from sagemaker_semseg.environment import WeightPlaces
+from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, UserError
 from sagemaker_semseg.weights import sources
 from sagemaker_semseg.weights.hub import Fetched
@@ -21,7 +21,7 @@ from sagemaker_semseg.weights.sources import find, load, verify
 
 @pytest.fixture
 def places(tmp_path):
-    return WeightPlaces(tmp_path / "cache", tmp_path / "image", "https://hub.invalid", offline=False)
+    return WeightLocations(tmp_path / "cache", tmp_path / "image", "https://hub.invalid", offline=False)
 
 
 def touch(path):
@@ -110,12 +110,12 @@ def test_weights_of_a_file(places, tmp_path):
 
 def test_where_the_places_are():
     home = Path.home()
-    plain = WeightPlaces.read({})
+    plain = WeightLocations.read({})
     assert plain.cache == home / ".cache" / "sagemaker-semseg"
     assert (plain.hub, plain.offline) == ("https://huggingface.co", False)
-    assert WeightPlaces.read({"XDG_CACHE_HOME": "/x"}).cache == Path("/x/sagemaker-semseg")
+    assert WeightLocations.read({"XDG_CACHE_HOME": "/x"}).cache == Path("/x/sagemaker-semseg")
     variables = {"SAGEMAKER_SEMSEG_CACHE": "/a", "SAGEMAKER_SEMSEG_WEIGHTS": "/b", "HF_ENDPOINT": "https://m/"}
-    assert WeightPlaces.read({**variables, "HF_HUB_OFFLINE": "1"}) == WeightPlaces(
+    assert WeightLocations.read({**variables, "HF_HUB_OFFLINE": "1"}) == WeightLocations(
         Path("/a"), Path("/b"), "https://m", True
     )
 
