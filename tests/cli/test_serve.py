@@ -138,7 +138,7 @@ def test_libraries_that_are_not_installed(monkeypatch, capsys):
 
 
 def test_the_workers_share_the_cores(monkeypatch):
-    monkeypatch.setattr(server, "cores", lambda: 10)
+    monkeypatch.setattr(server, "cpu_count", lambda: 10)
 
     def sizes(**settings):
         return server.Settings(Path("m"), **settings).pool_sizes()
@@ -147,7 +147,7 @@ def test_the_workers_share_the_cores(monkeypatch):
     assert sizes(workers=5) == (5, 2, 10)
     assert sizes(workers=20, threads=3, queue=0) == (20, 3, 0)
     assert sizes(batch=True)[2] > 50
-    monkeypatch.setattr(server, "cores", lambda: 1)
+    monkeypatch.setattr(server, "cpu_count", lambda: 1)
     assert sizes() == (1, 1, 4)
 
 
