@@ -302,8 +302,9 @@ def test_options_are_the_models_unless_others_are_given():
 def test_a_thread_for_each_cpu_that_the_container_may_use(two_cpus, monkeypatch):
     threads = []
     monkeypatch.setitem(runtimes.RUNTIMES, "onnxruntime", lambda graph, count: threads.append(count))
-    Segmenter(Runtime({}, {"num_classes": 2}, b""))
-    Segmenter(Runtime({}, {"num_classes": 2}, b""), Options(threads=5))
+    model = InferenceArtifact({"num_classes": "2"}, {"num_classes": 2}, b"")
+    Segmenter(model)
+    Segmenter(model, threads=5)
     assert threads == [2, 5]
 
 
