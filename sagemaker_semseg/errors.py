@@ -15,8 +15,27 @@ An error that found several faults carries all of them in ``faults``, one ``Faul
 
 from __future__ import annotations
 
+import enum
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+class ErrorCode(str, enum.Enum):
+    """Kinds of faults that a caller tells apart, as ``Fault.code``."""
+
+    NOT_FOUND = "not found"
+    NAME_TAKEN = "name taken"
+
+
+class ExitStatus(enum.IntEnum):
+    """Exit statuses of the command and of a job in a container."""
+
+    DONE = 0  # also a training that SIGTERM has stopped, as SageMaker stops jobs
+    ALGORITHM_ERROR = 1
+    USER_ERROR = 2
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
 
 
 @dataclass(frozen=True)
@@ -25,12 +44,14 @@ class Fault:
 
     where: the file (with line or value) or the hyperparameter, as the user wrote it.
     what: what came and what was expected.
-    remedy: how to mend it, as an imperative; empty where there is none to give.
+    remedy: how to fix it, as an imperative; empty where there is none to give.
+    code: what kind of fault it is, where a caller has to know; it isn't shown.
     """
 
     where: str
     what: str
     remedy: str = ""
+    code: ErrorCode | None = None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" + (f" ({self.remedy})" if self.remedy else "")
@@ -43,7 +64,7 @@ FAULTS_SHOWN = 50
 class SemSegError(Exception):
     """Any error this package raises on purpose."""
 
-    exit_status = 1
+    exit_status = ExitStatus.ALGORITHM_ERROR
     http_status = 500
     prefix = "AlgorithmError"
 
@@ -62,7 +83,7 @@ class SemSegError(Exception):
 class UserError(SemSegError):
     """What the user gave can't be used as it is; the message says how to mend it."""
 
-    exit_status = 2
+    exit_status = ExitStatus.USER_ERROR
     http_status = 400
     prefix = "ClientError"
 
@@ -89,3 +110,52 @@ class DivergedError(UserError):
 
 class AlgorithmError(SemSegError):
     """A fault of this package."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room on the disk, or give another folder",
+    errno.EDQUOT: "make room within the quota, or give another folder",
+    errno.EACCES: "check the permissions, or give another folder",
+    errno.EPERM: "check the permissions, or give another folder",
+    errno.EROFS: "give a folder that can be written to",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+_OUT_OF_MEMORY = (
+    "not enough memory: lower mini_batch_size, validation_mini_batch_size or crop_size, or use smaller images"
+)
+
+
+def explain(error: BaseException) -> tuple[str, ExitStatus]:
+    """Return the message for any exception, and the exit status of a process that ends with it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", ExitStatus.INTERRUPTED
+    if isinstance(error, SemSegError):
+        return str(error), error.exit_status
+    if isinstance(error, MemoryError) or _is_from_tensorflow(error, "ResourceExhaustedError"):
+        return _OUT_OF_MEMORY, ExitStatus.USER_ERROR
+    if isinstance(error, OSError):
+        remedy = _REMEDIES.get(error.errno or 0, "")
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return what + (f" ({remedy})" if remedy else ""), ExitStatus.USER_ERROR
+    if _is_from_tensorflow(error, "OpError") and (cause := _raised_in_pipeline(str(error))):
+        return f"while reading the data: {cause}", ExitStatus.USER_ERROR
+    first = str(error).strip().partition("\n")[0]
+    message = f"a fault of this program: {type(error).__name__}" + (f": {first[:300]}" if first else "")
+    return message, ExitStatus.ALGORITHM_ERROR
+
+
+def _is_from_tensorflow(error: BaseException, name: str) -> bool:
+    # by name: TensorFlow is not imported for this
+    return any(cls.__name__ == name and cls.__module__.startswith("tensorflow") for cls in type(error).__mro__)
+
+
+def _raised_in_pipeline(text: str) -> str:
+    """What a reading thread raised (a file is gone or has changed) out of what TensorFlow makes of it; "" if neither.
+
+    TensorFlow quotes Python's traceback, whose last paragraph begins with the exception's type.
+    """
+    for name in ("sagemaker_semseg.errors.DataError: ", "DataError: ", "FileNotFoundError: ", "PermissionError: "):
+        _, found, rest = text.rpartition(name)
+        if found:
+            return rest.partition("\n\n")[0].strip()
+    return ""

@@ -10,7 +10,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from sagemaker_semseg.cli.failures import report
+from sagemaker_semseg.cli.error_handling import report
 from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.environment import disable_telemetry
 

@@ -10,18 +10,19 @@ import json
 from pathlib import Path
 from typing import Final
 
-from sagemaker_semseg import environment, hyperparameters
+from sagemaker_semseg import environment
 from sagemaker_semseg.checks import run_checks
 from sagemaker_semseg.checks.json_report import to_dict
 from sagemaker_semseg.checks.recommendations import advised
 from sagemaker_semseg.checks.report import Report
 from sagemaker_semseg.checks.runner import SETTINGS
-from sagemaker_semseg.cli import channels as channel_flags
-from sagemaker_semseg.cli import report_table
-from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.cli import hyperparameter_flags, report_table
+from sagemaker_semseg.cli.data_flags import add_data_flags, data_arguments
 from sagemaker_semseg.data.labels import MOST_CLASSES
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.jobs.channels import locate_channels
+from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.storage import atomic_write
 
 USAGE = "%(prog)s --data DIR|MANIFEST [--num-classes N] [--json FILE] [--html FILE] [--strict]"
@@ -48,26 +49,27 @@ _ASKED: Final = ("num_classes", "class_names", *SETTINGS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    channel_flags.add_flags(parser)
+    add_data_flags(parser)
     group = parser.add_argument_group("report")
     text = "write everything that was found there too; - prints it instead of the table"
     group.add_argument("--json", metavar="FILE", help=text)
     text = "write the report as a page with pictures, in one file"
     group.add_argument("--html", type=Path, metavar="FILE", help=text)
     group.add_argument("--strict", action="store_true", help="warnings count too: exit status 1")
-    hyperparameters.add_flags(parser, _ASKED)
+    hyperparameter_flags.add_flags(parser, _ASKED)
 
 
 def run(options: argparse.Namespace) -> int:
-    given = hyperparameters.from_flags(options)
+    given = hyperparameter_flags.from_flags(options)
     if options.faults:
         raise UserError("The command can't be carried out:", options.faults)
     named = given.get("class_names", "").count(",") + 1
     hp = resolve({"num_classes": min(max(2, named), MOST_CLASSES), **given})
     num_classes, names = hp.num_classes if "num_classes" in given else None, hp.class_names
-    folders, attributes = channel_flags.from_flags(options), channel_flags.attributes(options)
+    data = data_arguments(options)
+    folders, attributes = locate_channels(data["data"], data["channels"]), data["attribute_names"]
     asked = num_classes or len(names) or None
-    with bar("examining the data") as move:
+    with progress_bar("examining the data") as move:
         report = run_checks(folders, hp, num_classes=asked, class_names=names, attributes=attributes, progress=move)
     report = dataclasses.replace(report, settings={**report.settings, "data": str(options.data or "")})
     report = advised(report, environment.memory_limit())

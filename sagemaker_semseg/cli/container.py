@@ -24,10 +24,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from sagemaker_semseg.cli.failures import OUR_FAULT, USERS_FAULT, explain
 from sagemaker_semseg.data.channels import CHANNELS, SPLITS
 from sagemaker_semseg.environment import Environment
-from sagemaker_semseg.errors import AlgorithmError, Fault, SemSegError, UserError
+from sagemaker_semseg.errors import AlgorithmError, ExitStatus, Fault, SemSegError, UserError, explain
 from sagemaker_semseg.hyperparameters import TABLE
 from sagemaker_semseg.storage import atomic_write
 
@@ -39,7 +38,7 @@ MODEL_TYPE = "application/x-sagemaker-model"
 _CUT = "\n... the rest is in the job's log"
 _MOST_BYTES = 2**24
 _TUNERS = "_tuning_objective_metric"
-_PREFIXES = {USERS_FAULT: UserError.prefix}
+_PREFIXES = {ExitStatus.USER_ERROR: UserError.prefix}
 
 
 def is_job(options: argparse.Namespace, base: Path) -> bool:
@@ -80,7 +79,7 @@ def tell(base: Path, error: BaseException) -> None:
     message, status = explain(error)
     prefix = error.prefix if isinstance(error, SemSegError) else _PREFIXES.get(status, AlgorithmError.prefix)
     text = f"{prefix}: {message}"
-    if status == OUR_FAULT:
+    if status == ExitStatus.ALGORITHM_ERROR:
         text += "\nPlease report it with the traceback, which is in error.log of the job's output.tar.gz."
     if len(text) > FAILURE_CHARACTERS:
         text = text[: FAILURE_CHARACTERS - len(_CUT)] + _CUT

@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 from sagemaker_semseg.cli import convert_formats
-from sagemaker_semseg.cli.failures import PROGRAM
-from sagemaker_semseg.cli.terminal import bar
+from sagemaker_semseg.cli.error_handling import PROGRAM
 from sagemaker_semseg.convert import splits
 from sagemaker_semseg.convert.dataset import Dataset
 from sagemaker_semseg.convert.file_readers import read_lines
@@ -21,6 +20,7 @@ from sagemaker_semseg.convert.writing import Written, write
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import DataError, Fault, UserError
+from sagemaker_semseg.jobs.progress_bar import progress_bar
 
 SUMMARY = "make the folders of a training from COCO, LabelMe, Pascal VOC, Cityscapes, YOLO"
 DESCRIPTION = """\
@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
         dataset = splits.by_names(dataset, names, str(options.validation_list))
     else:
         dataset = splits.random_split(dataset, share, int(seed))
-    with bar("converting") as move:
+    with progress_bar("converting") as move:
         written = write(
             dataset,
             options.output,

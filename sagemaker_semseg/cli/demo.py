@@ -15,14 +15,18 @@ from typing import Any, Final
 from PIL import Image
 
 from sagemaker_semseg.artifact import read_inference_artifact
-from sagemaker_semseg.cli import engine, journal, train
-from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.overlay import side_by_side
-from sagemaker_semseg.data.samples import find_channels, read_channels
 from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
-from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.jobs import progress_log
+from sagemaker_semseg.jobs.training import (
+    TrainingConfig,
+    exit_status,
+    prepare_training,
+    remove_checkpoints,
+    run_prepared,
+)
 from sagemaker_semseg.storage import LocalFileSystem, atomic_write
 
 SUMMARY = "the whole way in three minutes, on a generated set"
@@ -76,21 +80,18 @@ def run(options: argparse.Namespace) -> int:
 
 def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], *, verbose: bool = False) -> int:
     """The demo in ``root``. pictures: arguments of ``make_demo_set``. Returns the exit status."""
-    from sagemaker_semseg.cli.prediction import Prediction
+    from sagemaker_semseg.jobs.prediction import Prediction
 
     start = time.monotonic()
     claim(root)
     data, masks, overlays = root / "data", root / "masks", root / "overlays"
     unseen = make_demo_set(data, **pictures)["test"]
-    hp = resolve(hyperparameters)
-    with bar("checking the data") as move:
-        channels = read_channels(find_channels(data), hp.num_classes, move)
-    strategy = engine.start(verbose=verbose)
-
-    result = train.execute(train.Job(hp, channels, root / "model", CLASS_NAMES), strategy)
+    given = {**hyperparameters, "class_names": CLASS_NAMES}
+    config = TrainingConfig(hyperparameters=given, data=str(data), output=str(root / "model"), verbose=verbose)
+    result = run_prepared(prepare_training(config))
     if result.stopped or result.scores is None:
         print("stopped before the end")
-        return train.exit_status(result)
+        return exit_status(result)
 
     prediction = Prediction(read_inference_artifact(result.artifact), LocalFileSystem(masks))
     if prediction.run(list(map(str, unseen))).failed:
@@ -132,11 +133,11 @@ def claim(root: Path) -> None:
     own = [f"data/{split}/{number}.jpg" for split in splits]
     own += [f"data/{split}_annotation/{number}.png" for split in splits]
     own += [f"masks/{number}.png", f"overlays/{number}.png", "contact_sheet.png", "model/model.tar.gz"]
-    own += [f"masks/{journal.NAME}"]
+    own += [f"masks/{progress_log.NAME}"]
     for pattern in own:
         for path in root.glob(pattern):
             path.unlink()
-    train.forget(root / "model" / "checkpoints")
+    remove_checkpoints(root / "model" / "checkpoints")
 
 
 def contact_sheet(sheets: Sequence[Image.Image], columns: int) -> Image.Image:

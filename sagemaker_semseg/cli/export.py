@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
-from sagemaker_semseg.cli import engine
-from sagemaker_semseg.cli.model import model_path
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.jobs.model_location import model_path
+from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.storage import atomic_write
 from sagemaker_semseg.weights.model import gluoncv_params
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     artifact = read_artifact(model_path(options.model))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     if kind != "gluoncv":  # whose file has the weights as they are
-        engine.start(verbose=options.verbose)
+        load_tensorflow(verbose=options.verbose)
     FORMATS[kind](artifact, options.output)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -8,8 +8,8 @@ import argparse
 from pathlib import Path
 
 from sagemaker_semseg.artifact import write_artifact
-from sagemaker_semseg.cli import engine
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.weights.model import import_weights
 from sagemaker_semseg.weights.sagemaker_artifact import BEST, LAST
 
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output.is_dir():
         raise UserError("The command can't be carried out:", [Fault(str(options.output), "is a folder", "give a file")])
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    engine.start(verbose=options.verbose)
+    load_tensorflow(verbose=options.verbose)
     from sagemaker_semseg.export import with_graph
 
     write_artifact(options.output, with_graph(artifact), archive=True)

@@ -11,15 +11,14 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING
 
-from sagemaker_semseg.cli.failures import USERS_FAULT
-from sagemaker_semseg.cli.model import runtime_of
-from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.errors import ExitStatus, Fault, UserError
+from sagemaker_semseg.jobs.model_location import runtime_of
 from sagemaker_semseg.serving.content_negotiation import ResponseFormat, choose_reply
 from sagemaker_semseg.serving.http_errors import RequestError
 from sagemaker_semseg.storage import store_at
 
 if TYPE_CHECKING:
-    from sagemaker_semseg.cli.prediction import Prediction
+    from sagemaker_semseg.jobs.prediction import Prediction
 
 SUMMARY = "write masks of new images"
 DESCRIPTION = """\
@@ -71,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.faults:
         raise UserError("The command can't be carried out:", options.faults)
-    from sagemaker_semseg.cli.prediction import Prediction  # and ONNX Runtime, which no other command needs
     from sagemaker_semseg.inference import InferenceOptions
+    from sagemaker_semseg.jobs.prediction import Prediction  # and ONNX InferenceArtifact, which no other command needs
 
     output, reply = store_at(options.place), _reply(options.accept)
     runtime = runtime_of(options.model)
@@ -88,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"{_summary(prediction)}; the same command goes on from there", file=sys.stderr)
         raise
     print(_summary(prediction))
-    return USERS_FAULT if prediction.tally.failed else 0
+    return ExitStatus.USER_ERROR if prediction.tally.failed else ExitStatus.DONE
 
 
 def _summary(prediction: Prediction) -> str:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_semseg.cli.model import model_path
 from sagemaker_semseg.environment import Hosting, base_folder, hosting
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.jobs.model_location import model_path
 from sagemaker_semseg.serving.content_negotiation import choose_reply
 from sagemaker_semseg.serving.http_errors import RequestError
 

@@ -6,9 +6,9 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.environment import WeightLocations, weight_locations
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.weights import sources
 from sagemaker_semseg.weights.pretrained import PUBLISHED
 
@@ -67,7 +67,7 @@ def _fetch(backbones: list[str], places: WeightLocations) -> None:
         fault = Fault("HF_HUB_OFFLINE", "forbids to ask the hub", "unset it, or bring the file")
         raise UserError("Weights can't be fetched:", [fault])
     for name in backbones:
-        with bar(f"fetching {name}") as move:
+        with progress_bar(f"fetching {name}") as move:
             found = sources.fetch_weights(name, places, move)
         _show(name, found)
 

@@ -13,6 +13,7 @@ import math
 import numbers
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sagemaker_semseg.errors import Fault, HyperparameterError
@@ -30,14 +31,47 @@ class _Refused(ValueError):
     """A value is not of its row's kind; the text, if any, says more than the kind does."""
 
 
-def resolve(values: Mapping[str, object]) -> Hyperparameters:
-    """The checked hyperparameters from what a user gives; defaults for what is left out or None.
+@dataclass(frozen=True)
+class Resolution:
+    """What follows from the given values, right or wrong.
 
-    Raises ``HyperparameterError`` with all faults: unknown names (with the nearest known one), wrong types, values out
-    of range, missing ones, and those that contradict each other.
+    Attributes:
+        hyperparameters: the checked hyperparameters; None if anything is wrong.
+        error: everything that is wrong; None if nothing is.
+        values: typed values of the hyperparameters that are right by themselves, defaults included.
     """
+
+    hyperparameters: Hyperparameters | None
+    error: HyperparameterError | None
+    values: Mapping[str, Any]
+
+
+def resolve(values: Mapping[str, object]) -> Hyperparameters:
+    """Return checked hyperparameters, with defaults for what is left out or None.
+
+    Args:
+        values: names with strings or Python values, JSON-quoted or not.
+
+    Raises:
+        HyperparameterError: with all faults: unknown names (and the nearest known one), wrong types, values out of
+            range, missing ones, and those that contradict each other.
+
+    Example:
+        >>> resolve({"num_classes": "11", "crop_size": 64}).crop_size
+        64
+    """
+    resolution = try_resolve(values)
+    if resolution.hyperparameters is None:
+        assert resolution.error is not None
+        raise resolution.error
+    return resolution.hyperparameters
+
+
+def try_resolve(values: Mapping[str, object]) -> Resolution:
+    """Return what follows from ``values``, also where some of them are wrong; as ``resolve``, without raising."""
     if not isinstance(values, Mapping):
-        raise HyperparameterError(f"Hyperparameters must be a mapping of names to values, not {type(values).__name__}")
+        message = f"Hyperparameters must be a mapping of names to values, not {type(values).__name__}"
+        return Resolution(None, HyperparameterError(message), {})
     faults: list[Fault] = []
     typed: dict[str, Any] = {}
     for name, value in values.items():
@@ -50,17 +84,17 @@ def resolve(values: Mapping[str, object]) -> Hyperparameters:
                 typed[row.name] = _PARSERS[row.kind](row, _unquoted(value))
             except _Refused as refused:
                 faults.append(_refused(row, value, str(refused)))
-    broken = {fault.where for fault in faults}
+    wrong = {fault.where for fault in faults}
+    absent = [row for row in TABLE if row.name not in typed and row.name not in wrong]
     faults += [
-        Fault(row.name, f"is missing, {row.expected} is expected", f"add {row.name}")
-        for row in TABLE
-        if row.required and row.name not in typed and row.name not in broken
+        Fault(row.name, f"is missing, {row.expected} is expected", f"add {row.name}") for row in absent if row.required
     ]
-    faults += _contradictions(typed, broken)
+    known = {**{row.name: row.default for row in absent if not row.required}, **typed}
+    faults += _contradictions(known)
     if faults:
         count = "A hyperparameter" if len(faults) == 1 else f"{len(faults)} hyperparameters"
-        raise HyperparameterError(f"{count} can't be used:", faults)
-    return Hyperparameters(**typed)
+        return Resolution(None, HyperparameterError(f"{count} can't be used:", faults), known)
+    return Resolution(Hyperparameters(**typed), None, known)
 
 
 def to_strings(hyperparameters: Hyperparameters) -> dict[str, str]:
@@ -73,12 +107,9 @@ def to_strings(hyperparameters: Hyperparameters) -> dict[str, str]:
     }
 
 
-def _contradictions(typed: Mapping[str, Any], broken: set[str]) -> list[Fault]:
-    """Faults of values that are each right but not together; what is ``broken`` already is not reported twice."""
-
-    def value(name: str) -> Any:
-        return None if name in broken else typed.get(name, _ROWS[name].default)
-
+def _contradictions(values: Mapping[str, Any]) -> list[Fault]:
+    """Faults of values that are each right but not together."""
+    value = values.get
     faults = []
     if value("lr_scheduler") == "step" and value("lr_scheduler_step") == ():
         what = "is missing, lr_scheduler=step requires it"

@@ -1,8 +1,7 @@
-"""TensorFlow, loaded when a command is ready for it: nothing comes in, the devices to compute on go out.
+"""Loads TensorFlow without the messages of its libraries.
 
-Loading takes seconds, so flags and data are checked before. TensorFlow's C++ libraries write to standard error
-while they load (that they have oneDNN, that there is no GPU), whatever ``TF_CPP_MIN_LOG_LEVEL`` says; ``start`` keeps
-that away from the user unless the loading fails.
+Loading takes seconds, so flags and data are checked before. TensorFlow's C++ libraries write to standard error while
+they load (that they have oneDNN, that there is no GPU), whatever ``TF_CPP_MIN_LOG_LEVEL`` says.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sagemaker_semseg.environment import configure_tensorflow
 from sagemaker_semseg.errors import UserError
 
 
-def start(*, verbose: bool = False) -> Any:
+def load_tensorflow(*, verbose: bool = False) -> Any:
     """Load TensorFlow and return the ``tf.distribute.Strategy`` over this machine's devices.
 
     verbose: show what the libraries say. Raises UserError if TensorFlow can't be loaded, after showing it.
@@ -34,7 +33,7 @@ def start(*, verbose: bool = False) -> Any:
 
 @contextlib.contextmanager
 def _silent_unless_it_fails() -> Iterator[None]:
-    """Standard error goes into a file, on the level of the system because C++ writes it; shown if the block fails."""
+    """Keep standard error in a file (its descriptor, since C++ writes there), and print it if the block fails."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as file:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagemaker_semseg.cli.tasks import Image
+from sagemaker_semseg.jobs.prediction_inputs import Image
 from sagemaker_semseg.storage import FileInfo, FileSystem
 
 NAME = ".sagemaker-semseg.jsonl"

@@ -1,7 +1,4 @@
-"""The table comes in, flags go out (``crop_size`` is ``--crop-size 64``); the command line calls it.
-
-Flags stay strings here: ``values.resolve`` checks them with everything else, so that all faults come in one message.
-"""
+"""Flags for hyperparameters, made from their table; ``crop_size`` is ``--crop-size 64``."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ def add_flags(parser: argparse.ArgumentParser, names: Container[str] | None = No
 
 
 def from_flags(namespace: argparse.Namespace) -> dict[str, str]:
-    """Name and string of every hyperparameter whose flag was given."""
+    """Return name and text of every hyperparameter whose flag was given; they are checked with everything else."""
     given = {row.name: getattr(namespace, row.name, None) for row in TABLE}
     return {name: value for name, value in given.items() if value is not None}
 

@@ -1,6 +1,4 @@
-"""The model that a user means: a path from the command line comes in, its artifact, or what is needed of it, goes out.
-The commands call it.
-"""
+"""Finds a model's artifact on this machine or in S3, and reads what is needed of it."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from sagemaker_semseg.storage import is_s3, locate
 
 
 def model_path(path: Path) -> Path:
-    """The artifact meant by a file, by a folder with an artifact's files, or by a training's output folder."""
+    """Return the artifact that a file, a folder with its files or a training's output folder stands for."""
     inside = path / "model.tar.gz"
     if inside.is_file():
         return inside
@@ -24,7 +22,7 @@ def model_path(path: Path) -> Path:
 
 
 def runtime_of(model: str) -> InferenceArtifact:
-    """The runtime of a model, which may lie in S3. Raises ``ArtifactError``, and ``UserError`` if S3 can't be used."""
+    """Read what inference needs of a model, which may be in S3. Raises ArtifactError; UserError if S3 can't be used."""
     if not is_s3(model):
         return read_inference_artifact(model_path(Path(model)))
     store, entry = locate(model)
@@ -42,6 +40,6 @@ def runtime_of(model: str) -> InferenceArtifact:
 
 
 def class_names(artifact: Artifact) -> list[str]:
-    """The artifact's class names, or the labels as text."""
+    """Return the artifact's class names, or the labels as text."""
     names = artifact.labels.get("class_names")
     return list(names) if names else [str(label) for label in range(artifact.labels["num_classes"])]

@@ -1,9 +1,7 @@
-"""What a training starts from: the channels ``model`` and ``pretrained`` and the hyperparameters come in; weights, and
-words for them, go out. ``train`` calls it, before TensorFlow is loaded.
+"""Finds the weights that a training starts from, before TensorFlow is loaded.
 
-A model in the channel ``model`` is trained further, whole or, with ``new_head``, for other classes. Without one,
-``use_pretrained_model`` asks for ImageNet weights of the backbone. Everything on this machine is looked at first, so
-that a download begins only when nothing else is wrong.
+A model in the channel ``model`` is trained further, as a whole or, with ``new_head``, for other classes. Without one,
+``use_pretrained_model`` asks for ImageNet weights of the backbone. They are downloaded only when nothing else is wrong.
 """
 
 from __future__ import annotations
@@ -16,76 +14,77 @@ from typing import Any
 import numpy as np
 
 from sagemaker_semseg.artifact import Artifact
-from sagemaker_semseg.cli.model import model_path
-from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
+from sagemaker_semseg.jobs.model_location import model_path
+from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.weight_shapes import is_classifier
 from sagemaker_semseg.weights import sources
 from sagemaker_semseg.weights.model import DECISIVE, read_any
 
 
 @dataclass(frozen=True)
-class Start:
-    """weights: under structural names; the others are random. None: all are.
+class InitialWeights:
+    """The weights that a training starts from, and where they come from.
 
-    words: for people. notes: what is worth telling. class_names: those of the model that is trained further.
+    weights: under structural names; weights that are left out are random, with None all of them.
+    description: for people. notes: what is worth knowing. class_names: those of the model that is trained further.
     """
 
     weights: Mapping[str, np.ndarray[Any, Any]] | None = None
-    words: str = "random weights"
+    description: str = "random weights"
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
 
 
-RANDOM = Start()
+RANDOM_INIT = InitialWeights()
 
 
-def local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightLocations) -> Start | None:
-    """The start, as far as this machine has what it takes; None if the weights have to be fetched.
+def find_local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightLocations) -> InitialWeights | None:
+    """Return the weights if they are on this machine; None if they have to be downloaded.
 
     Raises UserError with what is wrong.
     """
     if "model" in folders:
         path = model_path(folders["model"])
-        return _further(hp, read_any(path), path)
+        return _from_earlier_model(hp, read_any(path), path)
     if hp.new_head:
         fault = Fault("new_head", "there is no earlier model whose head could be made anew", "give one or leave it out")
         raise HyperparameterError("This training can't be started:", [fault])
     if not hp.use_pretrained_model:
-        return RANDOM
+        return RANDOM_INIT
     found = sources.find(hp.backbone, places, folders.get("pretrained"))
     if found:
         return _pretrained(hp, found)
     if places.offline:
-        raise _nowhere(hp, places, "HF_HUB_OFFLINE forbids to ask the hub")
+        raise _missing(hp, places, "HF_HUB_OFFLINE forbids to ask the hub")
     return None
 
 
-def fetched(hp: Hyperparameters, places: WeightLocations) -> Start:
-    """The start from weights that are fetched now. Raises UserError."""
-    with bar(f"fetching ImageNet weights of {hp.backbone}") as move:
+def download(hp: Hyperparameters, places: WeightLocations) -> InitialWeights:
+    """Download the backbone's ImageNet weights into the cache and return them. Raises UserError."""
+    with progress_bar(f"fetching ImageNet weights of {hp.backbone}") as update:
         try:
-            found = sources.fetch_weights(hp.backbone, places, move)
+            found = sources.fetch_weights(hp.backbone, places, update)
         except UserError as error:
             reason = "; ".join(fault.what for fault in error.faults) or error.message
-            raise _nowhere(hp, places, f"the hub's {reason}") from None
+            raise _missing(hp, places, f"the hub's {reason}") from None
     return _pretrained(hp, found)
 
 
-def _nowhere(hp: Hyperparameters, places: WeightLocations, reason: str) -> HyperparameterError:
+def _missing(hp: Hyperparameters, places: WeightLocations, reason: str) -> HyperparameterError:
     return HyperparameterError(
         "This training can't be started:", [sources.missing_weights_error(hp.backbone, places, reason)]
     )
 
 
-def _pretrained(hp: Hyperparameters, found: sources.Found) -> Start:
-    return Start(sources.load(hp.backbone, found), f"ImageNet weights ({found.path})")
+def _pretrained(hp: Hyperparameters, found: sources.Found) -> InitialWeights:
+    return InitialWeights(sources.load(hp.backbone, found), f"ImageNet weights ({found.path})")
 
 
-def _further(hp: Hyperparameters, artifact: Artifact, path: Path) -> Start:
-    """From a model of an earlier training, which has to be of the same network; a new head is for any classes."""
+def _from_earlier_model(hp: Hyperparameters, artifact: Artifact, path: Path) -> InitialWeights:
+    """Weights of a model with the same network; a new head may have other classes."""
     before = resolve(artifact.hyperparameters)
     faults = []
     for name in DECISIVE:
@@ -103,7 +102,7 @@ def _further(hp: Hyperparameters, artifact: Artifact, path: Path) -> Start:
         notes.append(f"crop_size is {hp.crop_size}, the model was trained with {before.crop_size}")
     if hp.new_head:
         kept = {name: array for name, array in artifact.weights.items() if not is_classifier(name)}
-        words = f"the model {path} with a new head for {hp.num_classes} classes in the place of {before.num_classes}"
-        return Start(kept, words, tuple(notes))
+        classes = f"{hp.num_classes} classes in the place of {before.num_classes}"
+        return InitialWeights(kept, f"the model {path} with a new head for {classes}", tuple(notes))
     names = tuple(artifact.labels.get("class_names") or ())
-    return Start(artifact.weights, f"the model {path}", tuple(notes), names)
+    return InitialWeights(artifact.weights, f"the model {path}", tuple(notes), names)

@@ -19,15 +19,15 @@ import numpy as np
 import PIL.Image
 
 from sagemaker_semseg.artifact import InferenceArtifact
-from sagemaker_semseg.cli.journal import Journal
-from sagemaker_semseg.cli.tasks import Task, plan
-from sagemaker_semseg.cli.terminal import bar
 from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.files import MAX_FILE_BYTES
 from sagemaker_semseg.data.images import Pixels, decode_image, image_size
 from sagemaker_semseg.data.overlay import overlay
 from sagemaker_semseg.errors import DataError, Fault
 from sagemaker_semseg.inference import CancellationToken, InferenceOptions, Segmenter
+from sagemaker_semseg.jobs.prediction_inputs import Task, plan
+from sagemaker_semseg.jobs.progress_bar import progress_bar
+from sagemaker_semseg.jobs.progress_log import Journal
 from sagemaker_semseg.serving.content_negotiation import ResponseFormat
 from sagemaker_semseg.serving.http_errors import PayloadTooLarge
 from sagemaker_semseg.serving.response_encoding import check_size, encode
@@ -112,7 +112,11 @@ class Prediction:
             return _read(task, segmenter.num_classes, self.reply)
 
         total = self.tally.kept + len(tasks)
-        with bar("predicting", total) as move, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as worker:
+        with (
+            progress_bar("predicting", total) as move,
+            ThreadPoolExecutor(1) as reader,
+            ThreadPoolExecutor(1) as worker,
+        ):
             for done, (task, coming) in enumerate(_ahead(reader, read, tasks), start=self.tally.kept + 1):
                 try:
                     contents = _stoppable(worker, self._contents, segmenter, task, coming.result())

@@ -1,29 +1,33 @@
-"""A job as people want to see it before it runs: checked hyperparameters and data come in, lines of text go out.
-``train`` and ``demo`` print them.
-"""
+"""Describes a training in lines of text, before it runs and afterwards."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sagemaker_semseg.cli.start import Start
 from sagemaker_semseg.data.pipe_mode import Source, Streams
 from sagemaker_semseg.data.samples import Channels, Split
 from sagemaker_semseg.hyperparameters import Hyperparameters
+from sagemaker_semseg.jobs.initial_weights import InitialWeights
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.training.trainer import TrainingResult
 
 _MOST_SHARES = 12
 
 
-def of(hp: Hyperparameters, channels: Channels | Streams, names: Sequence[str], devices: str, start: Start) -> str:
-    """The summary, without a newline at the end."""
+def describe_training(
+    hp: Hyperparameters, channels: Channels | Streams, names: Sequence[str], devices: str, start: InitialWeights
+) -> str:
+    """Describe data, network, settings and devices."""
     steps = math.ceil((channels.train.count or 0) / hp.mini_batch_size)
     lines = [
-        ("train", _pictures(channels.train)),
-        ("validation", _pictures(channels.validation)),
+        ("train", _images(channels.train)),
+        ("validation", _images(channels.validation)),
         ("classes", _shares(channels.train, names)),
-        ("network", f"{hp.algorithm} on {hp.backbone} from {start.words}, {hp.precision}"),
+        ("network", f"{hp.algorithm} on {hp.backbone} from {start.description}, {hp.precision}"),
         (
             "training",
             f"{hp.epochs} epochs of {steps} steps; {hp.mini_batch_size} crops of "
@@ -36,19 +40,31 @@ def of(hp: Hyperparameters, channels: Channels | Streams, names: Sequence[str], 
     return "\n".join([*(_line(*line) for line in lines), *(_line("note", note) for note in notes)])
 
 
-def of_output(output: Path, finished: int | None, epochs: int) -> str:
-    """Where the output goes, and where the training begins. finished: epochs behind a checkpoint, None without one."""
+def describe_output(output: Path, finished: int | None, epochs: int) -> str:
+    """Name the output folder and where the training continues. finished: epochs of the checkpoint, None without one."""
     if finished is None:
         return _line("output", str(output))
-    begin = f"goes on after {finished} of {epochs} epochs" if finished < epochs else "this training is finished"
-    return _line("output", f"{output} ({begin}; --restart begins anew)")
+    begin = f"continues after {finished} of {epochs} epochs" if finished < epochs else "this training is finished"
+    return _line("output", f"{output} ({begin}; --restart starts over)")
+
+
+def describe_result(result: TrainingResult, epochs: int) -> str:
+    """Say how far the training came, how good its best epoch is, and where the model is."""
+    done, lines = len(result.history), []
+    if result.stopped:
+        lines.append(f"stopped after {done} of {epochs} epochs; train again without --restart to continue")
+    if result.scores is None or result.best_epoch is None:
+        lines.append("no epoch was finished: the model has the weights of an unfinished one")
+    else:
+        lines += [f"best epoch {result.best_epoch + 1} of {done}", f"validation mIOU {result.scores.miou:.4f}"]
+    return "\n".join([*lines, f"model {result.artifact}"])
 
 
 def _line(title: str, text: str) -> str:
     return f"{title:<12}{text}"
 
 
-def _pictures(split: Source) -> str:
+def _images(split: Source) -> str:
     if not isinstance(split, Split):
         known = f", {split.count} pairs in a pass" if split.count else ""
         return f"a stream from {split.fifo(0)} on{known}"

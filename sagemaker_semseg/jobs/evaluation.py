@@ -1,0 +1,94 @@
+"""An evaluation as a value: measures a model on labeled images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sagemaker_semseg.artifact import Artifact, read_artifact
+from sagemaker_semseg.data.samples import Split, read_split
+from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.jobs.channels import locate_channels
+from sagemaker_semseg.jobs.model_location import class_names, model_path
+from sagemaker_semseg.jobs.progress_bar import progress_bar
+from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
+from sagemaker_semseg.metrics import Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """One evaluation, unchecked; its fields are plain values.
+
+    Attributes:
+        model: a ``model.tar.gz``, a folder of its files, or the output folder of a training.
+        data: a folder that holds the channels, or a manifest; a path or an s3:// URI.
+        channels: single channels by name, which win over those in ``data``; paths or s3:// URIs.
+        attribute_names: by split, a manifest's attributes for images and masks.
+        split: ``validation`` or ``train``.
+        batch_size: images in one step; the model's ``validation_mini_batch_size`` if None.
+        verbose: whether messages of TensorFlow's libraries are shown.
+    """
+
+    model: str
+    data: str | None = None
+    channels: Mapping[str, str] = field(default_factory=dict)
+    attribute_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    split: str = "validation"
+    batch_size: int | None = None
+    verbose: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """The scores of a model. images: how many were compared. class_names: from label 0 on."""
+
+    model: str
+    split: str
+    images: int
+    scores: Scores
+    class_names: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a row of ``confusion_matrix`` is a true label, a column a predicted one."""
+        found = {"model": self.model, "split": self.split, "images": self.images}
+        return {**found, **self.scores.to_dict(self.class_names)}
+
+
+def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
+    """Compare a model's masks with the true ones, every pixel at the images' own size.
+
+    Raises:
+        ArtifactError: the model can't be used.
+        DataError: with everything that is wrong with the data.
+    """
+    artifact = read_artifact(model_path(Path(config.model)))
+    hp = resolve(artifact.hyperparameters)
+    folders = locate_channels(config.data, config.channels, config.split)
+    names = artifact.labels.get("class_names") or ()
+    with progress_bar("checking the data") as update:
+        split = read_split(
+            folders, hp.num_classes, config.split, update, attributes=config.attribute_names, class_names=names
+        )
+    scores = _measure(artifact, split, config.batch_size or hp.validation_mini_batch_size, config.verbose)
+    return EvaluationResult(config.model, split.channel, len(split.samples), scores, tuple(class_names(artifact)))
+
+
+def _measure(artifact: Artifact, split: Split, batch_size: int, verbose: bool) -> Scores:
+    strategy = load_tensorflow(verbose=verbose)
+    from sagemaker_semseg.models.network import network_of
+    from sagemaker_semseg.training.evaluation import Evaluator
+
+    with strategy.scope():
+        network, hp = network_of(artifact)
+    evaluator = Evaluator(network, hp.num_classes, strategy)
+    done, total = 0, len(split.samples)
+    with progress_bar("evaluating", total) as update:
+
+        def count(images: int) -> None:
+            nonlocal done
+            done += images
+            update(done, total)
+
+        return Scores.of(evaluator.confusion(split, batch_size, count))

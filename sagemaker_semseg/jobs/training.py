@@ -1,0 +1,293 @@
+"""A training as a value: checks everything that can be wrong with it, then runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sagemaker_semseg.data.labels import MOST_CLASSES
+from sagemaker_semseg.data.pipe_mode import Streams
+from sagemaker_semseg.data.pipe_simulator import ChannelConfig
+from sagemaker_semseg.data.samples import Channels, read_channels
+from sagemaker_semseg.environment import environment, weight_locations
+from sagemaker_semseg.errors import DataError, ExitStatus, Fault, HyperparameterError, UserError
+from sagemaker_semseg.hyperparameters import Hyperparameters, Resolution, try_resolve
+from sagemaker_semseg.jobs import initial_weights, summary
+from sagemaker_semseg.jobs.channels import locate_channels
+from sagemaker_semseg.jobs.initial_weights import RANDOM_INIT, InitialWeights
+from sagemaker_semseg.jobs.progress_bar import progress_bar
+from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
+from sagemaker_semseg.jobs.training_data import open_streams, simulated, simulated_channels
+from sagemaker_semseg.training import checkpoint
+from sagemaker_semseg.training.plan import no_counts
+
+if TYPE_CHECKING:
+    import keras
+
+    from sagemaker_semseg.training.trainer import TrainingResult
+
+_CHECKPOINT_FILES = ("last.safetensors", "best.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One training, as it was asked for and unchecked; its fields are plain values.
+
+    Attributes:
+        hyperparameters: values by name: strings, as SageMaker has them, or Python values.
+        output: the folder for the model and the checkpoints; None is reported as missing.
+        data: a folder that holds the channels, or the manifest ``train.manifest``; a path or an s3:// URI.
+        channels: single channels by name (``train``, ``train_annotation``, ``validation``, ``validation_annotation``,
+            ``label_map``, ``model``, ``pretrained``), which win over those in ``data``; paths or s3:// URIs.
+        attribute_names: by split, a manifest's attributes for images and masks.
+        model_path: where the model is written: a name that ends in ``.tar.gz`` is packed, any other is a folder of the
+            model's files. ``model.tar.gz`` in ``output`` if None.
+        checkpoints: the folder of the checkpoints, from which the same training continues; ``checkpoints`` in ``output``
+            if None.
+        restart: whether checkpoints are removed, and the training starts over.
+        fifos: a folder in which the FIFOs of Pipe mode appear, for the splits that have no channel.
+        simulate_pipe: whether the data is sent through FIFOs, as SageMaker does it in Pipe mode.
+        verbose: whether messages of TensorFlow's libraries are shown.
+        quiet: whether nothing is printed: neither what is trained on nor how it goes.
+    """
+
+    hyperparameters: Mapping[str, object]
+    output: str | None
+    data: str | None = None
+    channels: Mapping[str, str] = field(default_factory=dict)
+    attribute_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    model_path: str | None = None
+    checkpoints: str | None = None
+    restart: bool = False
+    fifos: str | None = None
+    simulate_pipe: bool = False
+    verbose: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class PreparedTraining:
+    """A training that was checked and is ready to run.
+
+    finished_epochs: epochs of the checkpoint that it continues from; None without one.
+    simulation: what is sent through FIFOs meanwhile, in a simulated Pipe mode.
+    """
+
+    config: TrainingConfig
+    hyperparameters: Hyperparameters
+    channels: Channels | Streams
+    output: Path
+    class_names: tuple[str, ...] = ()
+    initial_weights: InitialWeights = RANDOM_INIT
+    finished_epochs: int | None = None
+    simulation: tuple[ChannelConfig, ...] = ()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return Path(self.config.checkpoints) if self.config.checkpoints else self.output / "checkpoints"
+
+
+def run_training(
+    config: TrainingConfig, callbacks: Sequence[keras.callbacks.Callback] = (), *, faults: Sequence[Fault] = ()
+) -> TrainingResult:
+    """Check a training and run it.
+
+    Args:
+        config: the training.
+        callbacks: Keras callbacks, in addition to the one that reports progress.
+        faults: what the caller has found wrong with the job, reported together with everything else.
+
+    Returns:
+        The path of the model, the figures of each epoch and the scores of the best one.
+
+    Raises:
+        UserError: with everything that is wrong, before TensorFlow is loaded.
+    """
+    prepared = prepare_training(config, faults)
+    result = run_prepared(prepared, callbacks)
+    if not config.quiet:
+        print(summary.describe_result(result, prepared.hyperparameters.epochs), flush=True)
+    return result
+
+
+def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> PreparedTraining:
+    """Check everything that can be wrong with a training. Raises one UserError with all of it.
+
+    faults: what the caller has found already.
+    """
+    errors: list[UserError] = []
+    resolution = try_resolve(config.hyperparameters)
+    if resolution.error:
+        errors.append(resolution.error)
+    hp, class_names = resolution.hyperparameters, resolution.values.get("class_names", ())
+    num_classes = resolution.values.get("num_classes")
+    folders = _locate(config, errors)
+    faults = [*faults, *_faults_of_output(config.output, folders)]
+    if config.checkpoints:
+        faults += _faults_of_output(config.checkpoints, folders)
+    if faults:
+        errors.append(UserError("The command can't be carried out:", faults))
+    checkpoints = config.checkpoints or (config.output and os.path.join(config.output, "checkpoints"))
+    resumes = not config.restart and checkpoints is not None and _last_checkpoint(Path(checkpoints)).is_file()
+    if resumes:
+        weights: InitialWeights | None = InitialWeights(description="its checkpoint")
+    else:
+        weights = _local_weights(resolution, folders, errors)
+    if weights and not class_names and len(weights.class_names) == num_classes:
+        class_names = weights.class_names
+    channels, simulation = _read_data(config, folders, resolution, class_names, errors)
+    if errors or hp is None or channels is None or config.output is None:
+        raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
+    finished, step = None, 0
+    if resumes and checkpoints is not None:
+        finished, step = _progress_of(Path(checkpoints), hp, channels.train.count)
+    if step and simulation:  # the sender begins with the epoch in which the training continues
+        first_pass = step * hp.mini_batch_size // (channels.train.count or 1)
+        simulation = [replace(simulation[0], first_pass=first_pass), *simulation[1:]]
+    weights = weights or initial_weights.download(hp, weight_locations())
+    in_manifests = channels.train.class_names if isinstance(channels, Channels) else ()
+    class_names = class_names or in_manifests or weights.class_names
+    return PreparedTraining(
+        config, hp, channels, Path(config.output), class_names, weights, finished, tuple(simulation)
+    )
+
+
+def run_prepared(prepared: PreparedTraining, callbacks: Sequence[keras.callbacks.Callback] = ()) -> TrainingResult:
+    """Run a training that was checked. Describes it on standard output first, unless it is ``quiet``."""
+    config, hp = prepared.config, prepared.hyperparameters
+    strategy = load_tensorflow(verbose=config.verbose)
+    from sagemaker_semseg.training.devices import describe_devices
+    from sagemaker_semseg.training.logging_callback import logging_callback
+    from sagemaker_semseg.training.trainer import train
+
+    if config.restart:
+        remove_checkpoints(prepared.checkpoints)
+    with simulated(prepared.channels, prepared.simulation) as channels:
+        if not config.quiet:
+            names, start = prepared.class_names, prepared.initial_weights
+            print(summary.describe_training(hp, channels, names, describe_devices(), start))
+            print(summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs), flush=True)
+            callbacks = [logging_callback(environment().host), *callbacks]
+        return train(
+            hp,
+            channels,
+            prepared.output,
+            class_names=prepared.class_names,
+            weights=prepared.initial_weights.weights,
+            callbacks=callbacks,
+            strategy=strategy,
+            checkpoints=prepared.checkpoints,
+            model_path=Path(config.model_path) if config.model_path else None,
+        )
+
+
+def exit_status(result: TrainingResult) -> ExitStatus:
+    """The exit status of a training: SIGTERM is how SageMaker stops jobs, Ctrl-C has a status of its own."""
+    return ExitStatus.INTERRUPTED if result.signal == signal.SIGINT else ExitStatus.DONE
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of an earlier training; other files stay."""
+    for name in _CHECKPOINT_FILES:
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it isn't there, or holds something else
+        folder.rmdir()
+
+
+def _last_checkpoint(folder: Path) -> Path:
+    return folder / "last.safetensors"
+
+
+def _progress_of(checkpoints: Path, hp: Hyperparameters, samples: int | None) -> tuple[int, int]:
+    """Epochs and steps done. Raises DataError if the checkpoint is damaged or of another training."""
+    path = _last_checkpoint(checkpoints)
+    state = checkpoint.read_state(path)
+    checkpoint.check_same_training(path, state, hp, samples or 0)
+    return len(state["history"]), int(state["step"])
+
+
+# ---- what can be wrong
+
+
+def _locate(config: TrainingConfig, errors: list[UserError]) -> dict[str, Path]:
+    if config.fifos and config.data is None and not config.channels:
+        return {}
+    try:
+        return locate_channels(config.data, config.channels)
+    except UserError as error:
+        errors.append(error)
+        return {}
+
+
+def _read_data(
+    config: TrainingConfig,
+    folders: Mapping[str, Path],
+    resolution: Resolution,
+    class_names: tuple[str, ...],
+    errors: list[UserError],
+) -> tuple[Channels | Streams | None, list[ChannelConfig]]:
+    """The data, checked as far as it can be before the training, and what is sent through simulated FIFOs."""
+    hp, attributes = resolution.hyperparameters, config.attribute_names
+    try:
+        if config.fifos or config.simulate_pipe:
+            if hp is None:
+                return None, []
+            if hp.class_weights == "auto":
+                errors.append(HyperparameterError("this training can't be started:", [no_counts()]))
+            if config.fifos:
+                return open_streams(Path(config.fifos), folders, attributes, hp), []
+            notes: list[str] = []
+            simulation = simulated_channels(folders, attributes, hp, notes) if folders else []
+            streams = open_streams(Path("FIFOs"), folders, attributes, hp, all_splits=True)
+            return replace(streams, notes=tuple(notes)), simulation
+        if folders:
+            num_classes = resolution.values.get("num_classes", MOST_CLASSES)
+            with progress_bar("checking the data") as update:
+                channels = read_channels(folders, num_classes, update, attributes=attributes, class_names=class_names)
+            return channels, []
+    except DataError as error:
+        more = "sagemaker-semseg check finds whatever else is wrong or doubtful with the data"
+        errors.append(DataError(f"{error.message}; {more}", error.faults))
+    except UserError as error:
+        errors.append(error)
+    return None, []
+
+
+def _local_weights(
+    resolution: Resolution, folders: Mapping[str, Path], errors: list[UserError]
+) -> InitialWeights | None:
+    """What the training starts from; None if that has to be downloaded, or if something is wrong with it."""
+    hp = resolution.hyperparameters
+    if hp is None:  # with some hyperparameters at fault, pretrained weights can be looked for, an earlier model can't
+        folders = {name: folder for name, folder in folders.items() if name == "pretrained"}
+        known = {name: resolution.values.get(name) for name in ("backbone", "use_pretrained_model")}
+        if None in known.values():
+            return None
+        hp = Hyperparameters(num_classes=2, **known)  # type: ignore[arg-type]
+    try:
+        return initial_weights.find_local(hp, folders, weight_locations())
+    except UserError as error:
+        errors.append(error)
+        return None
+
+
+def _faults_of_output(output: str | None, folders: Mapping[str, Path]) -> list[Fault]:
+    if output is None:
+        return [Fault("--output", "is missing", "say where the model is to be written")]
+    path = Path(output)
+    above = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), Path("/"))
+    if not above.is_dir():
+        return [Fault(output, f"{above} is a file", "give a folder for --output")]
+    if not os.access(above, os.W_OK | os.X_OK):
+        return [Fault(output, f"{above} can't be written to", "check the permissions, or give another --output")]
+    target = path.resolve()
+    for name, folder in folders.items():
+        if folder.resolve() in (target, *target.parents):
+            return [Fault(output, f"lies in the channel {name}", "keep the output apart from the data")]
+    return []
