@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagemaker_semseg.cli.hyperparameter_flags import add_flags, from_flags
 from sagemaker_semseg.errors import HyperparameterError
 from sagemaker_semseg.hyperparameters import (
     TABLE,
     Hyperparameter,
     Hyperparameters,
     Interval,
-    add_flags,
-    from_flags,
     markdown,
     resolve,
     to_strings,

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     if options.faults:
         raise UserError("The command can't be carried out:", options.faults)
     from sagemaker_semseg.inference import InferenceOptions
-    from sagemaker_semseg.jobs.prediction import Prediction  # and ONNX InferenceArtifact, which no other command needs
+    from sagemaker_semseg.jobs.prediction import Prediction  # and ONNX Runtime, which no other command needs
 
     output, reply = store_at(options.place), _reply(options.accept)
     runtime = runtime_of(options.model)

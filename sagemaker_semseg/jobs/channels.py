@@ -20,7 +20,7 @@ def locate_channels(data: str | None, channels: Mapping[str, str], split: str | 
     """Return where each channel is on this machine, after fetching what is in S3 into the cache.
 
     Args:
-        data: a folder that holds channels, or a manifest with the other split's manifest beside it; may be an s3:// URI.
+        data: a folder that holds channels, or a manifest with the other split's manifest beside it; may be in S3.
         channels: single channels by name, which win over those in ``data``.
         split: the only split that is needed, if it is one.
 

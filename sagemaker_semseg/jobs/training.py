@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sagemaker_semseg.data.labels import MOST_CLASSES
 from sagemaker_semseg.data.pipe_mode import Streams
@@ -27,9 +27,10 @@ from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.plan import no_counts
 
 if TYPE_CHECKING:
-    import keras
-
     from sagemaker_semseg.training.trainer import TrainingResult
+
+Callback: TypeAlias = Any
+"""A ``keras.callbacks.Callback``; Keras is not imported here."""
 
 _CHECKPOINT_FILES = ("last.safetensors", "best.safetensors")
 
@@ -46,9 +47,9 @@ class TrainingConfig:
             ``label_map``, ``model``, ``pretrained``), which win over those in ``data``; paths or s3:// URIs.
         attribute_names: by split, a manifest's attributes for images and masks.
         model_path: where the model is written: a name that ends in ``.tar.gz`` is packed, any other is a folder of the
-            model's files. ``model.tar.gz`` in ``output`` if None.
-        checkpoints: the folder of the checkpoints, from which the same training continues; ``checkpoints`` in ``output``
-            if None.
+            model's files. ``OUTPUT/model.tar.gz`` if None.
+        checkpoints: the folder of the checkpoints, from which the same training continues; ``OUTPUT/checkpoints`` if
+            None.
         restart: whether checkpoints are removed, and the training starts over.
         fifos: a folder in which the FIFOs of Pipe mode appear, for the splits that have no channel.
         simulate_pipe: whether the data is sent through FIFOs, as SageMaker does it in Pipe mode.
@@ -94,7 +95,7 @@ class PreparedTraining:
 
 
 def run_training(
-    config: TrainingConfig, callbacks: Sequence[keras.callbacks.Callback] = (), *, faults: Sequence[Fault] = ()
+    config: TrainingConfig, callbacks: Sequence[Callback] = (), *, faults: Sequence[Fault] = ()
 ) -> TrainingResult:
     """Check a training and run it.
 
@@ -158,7 +159,7 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
     )
 
 
-def run_prepared(prepared: PreparedTraining, callbacks: Sequence[keras.callbacks.Callback] = ()) -> TrainingResult:
+def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ()) -> TrainingResult:
     """Run a training that was checked. Describes it on standard output first, unless it is ``quiet``."""
     config, hp = prepared.config, prepared.hyperparameters
     strategy = load_tensorflow(verbose=config.verbose)

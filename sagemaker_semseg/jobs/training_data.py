@@ -18,7 +18,7 @@ from sagemaker_semseg.hyperparameters import Hyperparameters
 def open_streams(
     folder: Path, folders: Mapping[str, Path], attributes: Attributes, hp: Hyperparameters, *, all_splits: bool = False
 ) -> Streams:
-    """Return the splits that come through the FIFOs in ``folder``, and from ``folders`` a split that has a channel there.
+    """Return the splits that come through FIFOs in ``folder``, and those that have a channel in ``folders``.
 
     attributes: names of a manifest's attributes, by split. all_splits: whether both come through FIFOs.
     Raises DataError and HyperparameterError.

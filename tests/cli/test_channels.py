@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from sagemaker_semseg.cli import channels, main
+from sagemaker_semseg.cli import data_flags, main
 from sagemaker_semseg.errors import DataError, UserError
+from sagemaker_semseg.jobs.channels import locate_channels
 
 
 @pytest.fixture
@@ -22,8 +23,9 @@ def in_s3(bucket, data, tmp_path, monkeypatch):
 
 def folders(*arguments):
     parser = argparse.ArgumentParser()
-    channels.add_flags(parser, start=True)
-    return channels.from_flags(parser.parse_args(arguments))
+    data_flags.add_data_flags(parser, start=True)
+    given = data_flags.data_arguments(parser.parse_args(arguments))
+    return locate_channels(given["data"], given["channels"])
 
 
 def files(folder):

@@ -145,7 +145,7 @@ def test_a_long_failure_is_cut_where_sagemaker_does(base):
 
 def test_our_own_fault_says_where_the_traceback_is(base, monkeypatch):
     root = base({"num_classes": "3"})
-    monkeypatch.setattr(train, "prepare", lambda options: 1 / 0)
+    monkeypatch.setattr(train, "run_training", lambda config, faults: 1 / 0)
     assert main(["train", "--job", str(root)]) == 1
     assert failure(root).startswith("AlgorithmError: a fault of this program: ZeroDivisionError: division by zero\n")
     assert "error.log of the job's output.tar.gz" in failure(root)

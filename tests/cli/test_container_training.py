@@ -58,7 +58,7 @@ def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
 
     assert main(["train", "--job", str(base)]) == 0
     text = capsys.readouterr().out
-    assert "goes on after 1 of 2 epochs" in text
+    assert "continues after 1 of 2 epochs" in text
     assert {path.name for path in (base / "model").iterdir()} == files
     assert not (base / "output" / "failure").exists()
     assert not list(base.glob("*.gz"))

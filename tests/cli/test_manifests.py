@@ -8,15 +8,16 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.artifact import read_artifact
-from sagemaker_semseg.cli import channels, main
+from sagemaker_semseg.cli import data_flags, main
 from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.jobs.channels import locate_channels
 
 
 def folders(*arguments, split=None):
     parser = argparse.ArgumentParser()
-    channels.add_flags(parser)
-    options = parser.parse_args(arguments)
-    return channels.from_flags(options, split), channels.attributes(options)
+    data_flags.add_data_flags(parser)
+    given = data_flags.data_arguments(parser.parse_args(arguments))
+    return locate_channels(given["data"], given["channels"], split), given["attribute_names"]
 
 
 @pytest.fixture
@@ -76,10 +77,10 @@ def test_a_folder_of_manifests(places, tmp_path):
 def test_names_of_attributes(places):
     train, _ = places("train.manifest", "validation.manifest")
     given = ["--data", str(train), "--attribute-names", "source-ref, a-ref"]
-    both = ("source-ref", "a-ref")
+    both = ["source-ref", "a-ref"]
     assert folders(*given)[1] == {"train": both, "validation": both}
     given += ["--validation-attribute-names", "source-ref,b-ref"]
-    assert folders(*given)[1] == {"train": both, "validation": ("source-ref", "b-ref")}
+    assert folders(*given)[1] == {"train": both, "validation": ["source-ref", "b-ref"]}
 
 
 def test_manifests_in_s3(bucket, data, tmp_path, monkeypatch):

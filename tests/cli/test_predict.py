@@ -16,10 +16,11 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.artifact import read_artifact, read_inference_artifact, write_artifact
-from sagemaker_semseg.cli import main, prediction
-from sagemaker_semseg.cli.journal import NAME as JOURNAL
+from sagemaker_semseg.cli import main
 from sagemaker_semseg.data.images import encode_mask, palette
 from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, InferenceOptions, Segmenter
+from sagemaker_semseg.jobs import prediction
+from sagemaker_semseg.jobs.progress_log import NAME as JOURNAL
 from sagemaker_semseg.serving.content_negotiation import choose_reply
 from sagemaker_semseg.serving.worker import answer
 

@@ -149,7 +149,7 @@ def test_stop_and_go_on_and_restart(data, settings, tmp_path, capsys, monkeypatc
 
     assert main(arguments) == 0
     text = capsys.readouterr().out
-    assert "goes on after 0 of 2 epochs" in text
+    assert "continues after 0 of 2 epochs" in text
     assert "of 2\nvalidation mIOU 0." in text
 
     assert main([*arguments, "--seed", "1"]) == 2

@@ -16,11 +16,11 @@ import keras
 import numpy as np
 import pytest
 
-from sagemaker_semseg.cli import start
 from sagemaker_semseg.data.samples import find_channels, read_channels
 from sagemaker_semseg.demo import make_demo_set
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.jobs import initial_weights as start
 from sagemaker_semseg.training import trainer
 from sagemaker_semseg.weight_shapes import shapes
 from sagemaker_semseg.weights import mxnet
@@ -71,7 +71,7 @@ def test_an_imported_model_goes_on_learning(folder, request, tmp_path):
     })  # fmt: skip
     artifact(tmp_path / "model.tar.gz", hp)
     places = WeightLocations(tmp_path, tmp_path, "https://hub.invalid", offline=True)
-    begin = start.local(hp, {**folders, "model": tmp_path}, places)
+    begin = start.find_local(hp, {**folders, "model": tmp_path}, places)
     run = trainer.Trainer(hp, channels, tmp_path / "out", trainer.default_strategy(), weights=begin.weights)
 
     losses, stop = [], threading.Event()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sagemaker_semseg.cli.tasks import _Names, plan
 from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.jobs.prediction_inputs import _Names, plan
 from sagemaker_semseg.storage import LocalFileSystem, S3FileSystem, S3Uri, store_at
 
 OVERLAYS = [".png", "_overlay.png"]

@@ -10,8 +10,7 @@ import pytest
 
 from sagemaker_semseg import __version__
 from sagemaker_semseg.cli import main, train
-from sagemaker_semseg.cli.failures import explain
-from sagemaker_semseg.errors import AlgorithmError, DivergedError
+from sagemaker_semseg.errors import AlgorithmError, DivergedError, explain
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,10 +121,10 @@ def test_errors_of_tensorflow():
 
 
 def test_our_own_fault_is_one_message_and_a_log(tmp_path, capsys, monkeypatch):
-    def broken(options):
+    def broken(config, faults):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(train, "prepare", broken)
+    monkeypatch.setattr(train, "run_training", broken)
     assert main(["train", "--output", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "a fault of this program: ZeroDivisionError: by zero" in error
@@ -137,10 +136,10 @@ def test_our_own_fault_is_one_message_and_a_log(tmp_path, capsys, monkeypatch):
 
 
 def test_ctrl_c_anywhere(capsys, monkeypatch):
-    def interrupted(options):
+    def interrupted(config, faults):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "prepare", interrupted)
+    monkeypatch.setattr(train, "run_training", interrupted)
     assert main(["train"]) == 130
     assert capsys.readouterr().err == "sagemaker-semseg: interrupted\n"
 
@@ -169,7 +168,7 @@ def test_as_a_module():
     assert "did you mean train?" in done.stderr
 
 
-ENGINE = "from sagemaker_semseg.cli import engine; print(type(engine.start()).__name__)"
+ENGINE = "from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow; print(type(load_tensorflow()).__name__)"
 
 
 def test_tensorflow_starts_without_a_word():

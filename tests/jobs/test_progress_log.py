@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagemaker_semseg.cli.journal import NAME, Journal
-from sagemaker_semseg.cli.tasks import Image
+from sagemaker_semseg.jobs.prediction_inputs import Image
+from sagemaker_semseg.jobs.progress_log import NAME, Journal
 from sagemaker_semseg.storage import FileInfo, LocalFileSystem
 
 ONE, OTHER = ({"model": text, "options": {"scales": (1.0, 0.5)}} for text in ("m", "n"))

@@ -15,10 +15,11 @@ import pytest
 import safetensors.numpy
 
 from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
-from sagemaker_semseg.cli import main, start
+from sagemaker_semseg.cli import main
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
+from sagemaker_semseg.jobs import initial_weights as start
 from sagemaker_semseg.training import trainer
 from sagemaker_semseg.weight_shapes import backbone_shapes, shapes
 from sagemaker_semseg.weights import mxnet
@@ -49,32 +50,32 @@ GAMMA = "layer2.0.bn1.gamma"
 def test_pretrained_weights_of_a_channel(timm, places, tmp_path):
     (tmp_path / "pretrained").mkdir()
     (tmp_path / "pretrained" / "model.safetensors").write_bytes(timm)
-    begin = start.local(HP, {"pretrained": tmp_path / "pretrained"}, places)
+    begin = start.find_local(HP, {"pretrained": tmp_path / "pretrained"}, places)
     assert list(begin.weights) == list(backbone_shapes("resnet-18"))
     np.testing.assert_array_equal(begin.weights[GAMMA], drawn(backbone_shapes("resnet-18"))[GAMMA])
-    assert begin.words == f"ImageNet weights ({tmp_path / 'pretrained' / 'model.safetensors'})"
+    assert begin.description == f"ImageNet weights ({tmp_path / 'pretrained' / 'model.safetensors'})"
 
 
 def test_no_weights_and_no_network(places):
     with pytest.raises(HyperparameterError, match=r"HF_HUB_OFFLINE forbids.*--use-pretrained-model False"):
-        start.local(HP, {}, places)
-    assert start.local(resolve({"num_classes": 4, "use_pretrained_model": False}), {}, places) is start.RANDOM
+        start.find_local(HP, {}, places)
+    assert start.find_local(resolve({"num_classes": 4, "use_pretrained_model": False}), {}, places) is start.RANDOM_INIT
 
 
 def test_a_hub_that_is_not_there(places):
     online = WeightLocations(places.cache, places.image, places.hub, offline=False)
-    assert start.local(HP, {}, online) is None
+    assert start.find_local(HP, {}, online) is None
     with pytest.raises(
         HyperparameterError, match=r"there is no way to hub.*bring https://huggingface.co/timm/resnet18"
     ):
-        start.fetched(HP, online)
+        start.download(HP, online)
 
 
 def test_an_earlier_model_of_another_network(places, tmp_path):
     strings = to_strings(resolve({"num_classes": 5, "algorithm": "psp", "backbone": "resnet-34"}))
     write_artifact(tmp_path / "model.tar.gz", Artifact(strings, {"a": np.ones(1, np.float32)}, {"num_classes": 5}, {}))
     with pytest.raises(ArtifactError) as caught:
-        start.local(HP, {"model": tmp_path}, places)
+        start.find_local(HP, {"model": tmp_path}, places)
     assert [(fault.where, fault.remedy.split(",")[0]) for fault in caught.value.faults] == [
         ("algorithm", "give --algorithm psp"),
         ("backbone", "give --backbone resnet-34"),
@@ -82,7 +83,7 @@ def test_an_earlier_model_of_another_network(places, tmp_path):
     ]
     assert "--new-head True" in caught.value.faults[2].remedy
     with pytest.raises(ArtifactError) as caught:
-        start.local(dataclasses.replace(HP, new_head=True), {"model": tmp_path}, places)
+        start.find_local(dataclasses.replace(HP, new_head=True), {"model": tmp_path}, places)
     assert [fault.where for fault in caught.value.faults] == ["algorithm", "backbone"]
 
 
@@ -90,7 +91,7 @@ def test_a_new_head_without_an_earlier_model(places):
     for pretrained in (True, False):
         hp = resolve({"num_classes": 4, "new_head": True, "use_pretrained_model": pretrained})
         with pytest.raises(HyperparameterError, match="new_head: there is no earlier model"):
-            start.local(hp, {}, places)
+            start.find_local(hp, {}, places)
 
 
 def test_aws_s_model(places, tmp_path):
@@ -102,7 +103,7 @@ def test_aws_s_model(places, tmp_path):
             info = tarfile.TarInfo(name)
             info.size = len(data)
             file.addfile(info, io.BytesIO(data))
-    begin = start.local(HP, {"model": tmp_path}, places)
+    begin = start.find_local(HP, {"model": tmp_path}, places)
     assert all(np.array_equal(begin.weights[name], array) for name, array in weights.items())
     assert begin.notes == ("crop_size is 240, the model was trained with 480",)
 
@@ -210,4 +211,4 @@ def test_a_new_head(trained, data, tmp_path, monkeypatch, capsys, num_classes):
 
 def test_given_weights_that_are_not_there(places, tmp_path):
     with pytest.raises(UserError, match="doesn't exist"):
-        start.local(HP, {"pretrained": tmp_path / "nothing"}, places)
+        start.find_local(HP, {"pretrained": tmp_path / "nothing"}, places)
