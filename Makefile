@@ -101,9 +101,9 @@ test-finetune: $(READY)  ## an imported model goes on learning on the channels i
 	@test -d "$(DATA)" || { echo 'make test-finetune DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
 	@$(PY) -m pytest -q -s tests/weights/test_finetune.py --data "$(DATA)" $(ARGS)
 
-.PHONY: test-doctor
-test-doctor: $(READY)  ## the doctor on CamVid, which is a clean set (DATA=its four channels)
-	@test -d "$(DATA)" || { echo 'make test-doctor DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
+.PHONY: test-camvid
+test-camvid: $(READY)  ## the checks of data on CamVid, which is a clean set (DATA=its four channels)
+	@test -d "$(DATA)" || { echo 'make test-camvid DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
 	@$(PY) -m pytest -q -s tests/checks/test_camvid.py --data "$(DATA)" $(ARGS)
 
 IMAGE ?= sagemaker-semseg:test
@@ -158,9 +158,9 @@ bench-overload: $(READY)  ## the endpoint under twice the load that it can bear
 soak: $(READY)  ## half an hour of good and hostile clients against the endpoint
 	@$(PY) benchmarks/soak.py $(ARGS)
 
-.PHONY: bench-doctor
-bench-doctor: $(READY)  ## pairs a minute and memory of the doctor
-	@$(PY) benchmarks/doctor_speed.py $(ARGS)
+.PHONY: bench-check
+bench-check: $(READY)  ## pairs a minute and memory of `check`
+	@$(PY) benchmarks/check_speed.py $(ARGS)
 
 bench-camvid: $(READY)  ## a training on CamVid (DATA=folder with the four channels)
 	@test -d "$(DATA)" || { echo 'make bench-camvid DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }

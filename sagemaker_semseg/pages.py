@@ -9,7 +9,7 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
-__all__ = ["content_hash", "read_asset", "render"]
+__all__ = ["clean", "content_hash", "read_asset", "render"]
 
 LONGEST_TEXT = 300
 """Characters of an inserted text that are shown; names are shorter, and a page of them stays small."""
@@ -32,7 +32,7 @@ def render(package: str, template: str, **values: object) -> str:
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_clean,
+        finalize=clean,
         loader=jinja2.FunctionLoader(lambda name: read_asset(package, name)),
         trim_blocks=True,
         lstrip_blocks=True,
@@ -51,7 +51,7 @@ def content_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _clean(value: object) -> object:
+def clean(value: object) -> object:
     """Cut a long text and replace the characters that would hide or reverse what follows them."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value

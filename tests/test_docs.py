@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg import hyperparameters
-from sagemaker_semseg.checks.rules import KINDS
+from sagemaker_semseg.checks.rules import RULES
 from sagemaker_semseg.cli import hyperparameter_flags
 from sagemaker_semseg.data import (
     channels,
@@ -68,10 +68,10 @@ def test_the_data_page_names_faults_by_their_kinds():
     assert {kind for kind in named if f'"{kind}"' not in source} == set()
 
 
-def test_the_page_of_the_doctor_has_every_finding():
+def test_the_page_on_checks_has_every_finding():
     tables = re.findall(r"^\| finding \|.*?\n\n", (ROOT / "docs/check.md").read_text(), re.MULTILINE | re.DOTALL)
     rows = re.findall(r"^\| ([^|]+?) \|", "".join(tables), re.MULTILINE)
-    assert set(rows) - {"finding"} == set(KINDS)
+    assert set(rows) - {"finding"} == set(RULES)
 
 
 def test_the_readme_s_training_has_good_hyperparameters():

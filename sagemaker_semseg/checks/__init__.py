@@ -1,4 +1,4 @@
-"""The doctor: a data set comes in, everything that is wrong or doubtful with it goes out, before any training."""
+"""Checks of a data set before training: what is wrong or doubtful with it, and a report of it."""
 
 from sagemaker_semseg.checks.report import Finding, Report
 from sagemaker_semseg.checks.runner import run_checks

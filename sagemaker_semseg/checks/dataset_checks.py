@@ -1,37 +1,120 @@
-"""The set as a whole: tallies and records of all pairs come in, what only all of them together show goes out. Called by
-``examination`` after the one pass over the files.
-"""
+"""Checks that need the whole data set: names of files, classes, label maps, kinds and sizes of images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from sagemaker_semseg.checks.image_checks import SampleSummary
 from sagemaker_semseg.checks.report import Finding
 from sagemaker_semseg.checks.rules import finding
-from sagemaker_semseg.data.channels import SPLITS
+from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, manifest_of
 from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
 from sagemaker_semseg.data.samples import Tally
 
-Table = npt.NDArray[np.int16]
+_MOSTLY_ONE_CLASS: Final = 0.5
+_SIZE_RATIO: Final = 4
+_MOST_NAMES: Final = 5
+_MOST_VALUES: Final = 12
+_FORBIDDEN: Final = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')  # in names on Windows, control characters everywhere
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
+_LONGEST_KEY: Final = 900  # bytes: S3 takes 1024, of which a prefix needs some
 
-_MOST_OF_ONE_CLASS: Final = 0.5
-_FAR_APART: Final = 4
-_NAMED: Final = 5
-_VALUES_NAMED: Final = 12
+
+def check_file_names(channels: Mapping[str, Path]) -> Iterator[Finding]:
+    """Check the names of all files in the folders of images and masks, without opening one; manifests are left out."""
+    train, validation = channels.get("train"), channels.get("validation")
+    if train and validation and os.path.realpath(train) == os.path.realpath(validation):
+        what = f"is also the channel train ({train})"
+        yield finding("same folder", validation, what, "keep some pairs apart for validation, a tenth for example")
+    folders: dict[str, Path] = {}
+    for channel in (name for split in SPLITS for name in (split, f"{split}_annotation")):
+        if channel in channels and channels[channel].is_dir() and not manifest_of(channels[channel]):
+            folders.setdefault(os.path.realpath(channels[channel]), channels[channel])
+    for folder in folders.values():
+        yield from _check_folder(folder)
 
 
-def of_split(tally: Tally, records: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
-    """What one split shows. where: its images."""
-    yield from _swapped(tally.split, records, where)
-    yield from _mixed(records, where)
-    yield from _sizes(records, where)
+def _check_folder(folder: Path) -> Iterator[Finding]:
+    hidden: list[str] = []
+    others: dict[str, list[str]] = {}
+    pending: list[tuple[str, frozenset[str]]] = [("", frozenset())]
+    while pending:
+        below, parents = pending.pop()
+        parents |= {os.path.realpath(folder / below)}
+        try:
+            entries = sorted(os.scandir(folder / below), key=lambda entry: entry.name)
+        except OSError:  # an error of its own
+            continue
+        seen: dict[str, str] = {}
+        for entry in entries:
+            path = os.path.join(below, entry.name)
+            if entry.name.startswith("."):
+                hidden.append(path)
+                continue
+            yield from _check_name(folder, path, entry.name)
+            clash = seen.setdefault(entry.name.casefold(), entry.name)
+            if clash != entry.name:
+                yield finding("names that differ in case", folder / path, f"beside {clash}", "rename one of them")
+            if entry.is_dir():
+                if entry.is_symlink() and os.path.realpath(entry.path) in parents:
+                    what = f"a link to {os.path.realpath(entry.path)}, in which it lies"
+                    yield finding("link that leads back", folder / path, what, "remove the link")
+                else:
+                    pending.append((path, parents))
+            elif (extension := os.path.splitext(entry.name)[1].lower()) not in EXTENSIONS:
+                others.setdefault(extension, []).append(path)
+    if hidden:
+        what = f"{len(hidden)} hidden: {_join(hidden, 'and')}"
+        yield finding("hidden file", folder, what, "remove them, or rename those that are meant")
+    for extension, paths in sorted(others.items()):
+        what = f"{len(paths)} {f'with the extension {extension}' if extension else 'without extension'}"
+        remedy = f"remove them, or convert those that are meant to {', '.join(EXTENSIONS)}"
+        yield finding("file left out", folder, f"{what}: {_join(paths, 'and')}", remedy)
+
+
+def _join(names: Sequence[str], more: str = "") -> str:
+    """Join the first names with commas."""
+    joined, left = ", ".join(names[:_MOST_NAMES]), len(names) - _MOST_NAMES
+    return joined if left <= 0 else f"{joined} {more} {left} more" if more else f"{joined}, ..."
+
+
+def _check_name(folder: Path, path: str, name: str) -> Iterator[Finding]:
+    if " " in name:
+        yield finding("blank in a name", folder / path, "a blank in the name", "rename it, with _ for example")
+    if reason := _why_not_portable(name, path):
+        remedy = "rename it, and its mask or image alike; letters, digits, - and _ are good everywhere"
+        yield finding("name that isn't portable", folder / path, reason, remedy)
+
+
+def _why_not_portable(name: str, path: str) -> str:
+    if any(0xDC80 <= ord(letter) <= 0xDCFF for letter in name):
+        return "the name holds bytes that are no UTF-8"
+    if match := _FORBIDDEN.search(name):
+        return f"the name holds {match.group()!r}"
+    if _RESERVED.fullmatch(name):
+        return "the name is one of Windows' devices"
+    if name.endswith((".", " ")):
+        return "the name ends with a dot or a blank"
+    if unicodedata.normalize("NFC", name) != name:
+        return "an accent is a character of its own in it, as macOS writes it"
+    if len(os.fsencode(path)) > _LONGEST_KEY:
+        return f"the path below the channel is longer than {_LONGEST_KEY} bytes"
+    return ""
+
+
+def check_split(tally: Tally, summaries: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
+    """Check the pairs of one split together. where: its channel of images."""
+    yield from _check_swapped(tally.split, summaries, where)
+    yield from _check_gray(summaries, where)
+    yield from _check_sizes(summaries, where)
     if tally.labels is None:
         return
     if unlike := tally.indices.total() - tally.indices["labels"]:
@@ -40,40 +123,65 @@ def of_split(tally: Tally, records: Sequence[SampleSummary], where: Path) -> Ite
         )
         remedy = "train from the manifest, which goes by colours, or write masks whose numbers are the labels"
         yield finding("numbers unlike colours", where, what, remedy)
-    one_class = known = 0
-    for record in records:
-        if record.values is None:
+    one_class = masks = 0
+    for sample in summaries:
+        if sample.values is None:
             continue
-        present = np.unpackbits(record.values).astype(np.bool_)
-        known += 1
+        present = np.unpackbits(sample.values).astype(np.bool_)
+        masks += 1
         labels = np.unique(tally.labels.table[present])
         labels = labels[labels != IGNORE]
         one_class += len(labels) == 1 and labels[0] != INVALID
+        mask = sample.pair.called(sample.pair.mask)
         if not len(labels):
             remedy = "label it, or remove the pair"
-            yield finding(
-                "mask without labels", record.pair.called(record.pair.mask), "every pixel of it is ignored", remedy
-            )
+            yield finding("mask without labels", mask, "every pixel of it is ignored", remedy)
         if present[254] and tally.labels.table[254] == INVALID:
-            mask = record.pair.called(record.pair.mask)
             yield finding("254 in a mask", mask, "the value 254 occurs", "write 255 where ignore is meant")
-    if known and one_class > _MOST_OF_ONE_CLASS * known:
-        what = f"{one_class} of {known} masks hold a single class ({one_class / known:.0%})"
-        yield finding("masks of one class", where, what, "cut the pictures so that they show more than one class")
+    if masks and one_class > _MOSTLY_ONE_CLASS * masks:
+        what = f"{one_class} of {masks} masks hold a single class ({one_class / masks:.0%})"
+        yield finding("masks of one class", where, what, "crop the images so that they show more than one class")
     unnamed = [value for value in np.flatnonzero(tally.values) if value != 255 and tally.labels.table[value] == IGNORE]
     if unnamed:
         share = tally.values[unnamed].sum() / tally.values.sum()
-        what = f"the values {_numbers(unnamed)} aren't in the label map: {share:.2%} of all pixels are ignored"
+        what = f"the values {_join_values(unnamed)} aren't in the label map: {share:.2%} of all pixels are ignored"
         yield finding("pixel values left out", where, what, "add them to the label map, unless that is meant")
 
 
-def of_classes(tallies: Sequence[Tally], num_classes: int, names: Sequence[str]) -> Iterator[Finding]:
-    """Classes that are missing, from one split or both. A split of which nothing could be read says nothing."""
-    there = {tally.split: tally.pixels > 0 for tally in tallies if tally.pixels.any()}
+def _check_swapped(split: str, summaries: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
+    swapped = sum(sample.like_a_mask and sample.mask_refused for sample in summaries)
+    if summaries and swapped > len(summaries) / 2:
+        what = f"its images have the form of masks, and {split}_annotation has colour images ({swapped} pairs)"
+        yield finding("channels swapped", where, what, f"exchange the folders {split} and {split}_annotation")
+
+
+def _check_gray(summaries: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
+    gray = [sample.pair.image.name for sample in summaries if sample.digest and sample.gray]
+    color = [sample.pair.image.name for sample in summaries if sample.digest and not sample.gray]
+    if gray and color:
+        few = _join(min(gray, color, key=len))
+        total = len(gray) + len(color)
+        what = f"{len(gray)} of {total} images are grey, {len(color)} have colours (such as {few})"
+        remedy = "check whether they belong together; where new images will be grey, make all of them grey"
+        yield finding("grey images among colour ones", where, what, remedy)
+
+
+def _check_sizes(summaries: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
+    sides = {max(sample.size): sample.pair.image.name for sample in summaries if sample.size}
+    if sides and max(sides) > _SIZE_RATIO * min(sides):
+        small, large = min(sides), max(sides)
+        what = f"long sides from {small} pixels ({sides[small]}) to {large} ({sides[large]})"
+        remedy = "scale images of one kind to similar sizes, masks by nearest neighbour"
+        yield finding("sizes far apart", where, what, remedy)
+
+
+def check_classes(tallies: Sequence[Tally], num_classes: int, names: Sequence[str]) -> Iterator[Finding]:
+    """Find classes that occur in no split or in one alone; a split without a readable pixel isn't counted."""
+    present = {tally.split: tally.pixels > 0 for tally in tallies if tally.pixels.any()}
     for label in range(num_classes):
         where = f"class {label}" + (f" ({names[label]})" if label < len(names) else "")
-        absent = [split for split in SPLITS if split in there and not there[split][label]]
-        if absent and len(absent) == len(there):
+        absent = [split for split in SPLITS if split in present and not present[split][label]]
+        if absent and len(absent) == len(present):
             remedy = "lower num_classes, or check the label map and whether the masks are complete"
             yield finding("class that never occurs", where, "no pixel of it in any mask", remedy)
         elif absent:
@@ -82,94 +190,24 @@ def of_classes(tallies: Sequence[Tally], num_classes: int, names: Sequence[str])
             yield finding(f"class absent from {absent[0]}", where, what, f"move pairs that show it to {absent[0]}")
 
 
-def of_scale(tallies: Sequence[Tally], num_classes: int | None, where: Path) -> Iterator[Finding]:
-    """Masks whose values are multiples of one number, or 0 and 255, and that no label map explains."""
+def check_scale(tallies: Sequence[Tally], num_classes: int | None, where: Path) -> Iterator[Finding]:
+    """Find masks of multiples of one number, or of 0 and 255, that no label map explains."""
     if any(tally.labels is None or not is_identity(tally.labels) for tally in tallies):
         return
     values = [int(value) for value in np.flatnonzero(sum(tally.values for tally in tallies))]
-    scale = _scale(values, num_classes)
-    if scale:
-        what = f"the values in the masks are {_numbers(values)}"
-        classes = max(value for value in values) // scale + 1
-        remedy = f'give a label map {{"scale": {scale}}}, and num_classes {max(classes, 2)}'
+    if scale := _find_scale(values, num_classes):
+        what = f"the values in the masks are {_join_values(values)}"
+        remedy = f'give a label map {{"scale": {scale}}}, and num_classes {max(max(values) // scale + 1, 2)}'
         yield finding("scale missing", where, what, remedy)
 
 
-def of_label_maps(tallies: Sequence[Tally], channel: Path | None) -> Iterator[Finding]:
-    """Files that no split uses, and values in a map that no mask has. channel: of the label maps."""
-    if channel is None:
-        return
-    if channel.is_dir():
-        yield from _useless_files(channel)
-    occurs = np.any([tally.values > 0 for tally in tallies], axis=0)
-    labelled = np.any([tally.pixels > 0 for tally in tallies], axis=0)
-    named: dict[int, int] = {}
-    for tally in tallies:
-        if tally.labels is not None and np.count_nonzero(tally.labels.table == IGNORE) > 1:  # a scale ignores but 255
-            named |= {value: label for value, label in enumerate(tally.labels.table) if label != IGNORE}
-    useless = [value for value, label in named.items() if not occurs[value] and labelled[label]]
-    if useless and occurs.any():
-        what = f"no mask holds the values {_numbers(useless)}, which the label map names"
-        yield finding("useless label map", channel, what, "check the numbers, or leave them out")
-
-
-def _useless_files(channel: Path) -> Iterator[Finding]:
-    there = {path.name for path in channel.iterdir() if path.is_file() and not path.name.startswith(".")}
-    own = {f"{split}_label_map.json" for split in SPLITS}
-    used = there & (own if own <= there else own | {"label_map.json"})
-    for name in sorted(there - used if used else ()):
-        remedy = f"name it {' or '.join(sorted(own))}, or remove it"
-        yield finding("useless label map", channel / name, "no split reads a file of this name", remedy)
-    if len(used) == 1 and "label_map.json" not in used:
-        other = next(iter(own - used))
-        remedy = f"add {other}, or name the one there label_map.json if it serves both"
-        what = f"there is no {other}: the masks of that split are read as they are"
-        yield finding("label map of one split", channel, what, remedy)
-
-
-def _swapped(split: str, records: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
-    turned = sum(record.like_a_mask and record.mask_refused for record in records)
-    if records and turned > len(records) / 2:
-        what = f"it holds pictures like masks, and {split}_annotation pictures like photographs ({turned} pairs)"
-        yield finding("channels swapped", where, what, f"exchange the folders {split} and {split}_annotation")
-
-
-def _mixed(records: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
-    known = [record for record in records if record.digest]
-    grey = [record for record in known if record.grey]
-    if 0 < len(grey) < len(known):
-        few = min(grey, [record for record in known if not record.grey], key=len)
-        listed = ", ".join(record.pair.image.name for record in few[:_NAMED]) + (", ..." if len(few) > _NAMED else "")
-        what = f"{len(grey)} of {len(known)} images are grey, {len(known) - len(grey)} have colours (such as {listed})"
-        remedy = "check whether they belong together; where new images will be grey, make all of them grey"
-        yield finding("grey images among colour ones", where, what, remedy)
-
-
-def _sizes(records: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
-    sides = {max(record.size): record for record in records if record.size}
-    if sides and max(sides) > _FAR_APART * min(sides):
-        small, large = sides[min(sides)], sides[max(sides)]
-        what = (
-            f"long sides from {min(sides)} pixels ({small.pair.image.name}) to {max(sides)} ({large.pair.image.name})"
-        )
-        yield finding(
-            "sizes far apart", where, what, "bring pictures of one kind to like sizes, masks by nearest neighbour"
-        )
-
-
-def is_identity(labels: LabelMap) -> bool:
-    """Whether the masks are read as they are."""
-    return bool(np.array_equal(labels.table, LabelMap.identity(labels.num_classes).table))
-
-
-def _scale(values: Sequence[int], num_classes: int | None) -> int | None:
-    """The number that masks with these values should be divided by; None where they look like labels already."""
+def _find_scale(values: Sequence[int], num_classes: int | None) -> int | None:
+    """Return the number by which these mask values should be divided; None where they look like labels already."""
     positive = [value for value in values if value]
     if positive == [255]:
         return 255
     highest = max((value for value in positive if value != 255), default=0)
-    few = highest < num_classes if num_classes else math.gcd(*positive) < 3
-    if len(positive) < 1 or few:
+    if not positive or (highest < num_classes if num_classes else math.gcd(*positive) < 3):
         return None
     for candidates in (positive, [value for value in positive if value != 255]):
         scale = math.gcd(*candidates)
@@ -178,5 +216,42 @@ def _scale(values: Sequence[int], num_classes: int | None) -> int | None:
     return None
 
 
-def _numbers(values: Sequence[int] | Sequence[np.intp]) -> str:
-    return ", ".join(map(str, values[:_VALUES_NAMED])) + (", ..." if len(values) > _VALUES_NAMED else "")
+def check_label_maps(tallies: Sequence[Tally], channel: Path | None) -> Iterator[Finding]:
+    """Find files of the channel of label maps that no split reads, and values in a map that no mask has."""
+    if channel is None:
+        return
+    if channel.is_dir():
+        yield from _check_label_map_files(channel)
+    occurs = np.any([tally.values > 0 for tally in tallies], axis=0)
+    labelled = np.any([tally.pixels > 0 for tally in tallies], axis=0)
+    named: dict[int, int] = {}
+    for tally in tallies:
+        if tally.labels is not None and np.count_nonzero(tally.labels.table == IGNORE) > 1:  # a scale ignores only 255
+            named |= {value: label for value, label in enumerate(tally.labels.table) if label != IGNORE}
+    useless = [value for value, label in named.items() if not occurs[value] and labelled[label]]
+    if useless and occurs.any():
+        what = f"no mask holds the values {_join_values(useless)}, which the label map names"
+        yield finding("useless label map", channel, what, "check the numbers, or leave them out")
+
+
+def _check_label_map_files(channel: Path) -> Iterator[Finding]:
+    names = {path.name for path in channel.iterdir() if path.is_file() and not path.name.startswith(".")}
+    own = {f"{split}_label_map.json" for split in SPLITS}
+    used = names & (own if own <= names else own | {"label_map.json"})
+    for name in sorted(names - used if used else ()):
+        remedy = f"name it {' or '.join(sorted(own))}, or remove it"
+        yield finding("useless label map", channel / name, "no split reads a file of this name", remedy)
+    if len(used) == 1 and "label_map.json" not in used:
+        other = next(iter(own - used))
+        remedy = f"add {other}, or name the file label_map.json if both splits need it"
+        what = f"there is no {other}: the masks of that split are read as they are"
+        yield finding("label map of one split", channel, what, remedy)
+
+
+def is_identity(labels: LabelMap) -> bool:
+    """Return whether the masks are read as they are."""
+    return bool(np.array_equal(labels.table, LabelMap.identity(labels.num_classes).table))
+
+
+def _join_values(values: Sequence[int] | Sequence[np.intp]) -> str:
+    return ", ".join(map(str, values[:_MOST_VALUES])) + (", ..." if len(values) > _MOST_VALUES else "")

@@ -1,10 +1,9 @@
-"""Pictures that are there twice: exact copies by the digest of their files, near copies by how they look.
+"""Finds duplicate images: exact copies by a digest of the file, near copies by a perceptual hash.
 
-In: the records of both splits. Out: findings. Called by ``examination``. A near copy is a picture that was compressed
-anew, scaled, lightened or taken a moment later: its fingerprint (128 comparisons of neighbouring areas, a "difference
-hash") differs in a few bits. Pictures whose fingerprints share one of eight parts are compared, so that no picture is
-compared with all others; the nearest ones are then opened again and compared themselves, because pictures may have the
-same fingerprint and yet show different things.
+A near copy was compressed again, scaled, lightened or taken a moment later; its hash (a "difference hash": 128
+comparisons of neighbouring areas) differs in a few bits. Hashes that share one of their eight parts are compared, so
+that not every image is compared with all others. The nearest images are then opened again and compared pixel by pixel,
+because different images may have the same hash.
 """
 
 from __future__ import annotations
@@ -27,114 +26,101 @@ from sagemaker_semseg.errors import DataError
 if TYPE_CHECKING:
     from sagemaker_semseg.checks.image_checks import SampleSummary
 
-Pixels = npt.NDArray[np.uint8]
-Fingerprints = npt.NDArray[np.uint8]
+Hashes = npt.NDArray[np.uint8]
 
 _GRID: Final = 8
 _BYTES: Final = 2 * _GRID * _GRID // 8
-_FLAT: Final = 6.0  # levels: below, a fingerprint would be of noise
-_BITS: Final = 12  # of 128 that near copies differ in; unlike pictures differ in about 64, of one scene in 20 and more
-_MOST_IN_PART: Final = (
-    512  # pictures that share a part; a part shared by more tells nothing, and there are seven others
-)
-_OPENED: Final = 3  # of the nearest ones
+_FLAT: Final = 6.0  # levels of standard deviation; below, a hash would be of noise
+_BITS: Final = 12  # of 128 that near copies differ in; others differ in about 64, those of one scene in 20 and more
+_MOST_IN_PART: Final = 512  # images that share a part; where more do, the part says little, and there are seven others
+_OPENED: Final = 3  # of the nearest images
 _SIDE: Final = 32
 _CORRELATION: Final = 0.985
-_DIFFERENCE: Final = 40.0  # levels, of all but one in a hundred points
+_DIFFERENCE: Final = 40.0  # levels, in 99 of 100 points
 _ONES: Final = np.array([bin(number).count("1") for number in range(256)], np.uint8)
 
 
 def perceptual_hash(small: Image.Image, header: Header) -> bytes:
-    """Of a picture, from an eighth of it: 16 bytes, or none where the picture is too plain to be told from others."""
-    grey = np.asarray(_scaled(small, header, _GRID + 1).convert("L"), np.int16)
-    if grey.std() < _FLAT:
+    """Hash what an image shows; 16 bytes, or b"" for an image with too little in it.
+
+    small: the decoded image, or an eighth of it; header: of the whole image.
+    """
+    gray = np.asarray(_scale(small, header, _GRID + 1).convert("L"), np.int16)
+    if gray.std() < _FLAT:
         return b""
-    across, down = grey[:-1, 1:] > grey[:-1, :-1], grey[1:, :-1] > grey[:-1, :-1]
+    across, down = gray[:-1, 1:] > gray[:-1, :-1], gray[1:, :-1] > gray[:-1, :-1]
     return np.packbits(np.concatenate([across.ravel(), down.ravel()])).tobytes()
 
 
-def _scaled(small: Image.Image, header: Header, side: int) -> Image.Image:
-    """A picture, or an eighth of it, at side x side pixels. The decoder rounds an eighth up; the rest is cut off."""
+def _scale(small: Image.Image, header: Header, side: int) -> Image.Image:
+    """Scale an image, or an eighth of it, to RGB of side x side pixels."""
+    if small.mode.startswith("I;16"):  # Pillow can't scale it; the upper bits are enough
+        small = Image.fromarray((np.asarray(small) >> 8).astype(np.uint8))
     long = max(header.width, header.height)
     scale = min((1, 2, 4, 8), key=lambda times: abs(long / times - max(small.size)))
-    box = (0.0, 0.0, header.width / scale, header.height / scale)
-    return _plain(small).resize((side, side), Image.Resampling.BILINEAR, box=box)
+    box = (0.0, 0.0, header.width / scale, header.height / scale)  # the decoder rounds an eighth up
+    return small.convert("RGB").resize((side, side), Image.Resampling.BILINEAR, box=box)
 
 
-def _plain(picture: Image.Image) -> Image.Image:
-    """RGB, whatever it is, so that Pillow can scale it; of 16-bit grey the upper bits."""
-    if picture.mode.startswith("I;16"):
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
-
-
-def copies(records: Mapping[str, Sequence[SampleSummary]]) -> list[Finding]:
-    """Files that are the same byte by byte, across the splits and within each."""
+def find_copies(summaries: Mapping[str, Sequence[SampleSummary]]) -> list[Finding]:
+    """Find image files that are the same byte by byte, across the splits and within each."""
     first: dict[tuple[str, bytes], SampleSummary] = {}
     found = []
-    for split, several in records.items():
-        for record in several:
-            if not record.digest:
+    for split, of_split in summaries.items():
+        for sample in of_split:
+            if not sample.digest:
                 continue
-            earlier = first.setdefault((split, record.digest), record)
-            other = first.get(("train", record.digest)) if split != "train" else None
+            earlier = first.setdefault((split, sample.digest), sample)
+            other = first.get(("train", sample.digest)) if split != "train" else None
+            where, what = (
+                sample.pair.called(sample.pair.image),
+                f"the same file as {shown((other or earlier).pair.image)}",
+            )
             if other is not None:
-                found.append(_leak(record, other))
-            elif earlier is not record:
-                found.append(_twice(record, earlier))
-            against = other or earlier
-            if against is not record and record.mask_digest and record.mask_digest != against.mask_digest:
-                what = f"its image is the same as that of {shown(against.pair.mask)}, the mask isn't"
-                found.append(
-                    finding(
-                        "one image, several masks",
-                        record.pair.called(record.pair.mask),
-                        what,
-                        "keep the pair that is right",
-                    )
-                )
+                remedy = "keep it in one of the two splits"
+                found.append(finding("image in train and validation", where, what, remedy))
+            elif earlier is not sample:
+                found.append(finding("image twice", where, what, "remove one of the two pairs"))
+            original = other or earlier
+            if sample.mask_digest and sample.mask_digest != original.mask_digest:
+                where = sample.pair.called(sample.pair.mask)
+                what = f"its image is the same as that of {shown(original.pair.mask)}, the mask isn't"
+                found.append(finding("one image, several masks", where, what, "keep the pair that is right"))
     return found
 
 
-def _leak(record: SampleSummary, other: SampleSummary) -> Finding:
-    what = f"the same file as {shown(other.pair.image)}"
-    return finding(
-        "image in train and validation", record.pair.called(record.pair.image), what, "keep it in one of the two splits"
-    )
-
-
-def _twice(record: SampleSummary, earlier: SampleSummary) -> Finding:
-    what = f"the same file as {shown(earlier.pair.image)}"
-    return finding("image twice", record.pair.called(record.pair.image), what, "remove one of the two pairs")
-
-
-def near_copies(train: Sequence[SampleSummary], validation: Sequence[SampleSummary]) -> list[Finding]:
-    """Validation images that look like one in train, and are no exact copies: those are found elsewhere."""
-    digests = {record.digest for record in train}
-    learned = [record for record in train if record.perceptual_hash]
-    measured = [record for record in validation if record.perceptual_hash and record.digest not in digests]
+def find_near_copies(train: Sequence[SampleSummary], validation: Sequence[SampleSummary]) -> list[Finding]:
+    """Find validation images that look like one of train; exact copies are left to ``find_copies``."""
+    digests = {sample.digest for sample in train}
+    train = [sample for sample in train if sample.perceptual_hash]
+    validation = [sample for sample in validation if sample.perceptual_hash and sample.digest not in digests]
     found = []
-    for number, nearest in _nearest(_stacked(learned), _stacked(measured)):
-        looks = _thumbnail(measured[number])
+    for index, nearest in nearest_hashes(_stack(train), _stack(validation)):
+        image = _thumbnail(validation[index])
         for other in nearest:
-            if looks is not None and _alike(looks, _thumbnail(learned[other])):
-                what = f"nearly the same picture as {shown(learned[other].pair.image)}"
-                remedy = "look at both; put pictures of one scene into one split"
-                found.append(finding("image much like one in train", measured[number].pair.image, what, remedy))
+            if image is not None and _looks_alike(image, _thumbnail(train[other])):
+                what = f"nearly the same image as {shown(train[other].pair.image)}"
+                remedy = "compare the two; put images of one scene into one split"
+                found.append(finding("image much like one in train", validation[index].pair.image, what, remedy))
                 break
     return found
 
 
-def _stacked(records: Sequence[SampleSummary]) -> Fingerprints:
-    return np.frombuffer(b"".join(record.perceptual_hash for record in records), np.uint8).reshape(-1, _BYTES)
+def _stack(summaries: Sequence[SampleSummary]) -> Hashes:
+    return np.frombuffer(b"".join(sample.perceptual_hash for sample in summaries), np.uint8).reshape(-1, _BYTES)
 
 
-def _nearest(learned: Fingerprints, measured: Fingerprints) -> Iterator[tuple[int, list[int]]]:
-    """For each fingerprint of ``measured`` that has any: the nearest ones of ``learned`` that differ in few bits."""
-    parts = learned.view(np.uint16)
+def nearest_hashes(train: Hashes, validation: Hashes) -> Iterator[tuple[int, list[int]]]:
+    """Find the nearest hashes of ``train`` for each of ``validation``; both (images, 16) uint8.
+
+    Yields:
+        The index in ``validation`` and up to 3 indices in ``train``, nearest first, that differ in at most 12 bits.
+        A hash of ``validation`` that has none is left out.
+    """
+    parts = train.view(np.uint16)
     orders = [np.argsort(part, kind="stable") for part in parts.T]
     columns = [part[order] for part, order in zip(parts.T, orders, strict=True)]
-    for number, one in enumerate(measured):
+    for index, one in enumerate(validation):
         sharing = []
         for part, order, column in zip(one.view(np.uint16), orders, columns, strict=True):
             start, end = np.searchsorted(column, part, "left"), np.searchsorted(column, part, "right")
@@ -142,26 +128,25 @@ def _nearest(learned: Fingerprints, measured: Fingerprints) -> Iterator[tuple[in
                 sharing.append(order[start:end])
         if sharing:
             candidates = np.unique(np.concatenate(sharing))
-            bits = _ONES[learned[candidates] ^ one].sum(1)
+            bits = _ONES[train[candidates] ^ one].sum(1)
             by_distance = np.argsort(bits, kind="stable")[:_OPENED]
-            near = [int(candidates[place]) for place in by_distance if bits[place] <= _BITS]
-            if near:
-                yield number, near
+            if near := [int(candidates[place]) for place in by_distance if bits[place] <= _BITS]:
+                yield index, near
 
 
-def _thumbnail(record: SampleSummary) -> npt.NDArray[np.int16] | None:
+def _thumbnail(sample: SampleSummary) -> npt.NDArray[np.int16] | None:
     def read(data: bytes, where: str) -> npt.NDArray[np.int16]:
         header, small = decode_thumbnail(data, where)
-        return np.asarray(_scaled(small, header, _SIDE), np.int16)
+        return np.asarray(_scale(small, header, _SIDE), np.int16)
 
     try:
-        return read_file(record.pair.image, read)
+        return read_file(sample.pair.image, read)
     except DataError:  # it has changed since it was read
         return None
 
 
-def _alike(one: npt.NDArray[np.int16], other: npt.NDArray[np.int16] | None) -> bool:
-    """Whether two pictures of the same size show the same, one perhaps a little lighter."""
+def _looks_alike(one: npt.NDArray[np.int16], other: npt.NDArray[np.int16] | None) -> bool:
+    """Compare two images of one size, apart from their brightness."""
     if other is None:
         return False
     difference = one - other

@@ -1,13 +1,10 @@
-"""Pairs to be looked at: a specimen comes in, two small JPEGs go out, the image and its labels laid over it.
-
-Called by ``page``. Files may have changed or gone since they were examined, and may be large: what can't be shown is
-said, and pictures above a limit aren't opened.
-"""
+"""Previews: the pairs that a report shows, and small JPEGs of them with their labels laid over the image."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,21 +13,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from sagemaker_semseg.checks.image_checks import SampleSummary
 from sagemaker_semseg.checks.report import Preview
 from sagemaker_semseg.data.color_masks import read_labels
 from sagemaker_semseg.data.images import decode_image, decode_mask
-from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.data.labels import IGNORE, INVALID
 from sagemaker_semseg.data.overlay import overlay
+from sagemaker_semseg.data.samples import Tally
 from sagemaker_semseg.errors import DataError
 
-__all__ = ["Thumbnails", "thumbnails"]
-
 SIDE: Final = 400
-"""The longer side of a small picture in pixels; smaller images are enlarged by a whole factor up to it."""
+"""The longer side of a thumbnail in pixels; smaller images are enlarged by a whole factor up to it."""
 
-MOST_BYTES: Final = 40_000
-"""Of one small picture, or about as many."""
-
+MAX_PREVIEWS: Final = 8
+MAX_THUMBNAIL_BYTES: Final = 40_000  # about
 MAX_PIXELS: Final = 1 << 25
 MAX_BYTES: Final = 1 << 27
 
@@ -39,7 +35,13 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """image, overlay: JPEGs as ``data:`` URIs. width, height: of both. labels: that occur, the frequent ones first."""
+    """A small image and the same with its labels over it.
+
+    Attributes:
+        image: JPEG as a ``data:`` URI; ``overlay`` alike.
+        width: Of both, in pixels; ``height`` alike.
+        labels: That occur, the most frequent first, ignored pixels last.
+    """
 
     image: str
     overlay: str
@@ -48,15 +50,56 @@ class Thumbnails:
     labels: tuple[int, ...]
 
 
-def thumbnails(specimen: Preview, num_classes: int, lookup: Pixels | None) -> Thumbnails | str:
-    """The small pictures, or why there are none. lookup: as in ``SplitFacts``."""
-    if specimen.height * specimen.width > MAX_PIXELS:
+def choose_previews(tally: Tally, summaries: Sequence[SampleSummary], num_classes: int) -> tuple[Preview, ...]:
+    """Choose pairs that show every class if possible, each for the rarest class that the others don't show."""
+    good = [sample for sample in summaries if sample.size is not None and sample.values is not None]
+    if tally.labels is None or not good:
+        return ()
+    shows = _labels_of(good, tally.labels.table, num_classes)
+    unseen = shows.any(0)
+    chosen: list[int] = []
+    while len(chosen) < min(MAX_PREVIEWS, len(good)):
+        if unseen.any():
+            rarest = min(np.flatnonzero(unseen), key=lambda label: tally.images[label])
+            gain = np.where(shows[:, rarest], (shows & unseen).sum(1), -1)
+        else:  # all are seen: pairs spread over the set
+            gain = np.zeros(len(good), np.int64)
+            gain[len(good) * len(chosen) // MAX_PREVIEWS :] = 1
+        gain[chosen] = -1
+        chosen.append(int(gain.argmax()))
+        unseen &= ~shows[chosen[-1]]
+    return tuple(_preview(good[index]) for index in chosen)
+
+
+def _labels_of(
+    summaries: Sequence[SampleSummary], table: npt.NDArray[np.int16], num_classes: int
+) -> npt.NDArray[np.bool_]:
+    """Return (samples, num_classes): which labels each mask holds."""
+    shows = np.zeros((len(summaries), num_classes), np.bool_)
+    valid = (table != IGNORE) & (table != INVALID) & (table < num_classes)
+    for row, sample in zip(shows, summaries, strict=True):
+        if sample.values is not None:
+            row[table[np.unpackbits(sample.values).astype(np.bool_) & valid]] = True
+    return shows
+
+
+def _preview(sample: SampleSummary) -> Preview:
+    height, width = sample.size or (0, 0)
+    return Preview(sample.pair.name, sample.pair.image, sample.pair.mask, height, width, sample.pair.colours)
+
+
+def make_thumbnails(preview: Preview, num_classes: int, lookup: Pixels | None) -> Thumbnails | str:
+    """Make the thumbnails of a pair, or say why there are none: its files may have changed since they were checked.
+
+    lookup: as in ``SplitFacts``.
+    """
+    if preview.height * preview.width > MAX_PIXELS:
         return "too large to be shown here"
     try:
-        image = decode_image(_bytes(specimen.image), "the image")
-        mask = _bytes(specimen.mask)
-        if specimen.colours:
-            labels, _ = read_labels(mask, specimen.colours, "the mask")
+        image = decode_image(_read(preview.image), "the image")
+        mask = _read(preview.mask)
+        if preview.colors:
+            labels, _ = read_labels(mask, preview.colors, "the mask")
         else:
             labels = decode_mask(mask, "the mask")
     except (DataError, OSError) as error:
@@ -65,16 +108,16 @@ def thumbnails(specimen: Preview, num_classes: int, lookup: Pixels | None) -> Th
     if lookup is not None:
         labels = lookup[labels]
     labels = np.where(labels < num_classes, labels, IGNORE).astype(np.uint8)
-    found = np.bincount(labels.ravel(), minlength=256)
-    order = sorted(np.flatnonzero(found).tolist(), key=lambda label: (label == IGNORE, -found[label]))
-    size = _size(*image.shape[:2])
-    smooth = Image.Resampling.BICUBIC if size[0] > image.shape[1] else Image.Resampling.BOX
-    small = np.asarray(Image.fromarray(image).resize(size, smooth))
-    marks = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-    return Thumbnails(_uri(small), _uri(overlay(small, marks, num_classes)), *size, tuple(order))
+    counts = np.bincount(labels.ravel(), minlength=256)
+    order = sorted(np.flatnonzero(counts).tolist(), key=lambda label: (label == IGNORE, -counts[label]))
+    size = _thumbnail_size(*image.shape[:2])
+    resampling = Image.Resampling.BICUBIC if size[0] > image.shape[1] else Image.Resampling.BOX
+    small = np.asarray(Image.fromarray(image).resize(size, resampling))
+    small_labels = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+    return Thumbnails(_data_uri(small), _data_uri(overlay(small, small_labels, num_classes)), *size, tuple(order))
 
 
-def _bytes(path: Path) -> bytes:
+def _read(path: Path) -> bytes:
     with open(path, "rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -82,8 +125,8 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-def _size(height: int, width: int) -> tuple[int, int]:
-    """(width, height), as Pillow wants it."""
+def _thumbnail_size(height: int, width: int) -> tuple[int, int]:
+    """Return (width, height), as Pillow expects them."""
     longer = max(height, width)
     if longer <= SIDE:
         factor = SIDE // longer
@@ -91,12 +134,12 @@ def _size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(width * SIDE / longer)), max(1, round(height * SIDE / longer))
 
 
-def _uri(pixels: Pixels) -> str:
+def _data_uri(pixels: Pixels) -> str:
     data = b""
-    for quality in (82, 60, 40, 20):  # noise takes more bytes than any photograph
+    for quality in (82, 60, 40, 20):  # noise takes more bytes than a real image
         out = io.BytesIO()
         Image.fromarray(pixels).save(out, "JPEG", quality=quality)
         data = out.getvalue()
-        if len(data) <= MOST_BYTES:
+        if len(data) <= MAX_THUMBNAIL_BYTES:
             break
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()

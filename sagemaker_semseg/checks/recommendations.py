@@ -1,15 +1,12 @@
-"""What a training on these data had better be told: a report's facts and settings come in, the same report with
-``Advice`` and estimates of memory goes out. The command ``check`` calls it; the table, the JSON and the page show it.
-
-Advice is given where a setting differs from what the data suggest, and where the built-in algorithm would ask for one.
-"""
+"""Recommended hyperparameters and estimates of memory for a data set that was checked."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from statistics import median_low
 from typing import Any, Final
 
 import numpy as np
@@ -19,47 +16,48 @@ from sagemaker_semseg.data.labels import median_frequency_weights
 from sagemaker_semseg.hyperparameters import TABLE, Hyperparameters, resolve
 from sagemaker_semseg.memory import Estimate, inference, training_step, validation_step
 
-__all__ = ["advised"]
+__all__ = ["add_recommendations"]
 
-UNEVEN: Final = 5.0
-"""From this ratio of the largest to the smallest weight on, the classes are worth weighing."""
-
-ROOM: Final = 0.9
-"""The share of a machine's memory that a training may take."""
-
-_OFF_SCALE: Final = 1.5
-_SMALLEST: Final = 24  # crop_size and base_size end above 16
+_LEAST_WEIGHT_RATIO: Final = 5.0  # of the largest to the smallest class weight; below, weights aren't recommended
+_MEMORY_SHARE: Final = 0.9  # of a machine's memory, which a training may take
+_MOST_SCALE: Final = 1.5  # between base_size and the usual image
+_LEAST_SIZE: Final = 24  # crop_size and base_size have to be above 16
 
 
-def advised(report: Report, available: int | None = None) -> Report:
-    """``report`` with advice and estimates. available: bytes of memory that a training would find; None: not known.
+def add_recommendations(report: Report, available: int | None = None) -> Report:
+    """Return the report with recommended hyperparameters and estimates of memory.
 
-    Settings that aren't hyperparameters are left alone. Raises ``HyperparameterError`` where they contradict.
+    Args:
+        report: What ``run_checks`` returned; ``settings`` that aren't hyperparameters are ignored.
+        available: Bytes of memory that a training would find; None where that isn't known.
+
+    Raises:
+        HyperparameterError: The settings contradict each other.
     """
     given = {row.name: report.settings[row.name] for row in TABLE if row.name in report.settings}
     hp = resolve({**given, "num_classes": report.num_classes})
     splits = {split.channel: split for split in report.splits}
-    advice = _num_classes(hp, report.splits)
-    classes = _with(hp, advice).num_classes
-    advice += _num_training_samples(hp, splits.get("train"))
-    advice += _class_weights(hp, splits.get("train"), report.class_names, classes)
+    found = _num_classes(hp, report.splits)
+    classes = _apply(hp, found).num_classes
+    found += _num_training_samples(hp, splits.get("train"))
+    found += _class_weights(hp, splits.get("train"), report.class_names, classes)
     size = _usual_size(splits.get("train"))
-    scale = [*_base_size(hp, size)]
-    scale += _crop_size(_with(hp, scale), size)
-    advice += scale
+    scale = _base_size(hp, size)
+    scale += _crop_size(_apply(hp, scale), size)
+    found += scale
     if available is not None:
-        advice += _batches(_with(hp, scale), splits.get("validation"), available)
-    return replace(report, advice=advice, estimates=_estimates(hp, report.splits))
+        found += _batch_sizes(_apply(hp, scale), splits.get("validation"), available)
+    return replace(report, recommendations=found, estimates=_estimates(hp, report.splits))
 
 
-def _with(hp: Hyperparameters, advice: Sequence[Recommendation]) -> Hyperparameters:
-    """``hp`` as it would be if the advice, on whole numbers, were followed."""
-    changes: dict[str, Any] = {item.name: int(item.value) for item in advice}
+def _apply(hp: Hyperparameters, recommendations: Sequence[Recommendation]) -> Hyperparameters:
+    """Set the recommended integers."""
+    changes: dict[str, Any] = {item.name: int(item.value) for item in recommendations}
     return replace(hp, **changes)
 
 
 def _num_classes(hp: Hyperparameters, splits: Sequence[SplitFacts]) -> list[Recommendation]:
-    """Fewer where the last labels never occur; more where the masks, read as they are, hold the labels after them."""
+    """Recommend fewer where the last labels never occur, more where masks without a label map hold higher labels."""
     if not any(split.pixel_counts.any() for split in splits):
         return []
     beyond = 0
@@ -68,7 +66,7 @@ def _num_classes(hp: Hyperparameters, splits: Sequence[SplitFacts]) -> list[Reco
         values = values[values < 254]  # 254 and 255 are borders or a fault, not classes
         beyond = int(values.max(initial=0)) + 1
         foreign = np.count_nonzero(values >= hp.num_classes)
-        if foreign and foreign >= 0.75 * (beyond - hp.num_classes):  # single ones are faults, a row of them isn't
+        if foreign and foreign >= 0.75 * (beyond - hp.num_classes):  # single ones are faults, many in a row aren't
             reason = f"the masks hold values up to {beyond - 1}, which would be errors with {hp.num_classes} classes"
             return [Recommendation("num_classes", str(beyond), reason)]
     used = int(np.flatnonzero(sum(split.pixel_counts for split in splits)).max()) + 1
@@ -91,73 +89,67 @@ def _num_training_samples(hp: Hyperparameters, train: SplitFacts | None) -> list
 def _class_weights(
     hp: Hyperparameters, train: SplitFacts | None, names: Sequence[str], num_classes: int
 ) -> list[Recommendation]:
-    """num_classes: that is proposed, or else given."""
+    """num_classes: the recommended number, or else the given one."""
     if train is None or hp.class_weights:
         return []
     present = np.flatnonzero(train.pixel_counts)
     weights = median_frequency_weights(train.pixel_counts, train.image_pixel_counts)
-    if len(present) < 2 or weights[present].max() / weights[present].min() < UNEVEN:
+    if len(present) < 2 or weights[present].max() / weights[present].min() < _LEAST_WEIGHT_RATIO:
         return []
     shares = train.pixel_counts / train.pixel_counts.sum()
     most, least = present[shares[present].argmax()], present[shares[present].argmin()]
 
-    def spoken(label: int) -> str:
+    def describe(label: int) -> str:
         name = names[label] if label < len(names) else f"class {label}"
         return f"{name} has {100 * shares[label]:.2g} % of the pixels"
 
-    reason = f"median-frequency balancing, as 'auto' does it: {spoken(int(most))}, {spoken(int(least))}"
-    if num_classes > len(weights):  # what the others weigh isn't known yet
+    reason = f"median-frequency balancing, as for 'auto': {describe(int(most))}, {describe(int(least))}"
+    if num_classes > len(weights):  # the weights of the others aren't known
         return [Recommendation("class_weights", "auto", reason)]
     return [Recommendation("class_weights", ",".join(f"{weight:.3g}" for weight in weights[:num_classes]), reason)]
 
 
 def _usual_size(train: SplitFacts | None) -> tuple[int, int] | None:
-    """(short, long) of the median image, in pixels."""
-    if train is None or not train.sizes:
+    """Return (short, long) sides of the median image, in pixels."""
+    if train is None or not any(train.sizes.values()):
         return None
-    shorts, longs = (Counter[int](), Counter[int]())
+    shorts, longs = Counter[int](), Counter[int]()
     for (height, width), images in train.sizes.items():
         shorts[min(height, width)] += images
         longs[max(height, width)] += images
-    return _median(shorts), _median(longs)
-
-
-def _median(counts: Mapping[int, int]) -> int:
-    middle, seen = (sum(counts.values()) + 1) // 2, 0
-    for value in sorted(counts):
-        seen += counts[value]
-        if seen >= middle:
-            return value
-    raise ValueError("a median of nothing")
+    return median_low(shorts.elements()), median_low(longs.elements())
 
 
 def _base_size(hp: Hyperparameters, size: tuple[int, int] | None) -> list[Recommendation]:
-    """Objects are learned at about the scale at which validation and the endpoint see them."""
+    """Recommend to train on objects of about the size that they have in validation and at the endpoint."""
     if size is None:
         return []
     long = size[1]
-    if 1 / _OFF_SCALE <= hp.base_size / long <= _OFF_SCALE:
+    if 1 / _MOST_SCALE <= hp.base_size / long <= _MOST_SCALE:
         return []
-    value = max(_eights(long), _SMALLEST)
+    value = max(round(long / 8) * 8, _LEAST_SIZE)
     if value == hp.base_size:
         return []
     change = f"shrunk to {hp.base_size / long:.2f}" if hp.base_size < long else f"enlarged to {hp.base_size / long:.1f}"
     reason = (
         f"the long side of the usual image has {long} pixels; with {hp.base_size} it is {change} times that on "
-        "average for training, but validation and endpoint see it as it is"
+        "average for training, but validation and endpoint use it as it is"
     )
     return [Recommendation("base_size", str(value), reason)]
 
 
 def _crop_size(hp: Hyperparameters, size: tuple[int, int] | None) -> list[Recommendation]:
-    """A crop shows at least half the image's height or width and is rarely larger than the image."""
+    """Recommend crops of at least half the image's short side and at most all of it."""
     if size is None:
         return []
-    short = round(hp.base_size * size[0] / size[1])  # of an image as it is drawn on average
-    least, most = max(-(-short // 16) * 8, _SMALLEST), max(short // 8 * 8, _SMALLEST)
+    short = round(hp.base_size * size[0] / size[1])  # of the average training image
+    least, most = max(-(-short // 16) * 8, _LEAST_SIZE), max(short // 8 * 8, _LEAST_SIZE)
     if hp.padded_crop_size < least:
-        return [Recommendation("crop_size", str(least), f"at base_size {hp.base_size} a crop of {hp.crop_size} "
-                       f"shows less than half of the short side, {short} pixels on average")]  # fmt: skip
+        reason = (
+            f"at base_size {hp.base_size} a crop of {hp.crop_size} "
+            f"shows less than half of the short side, {short} pixels on average"
+        )
+        return [Recommendation("crop_size", str(least), reason)]
     if hp.padded_crop_size > most:
         reason = (
             f"at base_size {hp.base_size} the short side has {short} pixels on average: "
@@ -170,35 +162,31 @@ def _crop_size(hp: Hyperparameters, size: tuple[int, int] | None) -> list[Recomm
     return []
 
 
-def _eights(length: int) -> int:
-    return round(length / 8) * 8
-
-
-def _batches(hp: Hyperparameters, validation: SplitFacts | None, available: int) -> list[Recommendation]:
-    """Smaller ones where they wouldn't fit into the memory."""
-    room = int(ROOM * available)
+def _batch_sizes(hp: Hyperparameters, validation: SplitFacts | None, available: int) -> list[Recommendation]:
+    """Recommend smaller batches where they don't fit into the memory."""
+    limit = int(_MEMORY_SHARE * available)
 
     def smaller(name: str, need: Callable[[Hyperparameters], Estimate]) -> list[Recommendation]:
         given: int = getattr(hp, name)
 
-        def taken(images: int) -> int:
+        def needed(images: int) -> int:
             change: dict[str, Any] = {name: images}
             return need(replace(hp, **change)).total
 
-        fitting = bisect_right(range(1, given + 1), room, key=taken)
+        fitting = bisect_right(range(1, given + 1), limit, key=needed)
         if fitting == given:
             return []
-        reason = f"{given} take about {_gigabytes(taken(given))} and there are {_gigabytes(available)} here"
+        reason = f"{given} take about {_gigabytes(needed(given))} and there are {_gigabytes(available)} here"
         if fitting:
             return [Recommendation(name, str(fitting), f"{reason}; on a GPU, its own memory counts")]
         return [
-            Recommendation(name, "1", f"{reason}; even one takes {_gigabytes(taken(1))}: a larger machine is needed")
+            Recommendation(name, "1", f"{reason}; even one takes {_gigabytes(needed(1))}: a larger machine is needed")
         ]
 
-    advice = smaller("mini_batch_size", training_step)
+    found = smaller("mini_batch_size", training_step)
     if validation is not None and validation.sizes:
-        advice += smaller("validation_mini_batch_size", lambda hp: validation_step(hp, validation.sizes))
-    return advice
+        found += smaller("validation_mini_batch_size", lambda hp: validation_step(hp, validation.sizes))
+    return found
 
 
 def _gigabytes(count: int) -> str:
@@ -206,7 +194,7 @@ def _gigabytes(count: int) -> str:
 
 
 def _estimates(hp: Hyperparameters, splits: Sequence[SplitFacts]) -> dict[str, Estimate]:
-    """Of the settings as they are."""
+    """Estimate the memory for the settings as they are, without the recommendations."""
     side = hp.padded_crop_size
     estimates = {f"training step, {hp.mini_batch_size} crops of {side} x {side}": training_step(hp)}
     sizes = {split.channel: split.sizes for split in splits}

@@ -1,8 +1,4 @@
-"""The examination of a data set: where its channels lie and what it is meant for come in, a ``Report`` goes out.
-
-Called by the command ``check``. Every file is read once, by ``samples.inspect``, which finds what would stop a
-training; the modules of this folder look on and add what is doubtful.
-"""
+"""Runs all checks over a data set; every file is read once."""
 
 from __future__ import annotations
 
@@ -13,15 +9,15 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from sagemaker_semseg.checks import dataset_checks, duplicates
-from sagemaker_semseg.checks.file_checks import of_names
+from sagemaker_semseg.checks import dataset_checks
+from sagemaker_semseg.checks.duplicates import find_copies, find_near_copies
 from sagemaker_semseg.checks.image_checks import ImageChecker, SampleSummary
-from sagemaker_semseg.checks.report import Preview, Report, SplitFacts
-from sagemaker_semseg.checks.rules import in_order, of_faults
+from sagemaker_semseg.checks.previews import choose_previews
+from sagemaker_semseg.checks.report import Report, SplitFacts
+from sagemaker_semseg.checks.rules import fault_findings, sort_findings
 from sagemaker_semseg.data.channels import SPLITS, FaultList
-from sagemaker_semseg.data.labels import IGNORE, INVALID, MOST_CLASSES
+from sagemaker_semseg.data.labels import MOST_CLASSES
 from sagemaker_semseg.data.samples import Progress, Tally, scan_dataset
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
@@ -29,9 +25,7 @@ SETTINGS: Final = (
     *("algorithm", "backbone", "base_size", "crop_size", "mini_batch_size", "validation_mini_batch_size"),
     *("num_training_samples", "class_weights", "optimizer", "precision"),
 )
-"""Hyperparameters besides num_classes that say something about the data, or about the memory they need."""
-
-_SPECIMENS: Final = 8
+"""Hyperparameters besides num_classes that matter for the data, or for the memory that they need."""
 
 
 def run_checks(
@@ -43,34 +37,50 @@ def run_checks(
     attributes: Mapping[str, Sequence[str]] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> Report:
-    """Everything that is wrong or doubtful with a data set, and what it holds.
+    """Find everything that is wrong or doubtful with a data set, and count what it holds.
 
-    channels, attributes: as for ``read_channels``. hyperparameters: what it is meant for, but for its num_classes.
-    num_classes: None proposes the number that the masks need. progress: called with (files done, files in all).
+    Args:
+        channels: Folders or manifests by channel name, as ``data.channels.find_channels`` returns them.
+        hyperparameters: Of the training for which the data are checked; their num_classes isn't used.
+        num_classes: The number of classes; None proposes the number that the masks need.
+        class_names: Names from label 0 on.
+        attributes: The names of a manifest's attributes for images and masks, by split.
+        progress: Called with (files done, files in all).
+
+    Returns:
+        The report, without recommendations and estimates (``recommendations.add_recommendations``).
+
+    Example:
+        >>> channels = find_channels("mydata")
+        >>> report = run_checks(channels, resolve({"num_classes": 3}), num_classes=3)
+        >>> for finding in report.errors:
+        ...     print(finding.where, finding.what, finding.remedy)
     """
     channels = {name: Path(path) for name, path in channels.items()}
-    onlooker = ImageChecker(hyperparameters.padded_crop_size)
+    checker = ImageChecker(hyperparameters.padded_crop_size)
     faults = FaultList()
-    known = num_classes or MOST_CLASSES
-    tallies = scan_dataset(channels, SPLITS, known, faults, progress, onlooker, attributes, class_names)
+    highest = num_classes or MOST_CLASSES
+    tallies = scan_dataset(channels, SPLITS, highest, faults, progress, checker, attributes, class_names)
     class_names = class_names or next((tally.class_names for tally in tallies if tally.class_names), ())
-    records = {split: onlooker.records.get(split, []) for split in SPLITS}
-    classes = num_classes or max(_proposed(tallies), len(class_names))
-    found = [*of_faults(faults), *onlooker.findings, *of_names(channels)]
+    summaries = {split: checker.summaries.get(split, []) for split in SPLITS}
+    classes = num_classes or max(_needed_classes(tallies), len(class_names))
+    findings = [*fault_findings(faults), *checker.findings, *dataset_checks.check_file_names(channels)]
     for tally in tallies:
-        found += dataset_checks.of_split(tally, records[tally.split], channels.get(tally.split, Path(tally.split)))
-    found += dataset_checks.of_classes(tallies, classes, class_names)
+        where = channels.get(tally.split, Path(tally.split))
+        findings += dataset_checks.check_split(tally, summaries[tally.split], where)
+    findings += dataset_checks.check_classes(tallies, classes, class_names)
     masks = channels.get("train_annotation", channels.get("train", Path("train_annotation")))
-    found += dataset_checks.of_scale(tallies, num_classes, masks)
-    found += dataset_checks.of_label_maps(tallies, channels.get("label_map"))
+    findings += dataset_checks.check_scale(tallies, num_classes, masks)
+    findings += dataset_checks.check_label_maps(tallies, channels.get("label_map"))
+    splits = [_split_facts(tally, summaries[tally.split], classes) for tally in tallies]
     if _realpath(channels, "train") != _realpath(channels, "validation"):
-        found += duplicates.near_copies(records["train"], records["validation"])
-    else:  # each picture of one is in the other
-        records.pop("validation")
-    found += duplicates.copies(records)
+        findings += find_near_copies(summaries["train"], summaries["validation"])
+    else:  # every image would be a copy
+        del summaries["validation"]
+    findings += find_copies(summaries)
     return Report(
-        findings=in_order(found),
-        splits=[_facts(tally, onlooker.records.get(tally.split, []), classes) for tally in tallies],
+        findings=sort_findings(findings),
+        splits=splits,
         num_classes=classes,
         class_names=tuple(class_names),
         settings={"num_classes": classes, **{name: getattr(hyperparameters, name) for name in SETTINGS}},
@@ -81,64 +91,26 @@ def _realpath(channels: Mapping[str, Path], channel: str) -> str:
     return os.path.realpath(channels[channel]) if channel in channels else channel
 
 
-def _proposed(tallies: Sequence[Tally]) -> int:
-    """The number of classes that the labels in the masks need."""
+def _needed_classes(tallies: Sequence[Tally]) -> int:
     seen = np.flatnonzero(sum(tally.pixels for tally in tallies))
     return max(2, int(seen.max()) + 1 if seen.size else 0)
 
 
-def _facts(tally: Tally, records: Sequence[SampleSummary], num_classes: int) -> SplitFacts:
+def _split_facts(tally: Tally, summaries: Sequence[SampleSummary], num_classes: int) -> SplitFacts:
     sizes: dict[tuple[int, int], int] = {}
-    for record in records:
-        if record.size:
-            sizes[record.size] = sizes.get(record.size, 0) + 1
+    for sample in summaries:
+        if sample.size:
+            sizes[sample.size] = sizes.get(sample.size, 0) + 1
+    same = tally.labels is None or dataset_checks.is_identity(tally.labels)
     return SplitFacts(
         channel=tally.split,
-        pairs=sum(record.size is not None and record.values is not None for record in records),
+        pairs=sum(sample.size is not None and sample.values is not None for sample in summaries),
         sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
         pixel_counts=tally.pixels[:num_classes].copy(),
         image_counts=tally.images[:num_classes].copy(),
         image_pixel_counts=tally.image_pixels[:num_classes].copy(),
         ignored_pixels=int(tally.values.sum() - tally.pixels.sum()),
         value_counts=tally.values,
-        specimens=_specimens(tally, records, num_classes),
-        lookup=None if tally.labels is None or dataset_checks.is_identity(tally.labels) else tally.labels.lookup,
+        previews=choose_previews(tally, summaries, num_classes),
+        lookup=None if same or tally.labels is None else tally.labels.lookup,
     )
-
-
-def _specimens(tally: Tally, records: Sequence[SampleSummary], num_classes: int) -> tuple[Preview, ...]:
-    """Pairs that show every class where that is possible: for the rarest one not seen yet, the pair that shows most."""
-    good = [record for record in records if record.size is not None and record.values is not None]
-    if tally.labels is None or not good:
-        return ()
-    shows = _labels_of(good, tally.labels.table, num_classes)
-    unseen = shows.any(0)
-    chosen: list[int] = []
-    while len(chosen) < min(_SPECIMENS, len(good)):
-        if unseen.any():
-            rarest = min(np.flatnonzero(unseen), key=lambda label: tally.images[label])
-            gain = np.where(shows[:, rarest], (shows & unseen).sum(1), -1)
-        else:  # all are seen: pairs spread over the set
-            gain = np.zeros(len(good), np.int64)
-            gain[len(good) * len(chosen) // _SPECIMENS :] = 1
-        gain[chosen] = -1
-        chosen.append(int(gain.argmax()))
-        unseen &= ~shows[chosen[-1]]
-    return tuple(_specimen(good[number]) for number in chosen)
-
-
-def _labels_of(
-    records: Sequence[SampleSummary], table: npt.NDArray[np.int16], num_classes: int
-) -> npt.NDArray[np.bool_]:
-    """(records, num_classes): which labels each mask holds."""
-    shows = np.zeros((len(records), num_classes), np.bool_)
-    valid = (table != IGNORE) & (table != INVALID) & (table < num_classes)
-    for row, record in zip(shows, records, strict=True):
-        if record.values is not None:
-            row[table[np.unpackbits(record.values).astype(np.bool_) & valid]] = True
-    return shows
-
-
-def _specimen(record: SampleSummary) -> Preview:
-    height, width = record.size or (0, 0)
-    return Preview(record.pair.name, record.pair.image, record.pair.mask, height, width, record.pair.colours)

@@ -1,6 +1,4 @@
-"""``sagemaker-semseg check``: a data set comes in; what is wrong or doubtful with it goes out as a table, as JSON and
-as a page, before a training spends any time on it.
-"""
+"""``sagemaker-semseg check``: checks a data set before a training and reports what is wrong or doubtful."""
 
 from __future__ import annotations
 
@@ -12,8 +10,7 @@ from typing import Final
 
 from sagemaker_semseg import environment
 from sagemaker_semseg.checks import run_checks
-from sagemaker_semseg.checks.json_report import to_dict
-from sagemaker_semseg.checks.recommendations import advised
+from sagemaker_semseg.checks.recommendations import add_recommendations
 from sagemaker_semseg.checks.report import Report
 from sagemaker_semseg.checks.runner import SETTINGS
 from sagemaker_semseg.cli import hyperparameter_flags, report_table
@@ -26,10 +23,10 @@ from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.storage import atomic_write
 
 USAGE = "%(prog)s --data DIR|MANIFEST [--num-classes N] [--json FILE] [--html FILE] [--strict]"
-SUMMARY = "examine a data set: every fault, and whatever is doubtful"
+SUMMARY = "check a data set: every fault, and everything that is doubtful"
 DESCRIPTION = """\
-Reads every file once and tells what would stop a training (errors) and what would make its model worse (warnings):
-where, what, why it matters, how to mend it. Then what the data hold, settings that suit them, and the memory needed."""
+Reads every file once and reports what would stop a training (errors) and what would make its model worse (warnings):
+where, what, why it matters, how to fix it. Then what the data hold, settings that suit them, and the memory needed."""
 EPILOG = """\
 examples:
   sagemaker-semseg check --data mydata --num-classes 3
@@ -44,19 +41,19 @@ Without --num-classes the number that the masks need is proposed. docs/check.md 
 exit status: 0 no errors, 1 warnings with --strict (or a fault of this program), 2 errors
 """
 
-CLEAN, DOUBTFUL, WRONG = 0, 1, 2
-_ASKED: Final = ("num_classes", "class_names", *SETTINGS)
+NO_ERRORS, WARNINGS, ERRORS = 0, 1, 2
+_FLAGS: Final = ("num_classes", "class_names", *SETTINGS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_flags(parser)
     group = parser.add_argument_group("report")
-    text = "write everything that was found there too; - prints it instead of the table"
+    text = "also write all findings to this file as JSON; - prints it instead of the table"
     group.add_argument("--json", metavar="FILE", help=text)
-    text = "write the report as a page with pictures, in one file"
+    text = "write the report as an HTML page with images, in one file"
     group.add_argument("--html", type=Path, metavar="FILE", help=text)
     group.add_argument("--strict", action="store_true", help="warnings count too: exit status 1")
-    hyperparameter_flags.add_flags(parser, _ASKED)
+    hyperparameter_flags.add_flags(parser, _FLAGS)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,21 +65,21 @@ def run(options: argparse.Namespace) -> int:
     num_classes, names = hp.num_classes if "num_classes" in given else None, hp.class_names
     data = data_arguments(options)
     folders, attributes = locate_channels(data["data"], data["channels"]), data["attribute_names"]
-    asked = num_classes or len(names) or None
-    with progress_bar("examining the data") as move:
-        report = run_checks(folders, hp, num_classes=asked, class_names=names, attributes=attributes, progress=move)
+    known = num_classes or len(names) or None
+    with progress_bar("checking the data") as advance:
+        report = run_checks(folders, hp, num_classes=known, class_names=names, attributes=attributes, progress=advance)
     report = dataclasses.replace(report, settings={**report.settings, "data": str(options.data or "")})
-    report = advised(report, environment.memory_limit())
+    report = add_recommendations(report, environment.memory_limit())
     _write(report, options.json, options.html)
     if options.json != "-":
-        above = {folder.parent for folder in folders.values()}
-        report_table.show(report, above.pop() if len(above) == 1 else None, proposed=asked is None)
-    return WRONG if report.errors else DOUBTFUL if report.warnings and options.strict else CLEAN
+        parents = {folder.parent for folder in folders.values()}
+        report_table.show(report, parents.pop() if len(parents) == 1 else None, proposed=known is None)
+    return ERRORS if report.errors else WARNINGS if report.warnings and options.strict else NO_ERRORS
 
 
 def _write(report: Report, json_file: str | None, page: Path | None) -> None:
     if json_file:
-        text = json.dumps(to_dict(report), indent=1) + "\n"
+        text = json.dumps(report.to_dict(), indent=1) + "\n"
         if json_file == "-":
             print(text, end="")
         else:

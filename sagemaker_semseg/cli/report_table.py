@@ -1,7 +1,4 @@
-"""The doctor's report for a terminal: a ``Report`` comes in, tables are printed. ``check`` calls it.
-
-Findings of one kind share a row, with the first of them; the JSON has all.
-"""
+"""Prints the report of ``check`` as tables; findings of one kind share a row with the first few of them."""
 
 from __future__ import annotations
 
@@ -16,27 +13,30 @@ from rich.table import Table
 
 from sagemaker_semseg.checks.report import Finding, Report, SplitFacts
 
-_SHOWN: Final = 3
-_SIZES: Final = 4
-_COLOURS: Final = {"error": "bold red", "warning": "yellow"}
+_FINDINGS_SHOWN: Final = 3
+_SIZES_SHOWN: Final = 4
+_COLORS: Final = {"error": "bold red", "warning": "yellow"}
 
 
 def show(report: Report, data: Path | None, *, proposed: bool = False, console: Console | None = None) -> None:
-    """data: the folder whose name is left out before the names of files. proposed: num_classes wasn't given."""
+    """Print the report.
+
+    data: the folder that is left out before the names of files. proposed: num_classes wasn't given.
+    """
     console = console or Console(highlight=False, emoji=False)
     if report.findings:
         console.print(_findings(report.findings, f"{data}/" if data else ""))
     _splits(report.splits, console)
     console.print(_classes(report), "")
-    for advice in report.advice:
-        flag = "--" + advice.name.replace("_", "-")
-        console.print(f"proposed: [bold]{flag} {escape(advice.value)}[/]\n  {escape(advice.reason)}", soft_wrap=True)
+    for item in report.recommendations:
+        flag = "--" + item.name.replace("_", "-")
+        console.print(f"proposed: [bold]{flag} {escape(item.value)}[/]\n  {escape(item.reason)}", soft_wrap=True)
     for name, estimate in report.estimates.items():
         console.print(f"memory, estimated: {estimate.total / 1e9:.1f} GB, {escape(name)}")
     if proposed:
         console.print(f"num_classes wasn't given: {report.num_classes} are proposed, by the highest label in the masks")
     console.print()
-    console.print(_counted(len(report.errors), "error") + ", " + _counted(len(report.warnings), "warning"))
+    console.print(_count(len(report.errors), "error") + ", " + _count(len(report.warnings), "warning"))
 
 
 def _findings(findings: Sequence[Finding], prefix: str) -> Table:
@@ -44,30 +44,34 @@ def _findings(findings: Sequence[Finding], prefix: str) -> Table:
     for finding in findings:
         kinds.setdefault((finding.level, finding.kind), []).append(finding)
     table = _table("", "finding", "where and what")
-    for (level, kind), several in kinds.items():
-        lines = [f"{_short(finding.where, prefix)}: {_short(finding.what, prefix)}" for finding in several[:_SHOWN]]
-        if len(several) > _SHOWN:
-            lines.append(f"... and {len(several) - _SHOWN} more")
-        lines.append(f"[dim]why:[/] {escape(several[0].why)}")
-        for remedy in dict.fromkeys(finding.remedy for finding in several[:_SHOWN] if finding.remedy):
-            lines.append(f"[dim]mend:[/] {_short(remedy, prefix)}")
-        table.add_row(f"[{_COLOURS[level]}]{level}[/]", f"{escape(kind)}\n{len(several)} x", "\n".join(lines) + "\n")
+    for (level, kind), group in kinds.items():
+        lines = [
+            f"{_short(finding.where, prefix)}: {_short(finding.what, prefix)}" for finding in group[:_FINDINGS_SHOWN]
+        ]
+        if len(group) > _FINDINGS_SHOWN:
+            lines.append(f"... and {len(group) - _FINDINGS_SHOWN} more")
+        lines.append(f"[dim]why:[/] {escape(group[0].why)}")
+        for remedy in dict.fromkeys(finding.remedy for finding in group[:_FINDINGS_SHOWN] if finding.remedy):
+            lines.append(f"[dim]fix:[/] {_short(remedy, prefix)}")
+        table.add_row(f"[{_COLORS[level]}]{level}[/]", f"{escape(kind)}\n{len(group)} x", "\n".join(lines) + "\n")
     return table
 
 
 def _splits(splits: Iterable[SplitFacts], console: Console) -> None:
     table = _table("split", "pairs", "width x height", "ignored pixels")
     for split in splits:
-        sizes = [f"{width} x {height} ({images})" for (height, width), images in list(split.sizes.items())[:_SIZES]]
-        if len(split.sizes) > _SIZES:
-            sizes.append(f"... {len(split.sizes) - _SIZES} more sizes")
+        sizes = [
+            f"{width} x {height} ({images})" for (height, width), images in list(split.sizes.items())[:_SIZES_SHOWN]
+        ]
+        if len(split.sizes) > _SIZES_SHOWN:
+            sizes.append(f"... {len(split.sizes) - _SIZES_SHOWN} more sizes")
         ignored = split.ignored_pixels / max(int(split.value_counts.sum()), 1)
         table.add_row(split.channel, str(split.pairs), ", ".join(sizes) or "-", f"{ignored:.1%}")
     console.print(table, "")
 
 
 def _classes(report: Report) -> Table:
-    """Each class's share of the labelled pixels, and in how many images it occurs."""
+    """Return a table of each class's share of the labelled pixels and the images in which it occurs."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
     for split in report.splits:
@@ -94,5 +98,5 @@ def _short(text: str, prefix: str) -> str:
     return escape(text.replace(prefix, "") if prefix else text)
 
 
-def _counted(count: int, word: str) -> str:
+def _count(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,6 +1,4 @@
-"""A small clean set, and faults to plant in it. A root folder comes in, files are written; ``test_examination`` checks
-that the doctor finds each fault by the kinds named beside it, and nothing else.
-"""
+"""Makes a small clean data set, and plants faults in it; each names the kinds of findings that it causes."""
 
 from __future__ import annotations
 
@@ -25,10 +23,10 @@ HEIGHT, WIDTH = 40, 48
 SPLITS = ("train", "validation")
 
 
-def picture(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Image.Image:
-    """Patches of colours, unlike those of any other seed."""
-    colours = np.random.default_rng(seed).integers(0, 256, (5, 6, 3)).astype(np.uint8)
-    return Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC)
+def make_image(seed: int, height: int = HEIGHT, width: int = WIDTH) -> Image.Image:
+    """Make patches of colours, different for each seed."""
+    colors = np.random.default_rng(seed).integers(0, 256, (5, 6, 3)).astype(np.uint8)
+    return Image.fromarray(colors).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def encoded(image: Image.Image, kind: str = "JPEG", orientation: int = 1, **settings: int) -> bytes:
@@ -53,7 +51,7 @@ def write(path: Path, data: bytes) -> None:
 def pair(
     root: Path, name: str, image: bytes | Image.Image, mask: bytes | np.ndarray | None = None, split: str = "train"
 ):
-    """Writes both; a mask that isn't given fits an image of the usual size."""
+    """Write both; a mask that isn't given fits an image of the usual size."""
     mask = labels() if mask is None else mask
     write(root / split / f"{name}.jpg", image if isinstance(image, bytes) else encoded(image))
     write(root / f"{split}_annotation" / f"{name}.png", mask if isinstance(mask, bytes) else encode_mask(mask))
@@ -61,14 +59,14 @@ def pair(
 
 def clean(root: Path) -> None:
     for number in range(3):
-        pair(root, f"t{number}", picture(number))
+        pair(root, f"t{number}", make_image(number))
     for number in range(2):
-        pair(root, f"v{number}", picture(10 + number), split="validation")
+        pair(root, f"v{number}", make_image(10 + number), split="validation")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """plant: makes it. kinds: of the findings. alone: it changes the whole set, and others would be hidden."""
+    """How to plant a fault, and the kinds of its findings. alone: it changes the whole set and would hide others."""
 
     name: str
     plant: Callable[[Path], None]
@@ -98,29 +96,29 @@ def empty_image(root):
 
 @fault("empty file")
 def empty_mask(root):
-    pair(root, "f2", picture(102), b"")
+    pair(root, "f2", make_image(102), b"")
 
 
 @fault("unusable image")
 def truncated_jpeg(root):
-    pair(root, "f3", encoded(picture(103))[:-200])
+    pair(root, "f3", encoded(make_image(103))[:-200])
 
 
 @fault("unusable image")
 def truncated_png_image(root):
-    pair(root, "f4", encoded(picture(104), "PNG")[:-300])
+    pair(root, "f4", encoded(make_image(104), "PNG")[:-300])
 
 
 @fault("unusable mask")
 def truncated_mask(root):
-    pair(root, "f5", picture(105), encode_mask(labels())[:-16])
+    pair(root, "f5", make_image(105), encode_mask(labels())[:-16])
 
 
 @fault("unusable mask")
 def mask_with_a_wrong_checksum(root):
     data = bytearray(encode_mask(labels()))
     data[data.index(b"IDAT") + 8] ^= 1
-    pair(root, "f6", picture(106), bytes(data))
+    pair(root, "f6", make_image(106), bytes(data))
 
 
 @fault("unusable image")
@@ -130,12 +128,12 @@ def text_for_an_image(root):
 
 @fault("unusable image")
 def other_format(root):
-    pair(root, "f8", encoded(picture(108), "GIF"))
+    pair(root, "f8", encoded(make_image(108), "GIF"))
 
 
 @fault("unusable image")
 def broken_link(root):
-    pair(root, "f9", picture(109))
+    pair(root, "f9", make_image(109))
     (root / "train/f9.jpg").unlink()
     (root / "train/f9.jpg").symlink_to(root / "nowhere.jpg")
 
@@ -144,7 +142,7 @@ def broken_link(root):
 def values_of_16_bits(root):
     out = io.BytesIO()
     Image.fromarray(labels().astype(np.uint16) * 256).save(out, "PNG")
-    pair(root, "f10", picture(110), out.getvalue())
+    pair(root, "f10", make_image(110), out.getvalue())
 
 
 # ---- pairs
@@ -152,7 +150,7 @@ def values_of_16_bits(root):
 
 @fault("image without mask")
 def missing_mask(root):
-    write(root / "train/g1.jpg", encoded(picture(201)))
+    write(root / "train/g1.jpg", encoded(make_image(201)))
 
 
 @fault("mask without image")
@@ -162,69 +160,69 @@ def missing_image(root):
 
 @fault("image without mask", "mask without image")
 def mask_of_a_longer_name(root):
-    pair(root, "g3", picture(203))
+    pair(root, "g3", make_image(203))
     (root / "train_annotation/g3.png").rename(root / "train_annotation/g3_mask.png")
 
 
 @fault("two files of one name")
 def two_images_of_one_name(root):
-    pair(root, "g4", picture(204))
-    write(root / "train/g4.png", encoded(picture(205), "PNG"))
+    pair(root, "g4", make_image(204))
+    write(root / "train/g4.png", encoded(make_image(205), "PNG"))
 
 
 @fault("size mismatch")
 def mask_of_another_size(root):
-    pair(root, "g5", picture(206), labels(HEIGHT, WIDTH - 1))
+    pair(root, "g5", make_image(206), labels(HEIGHT, WIDTH - 1))
 
 
 @fault("size mismatch")
 def turned_by_exif(root):
-    pair(root, "g6", encoded(picture(207), orientation=6))
+    pair(root, "g6", encoded(make_image(207), orientation=6))
 
 
 @fault("turned image")
 def upside_down_by_exif(root):
-    pair(root, "g7", encoded(picture(208), orientation=3))
+    pair(root, "g7", encoded(make_image(208), orientation=3))
 
 
 @fault("turned image")
 def turned_square(root):
-    pair(root, "g8", encoded(picture(209, 48, 48), orientation=8), labels(48, 48))
+    pair(root, "g8", encoded(make_image(209, 48, 48), orientation=8), labels(48, 48))
 
 
 # ---- masks
 
 
-def photograph_of(mask: np.ndarray, kind: str, mode: str = "RGB", **settings: int) -> bytes:
+def mask_as(mask: np.ndarray, kind: str, mode: str = "RGB", **settings: int) -> bytes:
     out = io.BytesIO()
     Image.fromarray(mask).convert(mode).save(out, kind, **settings)
     return out.getvalue()
 
 
 @fault("colour mask")
-def mask_of_colours(root):
-    pair(root, "m1", picture(301), photograph_of(labels(), "PNG"))
+def mask_of_colors(root):
+    pair(root, "m1", make_image(301), mask_as(labels(), "PNG"))
 
 
 @fault("colour mask")
-def mask_of_colours_and_alpha(root):
-    pair(root, "m2", picture(302), photograph_of(labels(), "PNG", "RGBA"))
+def mask_of_colors_and_alpha(root):
+    pair(root, "m2", make_image(302), mask_as(labels(), "PNG", "RGBA"))
 
 
 @fault("colour mask")
 def grey_mask_with_alpha(root):
-    pair(root, "m3", picture(303), photograph_of(labels(), "PNG", "LA"))
+    pair(root, "m3", make_image(303), mask_as(labels(), "PNG", "LA"))
 
 
 @fault("JPEG mask")
 def mask_as_jpeg(root):
-    write(root / "train/m4.jpg", encoded(picture(304)))
-    write(root / "train_annotation/m4.jpg", photograph_of(labels(), "JPEG", "L"))
+    write(root / "train/m4.jpg", encoded(make_image(304)))
+    write(root / "train_annotation/m4.jpg", mask_as(labels(), "JPEG", "L"))
 
 
 @fault("JPEG mask")
 def mask_as_jpeg_called_png(root):
-    pair(root, "m5", picture(305), photograph_of(labels(), "JPEG", "L"))
+    pair(root, "m5", make_image(305), mask_as(labels(), "JPEG", "L"))
 
 
 def disc(low: int, high: int) -> np.ndarray:
@@ -234,34 +232,34 @@ def disc(low: int, high: int) -> np.ndarray:
 
 @fault("JPEG-compressed mask", "label out of range")
 def png_made_from_a_jpeg(root):
-    jpeg = Image.open(io.BytesIO(photograph_of(disc(20, 200), "JPEG", "L", quality=75)))
-    pair(root, "m6", picture(306, 96, 112), np.asarray(jpeg))
+    jpeg = Image.open(io.BytesIO(mask_as(disc(20, 200), "JPEG", "L", quality=75)))
+    pair(root, "m6", make_image(306, 96, 112), np.asarray(jpeg))
 
 
 @fault("anti-aliased mask", "label out of range")
 def smoothly_scaled_mask(root):
     larger = Image.fromarray(disc(0, 200)).resize((168, 144), Image.Resampling.BILINEAR)
-    pair(root, "m7", picture(307, 144, 168), np.asarray(larger))
+    pair(root, "m7", make_image(307, 144, 168), np.asarray(larger))
 
 
 @fault("label out of range")
 def label_too_high(root):
-    pair(root, "m8", picture(308), labels(values=(0, 1, 3)))
+    pair(root, "m8", make_image(308), labels(values=(0, 1, 3)))
 
 
 @fault("254 in a mask", "label out of range")
 def ignore_written_as_254(root):
-    pair(root, "m9", picture(309), labels(values=(0, 1, 254)))
+    pair(root, "m9", make_image(309), labels(values=(0, 1, 254)))
 
 
 @fault("mask without labels")
 def everything_ignored(root):
-    pair(root, "m10", picture(310), labels(values=(255,)))
+    pair(root, "m10", make_image(310), labels(values=(255,)))
 
 
 @fault("wrong extension")
 def mask_called_jpg(root):
-    write(root / "train/m11.jpg", encoded(picture(311)))
+    write(root / "train/m11.jpg", encoded(make_image(311)))
     write(root / "train_annotation/m11.jpg", encode_mask(labels()))
 
 
@@ -270,44 +268,44 @@ def mask_called_jpg(root):
 
 @fault("wrong extension")
 def png_called_jpg(root):
-    pair(root, "i1", encoded(picture(401), "PNG"))
+    pair(root, "i1", encoded(make_image(401), "PNG"))
 
 
 @fault("image smaller than the crop")
 def small_image(root):
-    pair(root, "i2", picture(402, 20, 30), labels(20, 30))
+    pair(root, "i2", make_image(402, 20, 30), labels(20, 30))
 
 
 @fault("CMYK image")
 def cmyk(root):
-    pair(root, "i3", encoded(picture(403).convert("CMYK")))
+    pair(root, "i3", encoded(make_image(403).convert("CMYK")))
 
 
 @fault("grey images among colour ones")
 def grey(root):
-    pair(root, "i4", encoded(picture(404).convert("L")))
+    pair(root, "i4", encoded(make_image(404).convert("L")))
 
 
-def png(pixels: np.ndarray, depth: int, colour: int) -> bytes:
-    """A PNG that Pillow can't write. pixels: big-endian bytes of each row."""
+def png(pixels: np.ndarray, depth: int, color: int) -> bytes:
+    """Write a PNG that Pillow can't write. pixels: big-endian bytes of each row."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
     rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, depth, color, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @fault("16-bit image")
 def sixteen_bits(root):
-    write(root / "train/i5.png", png(np.asarray(picture(405)).astype(">u2") * 257, 16, 2))
+    write(root / "train/i5.png", png(np.asarray(make_image(405)).astype(">u2") * 257, 16, 2))
     write(root / "train_annotation/i5.png", encode_mask(labels()))
 
 
 @fault("transparent image")
 def transparent(root):
-    image = picture(406).convert("RGBA")
+    image = make_image(406).convert("RGBA")
     image.putalpha(Image.fromarray(labels(values=(255, 90))))
     write(root / "train/i6.png", encoded(image, "PNG"))
     write(root / "train_annotation/i6.png", encode_mask(labels()))
@@ -320,7 +318,7 @@ def blank(root):
 
 @fault("sizes far apart", alone=True)
 def one_much_larger(root):
-    pair(root, "i8", picture(408, 240, 200), labels(240, 200))
+    pair(root, "i8", make_image(408, 240, 200), labels(240, 200))
 
 
 # ---- names
@@ -348,33 +346,33 @@ def no_extension(root):
 
 @fault("blank in a name")
 def blank_in_a_name(root):
-    pair(root, "n 2", picture(502))
+    pair(root, "n 2", make_image(502))
 
 
 @fault("blank in a name")
 def blank_in_a_folder(root):
-    pair(root, "new ones/n3", picture(503))
+    pair(root, "new ones/n3", make_image(503))
 
 
 @fault("names that differ in case")
 def names_that_differ_in_case(root):
-    pair(root, "n4", picture(504))
-    pair(root, "N4", picture(505))
+    pair(root, "n4", make_image(504))
+    pair(root, "N4", make_image(505))
 
 
 @fault("name that isn't portable")
 def colon(root):
-    pair(root, "n:5", picture(506))
+    pair(root, "n:5", make_image(506))
 
 
 @fault("name that isn't portable")
 def name_of_a_device(root):
-    pair(root, "aux", picture(507))
+    pair(root, "aux", make_image(507))
 
 
 @fault("name that isn't portable")
 def accent_apart(root):
-    pair(root, unicodedata.normalize("NFD", "café"), picture(508))
+    pair(root, unicodedata.normalize("NFD", "café"), make_image(508))
 
 
 @fault("link that leads back")
@@ -387,38 +385,38 @@ def link_round(root):
 
 @fault("image in train and validation")
 def leak(root):
-    pair(root, "s1", picture(601))
-    pair(root, "s1", picture(601), split="validation")
+    pair(root, "s1", make_image(601))
+    pair(root, "s1", make_image(601), split="validation")
 
 
 @fault("image much like one in train")
-def leak_compressed_anew(root):
-    pair(root, "s2", picture(602, 150, 180), labels(150, 180))
-    pair(root, "s2b", encoded(picture(602, 150, 180), quality=40), labels(150, 180), split="validation")
+def leak_compressed_again(root):
+    pair(root, "s2", make_image(602, 150, 180), labels(150, 180))
+    pair(root, "s2b", encoded(make_image(602, 150, 180), quality=40), labels(150, 180), split="validation")
 
 
 @fault("image much like one in train")
 def leak_scaled(root):
-    pair(root, "s3", picture(603, 144, 180), labels(144, 180))
-    pair(root, "s3b", picture(603, 144, 180).resize((120, 96)), labels(96, 120), split="validation")
+    pair(root, "s3", make_image(603, 144, 180), labels(144, 180))
+    pair(root, "s3b", make_image(603, 144, 180).resize((120, 96)), labels(96, 120), split="validation")
 
 
 @fault("image twice")
-def twice(root):
-    pair(root, "s4", picture(604))
-    pair(root, "s4b", picture(604))
+def duplicated(root):
+    pair(root, "s4", make_image(604))
+    pair(root, "s4b", make_image(604))
 
 
 @fault("image twice", "one image, several masks")
-def twice_with_other_masks(root):
-    pair(root, "s5", picture(605))
-    pair(root, "s5b", picture(605), labels(values=(2, 1, 0)))
+def duplicated_with_another_mask(root):
+    pair(root, "s5", make_image(605))
+    pair(root, "s5b", make_image(605), labels(values=(2, 1, 0)))
 
 
 @fault("image in train and validation", "one image, several masks")
 def leak_with_another_mask(root):
-    pair(root, "s6", picture(606))
-    pair(root, "s6b", picture(606), labels(values=(2, 1, 0)), split="validation")
+    pair(root, "s6", make_image(606))
+    pair(root, "s6b", make_image(606), labels(values=(2, 1, 0)), split="validation")
 
 
 @fault("class that never occurs", alone=True, num_classes=4)
@@ -428,18 +426,18 @@ def class_that_never_occurs(root):
 
 @fault("class absent from validation", alone=True, num_classes=4)
 def class_in_train_alone(root):
-    pair(root, "s7", picture(607), labels(values=(0, 3)))
+    pair(root, "s7", make_image(607), labels(values=(0, 3)))
 
 
 @fault("class absent from train", alone=True, num_classes=None)
 def class_in_validation_alone(root):
-    pair(root, "s8", picture(608), labels(values=(0, 3)), split="validation")
+    pair(root, "s8", make_image(608), labels(values=(0, 3)), split="validation")
 
 
 @fault("masks of one class", alone=True)
 def one_class_a_mask(root):
     for number in range(4):
-        pair(root, f"s9{number}", picture(620 + number), labels(values=(number % 3, 255)))
+        pair(root, f"s9{number}", make_image(620 + number), labels(values=(number % 3, 255)))
 
 
 @fault("masks without labels", "mask without labels", alone=True)
@@ -510,7 +508,7 @@ def label_map_of_another_name(root):
 
 
 @fault("useless label map", alone=True)
-def label_map_that_nobody_reads(root):
+def label_map_that_no_split_reads(root):
     label_map(root, {"scale": 1})
     label_map(root, {"scale": 1}, "labels.json")
 
@@ -538,19 +536,19 @@ def label_map_with_a_wrong_value(root):
 # ---- manifests
 
 
-COLOURS = {"0": "sky", "1": "road", "2": "car"}
+COLORS = {"0": "sky", "1": "road", "2": "car"}
 
 
-def manifests(root: Path, *more: object, colours: dict[str, str] | None = None) -> None:
-    """The set as two manifests, and further lines (text, or what becomes JSON) in train's. colours: their map."""
+def manifests(root: Path, *more: object, colors: dict[str, str] | None = None) -> None:
+    """Turn the set into two manifests, with more lines (text or JSON values) in train's; colors: their color map."""
     (root / "files").mkdir()
     for split in SPLITS:
         lines = []
         for path in sorted((root / split).iterdir()):
             line: dict[str, object] = {"source-ref": f"files/{split}/{path.name}"}
             line["labels-ref"] = f"files/{split}_annotation/{path.stem}.png"
-            if colours:
-                line["labels-ref-metadata"] = colour_map(colours)
+            if colors:
+                line["labels-ref-metadata"] = color_map(colors)
             lines.append(line)
         for channel in (split, f"{split}_annotation"):
             (root / channel).rename(root / "files" / channel)
@@ -559,8 +557,8 @@ def manifests(root: Path, *more: object, colours: dict[str, str] | None = None) 
         (root / f"{split}.manifest").write_text(text)
 
 
-def colour_map(names: dict[str, str]) -> dict[str, object]:
-    """As Ground Truth writes it; the colours are those of ``encode_mask``."""
+def color_map(names: dict[str, str]) -> dict[str, object]:
+    """Return a color map as Ground Truth writes it; the colours are those of ``encode_mask``."""
     hexes = {"sky": "#000000", "road": "#800000", "car": "#008000"}
     entries = {key: {"class-name": name, "hex-color": hexes.get(name, "#123456")} for key, name in names.items()}
     return {"internal-color-map": entries}
@@ -575,9 +573,9 @@ def manifests_without_fault(root):
 
 
 @fault(alone=True)
-def manifests_with_colours_without_fault(root):
+def manifests_with_colors_without_fault(root):
     no_ignored_pixels(root)
-    manifests(root, colours=COLOURS)
+    manifests(root, colors=COLORS)
 
 
 def no_ignored_pixels(root: Path) -> None:
@@ -637,33 +635,33 @@ def metadata_of_no_object(root):
 
 
 @fault("colour map", alone=True)
-def map_without_colours(root):
+def map_without_colors(root):
     manifests(root, {**GOOD, "labels-ref-metadata": {"internal-color-map": {"1": {"class-name": "road"}}}})
 
 
 @fault("unknown colour", alone=True)
-def mask_of_a_colour_not_in_the_map(root):
+def mask_of_a_color_not_in_the_map(root):
     no_ignored_pixels(root)
     write(root / "train_annotation/t1.png", encode_mask(labels(values=(0, 1, 2, 9))))
-    manifests(root, colours=COLOURS)
+    manifests(root, colors=COLORS)
 
 
 @fault("number of classes", "class that never occurs", alone=True, num_classes=4)
 def map_of_other_classes(root):
     no_ignored_pixels(root)
-    manifests(root, colours=COLOURS)
+    manifests(root, colors=COLORS)
 
 
 @fault("numbers unlike colours", alone=True)
-def keys_beside_the_numbers(root):
+def keys_unlike_the_numbers(root):
     no_ignored_pixels(root)
-    manifests(root, colours={"0": "road", "1": "car", "2": "sky"})
+    manifests(root, colors={"0": "road", "1": "car", "2": "sky"})
 
 
 if hasattr(os, "mkfifo"):
 
     @fault("unusable image")
     def pipe_for_a_file(root):
-        pair(root, "f11", picture(111))
+        pair(root, "f11", make_image(111))
         (root / "train/f11.jpg").unlink()
         os.mkfifo(root / "train/f11.jpg")

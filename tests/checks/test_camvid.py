@@ -1,6 +1,6 @@
-"""The doctor on CamVid, which is real, clean, and a video: no error, and no warning that isn't true.
+"""The checks find nothing in CamVid, a clean set from videos, and what is planted there.
 
-``make test-doctor DATA=FOLDER`` runs it on the four channels in a folder (11 classes, 367 and 101 pairs).
+``make test-camvid DATA=FOLDER`` runs it on the four channels in a folder (11 classes, 367 and 101 pairs).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def test_nothing_is_found(camvid: Path) -> None:
 
 @pytest.fixture
 def part(camvid: Path, tmp_path: Path) -> Path:
-    """Every tenth pair, linked."""
+    """Link every tenth pair."""
     for channel in ("train", "train_annotation", "validation", "validation_annotation"):
         (tmp_path / channel).mkdir()
         for path in sorted((camvid / channel).iterdir())[::10]:
@@ -49,12 +49,12 @@ def part(camvid: Path, tmp_path: Path) -> Path:
 
 
 def leak(part: Path, count: int, change: str) -> None:
-    """Frames of train, changed, in validation."""
+    """Copy frames of train into validation, changed."""
     for path in sorted((part / "train").iterdir())[:count]:
         image, out = Image.open(path), io.BytesIO()
         mask = Image.open(part / "train_annotation" / f"{path.stem}.png")
         if change == "scaled":
-            image, mask = (picture.resize((360, 270), Image.Resampling.NEAREST) for picture in (image, mask))
+            image, mask = (one.resize((360, 270), Image.Resampling.NEAREST) for one in (image, mask))
         if change == "lightened":
             image = image.point(lambda level: min(255, round(level * 1.08)))
         image.save(out, "JPEG", quality=60)
@@ -63,7 +63,7 @@ def leak(part: Path, count: int, change: str) -> None:
         (part / "validation_annotation" / f"{change}{path.stem}.png").write_bytes(labels)
 
 
-def test_frames_of_train_are_known_again(part: Path) -> None:
+def test_changed_frames_of_train_are_found_in_validation(part: Path) -> None:
     for change in ("compressed", "scaled", "lightened"):
         leak(part, 10, change)
     findings = run_checks(find_channels(part), HP, num_classes=11).findings

@@ -1,4 +1,4 @@
-"""Near copies: the search against a comparison of all with all, and what is called alike."""
+"""Near copies: the search compared with a comparison of all images, and which changes are found."""
 
 from __future__ import annotations
 
@@ -16,55 +16,59 @@ from sagemaker_semseg.data.images import decode_thumbnail
 
 
 def changed(hashes: np.ndarray, bits: int, random: np.random.Generator) -> np.ndarray:
-    """Each with so many bits turned."""
-    turned = np.unpackbits(hashes, axis=1)
-    for row in turned:
+    """Flip this many bits of each hash."""
+    flipped = np.unpackbits(hashes, axis=1)
+    for row in flipped:
         row[random.choice(128, bits, replace=False)] ^= 1
-    return np.packbits(turned, axis=1)
+    return np.packbits(flipped, axis=1)
 
 
 @pytest.mark.parametrize("bits", [0, 1, 4, 7])
 def test_whatever_differs_in_seven_bits_is_found(bits: int) -> None:
     random = np.random.default_rng(bits)
-    learned = random.integers(0, 256, (500, 16)).astype(np.uint8)
-    measured = changed(learned[::-1], bits, random)
-    found = dict(duplicates._nearest(learned, measured))
+    train_hashes = random.integers(0, 256, (500, 16)).astype(np.uint8)
+    validation_hashes = changed(train_hashes[::-1], bits, random)
+    found = dict(duplicates.nearest_hashes(train_hashes, validation_hashes))
     assert found == {number: [499 - number] for number in range(500)}
 
 
 def test_of_what_differs_in_more_nothing_else_is_found() -> None:
     random = np.random.default_rng(0)
-    learned = random.integers(0, 256, (400, 16)).astype(np.uint8)
-    measured = np.concatenate([changed(learned, bits, random)[bits * 30 : bits * 30 + 30] for bits in range(13)])
-    distances = (np.unpackbits(learned[None] ^ measured[:, None], axis=2)).sum(2)
-    for number, nearest in duplicates._nearest(learned, measured):
+    train_hashes = random.integers(0, 256, (400, 16)).astype(np.uint8)
+    validation_hashes = np.concatenate(
+        [changed(train_hashes, bits, random)[bits * 30 : bits * 30 + 30] for bits in range(13)]
+    )
+    distances = (np.unpackbits(train_hashes[None] ^ validation_hashes[:, None], axis=2)).sum(2)
+    for number, nearest in duplicates.nearest_hashes(train_hashes, validation_hashes):
         assert (distances[number, nearest] <= 12).all()
         assert nearest[0] == distances[number].argmin()
-    assert list(duplicates._nearest(learned, random.integers(0, 256, (400, 16)).astype(np.uint8))) == []
+    assert list(duplicates.nearest_hashes(train_hashes, random.integers(0, 256, (400, 16)).astype(np.uint8))) == []
 
 
-def test_a_part_that_thousands_share_is_passed_over() -> None:
-    """Else a set of like pictures would be compared all with all."""
+def test_a_part_that_thousands_share_is_ignored() -> None:
+    """Otherwise a set of similar images would be compared all with all."""
     random = np.random.default_rng(0)
-    learned = random.integers(0, 256, (2000, 16)).astype(np.uint8)
-    learned[:, :2] = 0
-    assert dict(duplicates._nearest(learned, learned[:50])) == {number: [number] for number in range(50)}
+    train_hashes = random.integers(0, 256, (2000, 16)).astype(np.uint8)
+    train_hashes[:, :2] = 0
+    assert dict(duplicates.nearest_hashes(train_hashes, train_hashes[:50])) == {
+        number: [number] for number in range(50)
+    }
     same = np.zeros((2000, 16), np.uint8)
-    assert list(duplicates._nearest(same, same[:5])) == []
+    assert list(duplicates.nearest_hashes(same, same[:5])) == []
 
 
-def photograph(seed: int, height: int = 240, width: int = 320) -> Image.Image:
-    colours = np.random.default_rng(seed).integers(0, 256, (7, 9, 3)).astype(np.uint8)
-    return Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC)
+def make_image(seed: int, height: int = 240, width: int = 320) -> Image.Image:
+    colors = np.random.default_rng(seed).integers(0, 256, (7, 9, 3)).astype(np.uint8)
+    return Image.fromarray(colors).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def record(path: Path, image: Image.Image, **settings: int) -> SampleSummary:
+def summarize(path: Path, image: Image.Image, **settings: int) -> SampleSummary:
     image.save(path, "PNG" if path.suffix == ".png" else "JPEG", **settings)
     data = path.read_bytes()
     header, small = decode_thumbnail(data)
-    looks = duplicates.perceptual_hash(small, header)
+    hashed = duplicates.perceptual_hash(small, header)
     pair = Pair(path.stem, path, path)
-    return SampleSummary(pair, header.displayed, data[-32:], b"", looks, False, None, False, False)
+    return SampleSummary(pair, header.displayed, data[-32:], b"", hashed, False, None, False, False)
 
 
 CHANGES = {
@@ -79,33 +83,33 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("extension", ["jpg", "png"])
 def test_changed_copies(tmp_path: Path, change: str, extension: str) -> None:
-    train = [record(tmp_path / f"t{seed}.jpg", photograph(seed), quality=90) for seed in range(12)]
-    copies = [CHANGES[change](photograph(seed)) for seed in range(12)]
+    train = [summarize(tmp_path / f"t{seed}.jpg", make_image(seed), quality=90) for seed in range(12)]
+    copies = [CHANGES[change](make_image(seed)) for seed in range(12)]
     settings = {"quality": 50} if extension == "jpg" else {}
-    validation = [record(tmp_path / f"v{seed}.{extension}", copy, **settings) for seed, copy in enumerate(copies)]
-    found = duplicates.near_copies(train, validation)
+    validation = [summarize(tmp_path / f"v{seed}.{extension}", copy, **settings) for seed, copy in enumerate(copies)]
+    found = duplicates.find_near_copies(train, validation)
     assert [(finding.where, finding.what.split()[-1]) for finding in found] == [
         (str(tmp_path / f"v{seed}.{extension}"), str(tmp_path / f"t{seed}.jpg")) for seed in range(12)
     ]
-    assert duplicates.near_copies(train[:6], validation[6:]) == []
+    assert duplicates.find_near_copies(train[:6], validation[6:]) == []
 
 
-def test_a_like_fingerprint_is_not_enough(tmp_path: Path) -> None:
-    """A bright square in one of two pictures changes few of the comparisons, and everything for whoever looks."""
-    one = photograph(0)
+def test_a_similar_hash_is_not_enough(tmp_path: Path) -> None:
+    """A bright square in one of two images changes few bits of the hash, but the image."""
+    one = make_image(0)
     other = one.copy()
     other.paste((255, 0, 255), (100, 80, 150, 130))
-    train, validation = record(tmp_path / "a.jpg", one), record(tmp_path / "b.jpg", other)
+    train, validation = summarize(tmp_path / "a.jpg", one), summarize(tmp_path / "b.jpg", other)
     bits = np.unpackbits(
         np.frombuffer(train.perceptual_hash, np.uint8) ^ np.frombuffer(validation.perceptual_hash, np.uint8)
     )
     assert bits.sum() <= 12
-    assert duplicates.near_copies([train], [validation]) == []
+    assert duplicates.find_near_copies([train], [validation]) == []
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (3, 2), (17, 33)])
-def test_pictures_of_any_form_have_a_fingerprint(mode: str, size: tuple[int, int]) -> None:
+def test_images_of_any_form_have_a_hash(mode: str, size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
     image = Image.fromarray(pixels)
     image = Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
@@ -120,7 +124,7 @@ def test_pictures_of_any_form_have_a_fingerprint(mode: str, size: tuple[int, int
         assert len(duplicates.perceptual_hash(small, header)) in (0, 16)
 
 
-def test_plain_pictures_have_none() -> None:
+def test_plain_images_have_none() -> None:
     out = io.BytesIO()
     Image.new("RGB", (64, 64), (200, 10, 10)).save(out, "JPEG")
     header, small = decode_thumbnail(out.getvalue())

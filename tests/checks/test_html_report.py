@@ -1,19 +1,18 @@
-"""The page of a report: well-formed, alone in the world, safe whatever files are called, small whatever the set is."""
+"""The HTML report: well-formed, loads nothing, safe for any file name, small for any data set."""
 
 import base64
 import hashlib
 import io
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.checks.html import count, sentence, share, text
-from sagemaker_semseg.checks.html_report import render
-from sagemaker_semseg.checks.recommendations import advised
+from sagemaker_semseg import checks
+from sagemaker_semseg.checks.html_report import count, render, sentence, share
+from sagemaker_semseg.checks.recommendations import add_recommendations
 from sagemaker_semseg.checks.report import Finding, Preview, Report, SplitFacts
 from sagemaker_semseg.checks.runner import run_checks
 from sagemaker_semseg.data.channels import find_channels
@@ -21,6 +20,7 @@ from sagemaker_semseg.data.color_map import Colours, Entry
 from sagemaker_semseg.data.images import encode_mask, palette
 from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.pages import read_asset
 
 VOID = {"meta", "link", "img", "wbr"}
 HOSTILE = [
@@ -29,7 +29,7 @@ HOSTILE = [
     '" onload="alert(1)',
     "' onmouseover='alert(1)",
     "<!--",
-    "{{style}} {{sections}} \\1",
+    "{{ style }} {{ report }} {% if %} {# \\1",
     "javascript:alert(1)",
     "\udcff lone",
     "\x00\x1b[31m",
@@ -38,7 +38,7 @@ HOSTILE = [
 
 
 class Document(HTMLParser):
-    """Elements, checked to be closed in the order in which they were opened, and the text that is seen."""
+    """The elements, checked to be closed in order, and the visible text."""
 
     def __init__(self, html):
         super().__init__(convert_charrefs=True)
@@ -74,21 +74,21 @@ def finding(level="error", kind="unusable image", where="train/a.jpg", what="cut
     return Finding(level, kind, where, what, why or "nothing can be learned from it", remedy)
 
 
-def facts(channel="train", specimens=(), pixels=(90, 10, 0), sizes=None, **more):
+def facts(channel="train", previews=(), pixels=(90, 10, 0), sizes=None, **more):
     counts = np.array(pixels, np.int64)
     return SplitFacts(
         channel, 5, sizes or {(48, 64): 5}, counts, 5 * (counts > 0), (counts > 0) * counts.sum(), 25,
-        np.bincount([0, 1, 255], minlength=256), tuple(specimens), **more,
+        np.bincount([0, 1, 255], minlength=256), tuple(previews), **more,
     )  # fmt: skip
 
 
 def report(findings=(), splits=None, names=("ground", "disc", "box"), **settings):
     splits = splits if splits is not None else [facts(), facts("validation", pixels=(30, 70, 0))]
-    return advised(Report(list(findings), splits, 3, names, {"data": "streets", **settings}))
+    return add_recommendations(Report(list(findings), splits, 3, names, {"data": "streets", **settings}))
 
 
 @pytest.fixture
-def specimen(tmp_path):
+def preview(tmp_path):
     """A red image whose upper half has the value 0 and whose lower half the value 1."""
     image, mask = tmp_path / "a.png", tmp_path / "b.png"
     Image.new("RGB", (80, 40), (200, 0, 0)).save(image)
@@ -98,7 +98,7 @@ def specimen(tmp_path):
     return Preview("a", image, mask, 40, 80)
 
 
-def pictures(document):
+def images(document):
     return [
         np.asarray(Image.open(io.BytesIO(base64.b64decode(image["src"].removeprefix("data:image/jpeg;base64,")))))
         for image in document.all("img")
@@ -127,8 +127,8 @@ def test_findings_stand_by_kind_errors_first_and_say_once_what_is_the_same():
     assert all(f"train/{number}.jpg" in seen for number in range(9))
 
 
-def test_the_page_loads_nothing_and_runs_nothing(specimen):
-    html = render(report([finding()], [facts(specimens=[specimen]), facts("validation")]))
+def test_the_page_loads_nothing_and_runs_nothing(preview):
+    html = render(report([finding()], [facts(previews=[preview]), facts("validation")]))
     document = Document(html)
     assert not document.all("script")
     for tag, attributes in document.elements:
@@ -143,10 +143,10 @@ def test_the_page_loads_nothing_and_runs_nothing(specimen):
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
-def test_a_foreign_name_stays_text(name, specimen):
+def test_a_foreign_name_stays_text(name, preview):
     def page(name):
-        odd = Preview(name, specimen.image, specimen.mask, 40, 80)
-        split = facts(specimens=[odd])
+        odd = Preview(name, preview.image, preview.mask, 40, 80)
+        split = facts(previews=[odd])
         found = finding(kind=name, where=name, what=name, why=name, remedy=name)
         return render(report([found], [split, facts("validation")], [name] * 3, data=name, label_map=name))
 
@@ -173,9 +173,9 @@ def test_the_command_can_be_copied():
     assert "--data DIR" in Document(render(report(data=""))).seen
 
 
-def test_the_samples_are_the_image_and_its_labels_over_it(specimen):
-    document = Document(render(report(splits=[facts(specimens=[specimen]), facts("validation")])))
-    image, overlay = pictures(document)
+def test_the_samples_are_the_image_and_its_labels_over_it(preview):
+    document = Document(render(report(splits=[facts(previews=[preview]), facts("validation")])))
+    image, overlay = images(document)
     assert image.shape == overlay.shape == (200, 400, 3)  # five times: the largest whole factor up to 400
     assert np.abs(image[100, 200].astype(int) - (200, 0, 0)).max() < 6
     for row, label in ((50, 0), (150, 1)):
@@ -186,25 +186,25 @@ def test_the_samples_are_the_image_and_its_labels_over_it(specimen):
     ]  # fmt: skip
 
 
-def test_samples_go_through_the_label_map(specimen):
+def test_samples_go_through_the_label_map(preview):
     lookup = np.full(256, 255, np.uint8)
     lookup[1] = 2
-    document = Document(render(report(splits=[facts(specimens=[specimen], lookup=lookup)])))
+    document = Document(render(report(splits=[facts(previews=[preview], lookup=lookup)])))
     assert document.all("img")[1]["alt"] == "train / a with its labels: box, ignored"
 
 
-def test_samples_of_ground_truth_are_read_by_their_colours(tmp_path, specimen):
+def test_samples_of_ground_truth_are_read_by_their_colors(tmp_path, preview):
     """Green stands for "box", the third name, and white for a background that has no name here."""
-    mask = tmp_path / "colours.png"
+    mask = tmp_path / "colors.png"
     Image.new("RGB", (80, 40), (0, 255, 0)).save(mask)
-    colours = Colours((Entry(1, "box", 0x00FF00),), ("ground", "disc", "box"))
-    odd = Preview("a", specimen.image, mask, 40, 80, colours)
-    document = Document(render(report(splits=[facts(specimens=[odd])])))
+    colors = Colours((Entry(1, "box", 0x00FF00),), ("ground", "disc", "box"))
+    odd = Preview("a", preview.image, mask, 40, 80, colors)
+    document = Document(render(report(splits=[facts(previews=[odd])])))
     assert document.all("img")[1]["alt"] == "train / a with its labels: box"
 
 
 def test_a_set_with_a_label_map_from_its_files_to_the_page(tmp_path):
-    """The demo's masks times ten, and a label map that divides them again: examined, advised, shown."""
+    """Multiply the demo's masks by ten, and give a label map that divides them again."""
     make_demo_set(tmp_path, train=4, validation=2, test=0, size=64)
     for path in tmp_path.glob("*_annotation/*.png"):
         path.write_bytes(encode_mask(np.asarray(Image.open(path)) * 10))
@@ -212,7 +212,7 @@ def test_a_set_with_a_label_map_from_its_files_to_the_page(tmp_path):
     (tmp_path / "label_map" / "label_map.json").write_text('{"scale": 10}')
     found = run_checks(find_channels(tmp_path), resolve({"num_classes": 4}), num_classes=4, class_names=CLASS_NAMES)
     assert [split.lookup[[0, 9, 10, 30, 255]].tolist() for split in found.splits] == [[0, 0, 1, 3, 255]] * 2
-    document = Document(render(advised(found)))
+    document = Document(render(add_recommendations(found)))
     shown = {name for image in document.all("img") for name in image["alt"].partition(": ")[2].split(", ")} - {""}
     occurring = {CLASS_NAMES[label] for split in found.splits for label in np.flatnonzero(split.image_counts)}
     assert shown == occurring
@@ -224,10 +224,10 @@ def test_large_samples_become_small_and_the_page_stays_below_three_megabytes(tmp
     image, mask = tmp_path / "a.png", tmp_path / "b.png"
     Image.fromarray(random.integers(0, 256, (600, 800, 3), np.uint8)).save(image)
     mask.write_bytes(encode_mask(random.integers(0, 3, (600, 800)).astype(np.uint8)))
-    specimens = [Preview("x" * 5000, image, mask, 600, 800)] * 30
+    previews = [Preview("x" * 5000, image, mask, 600, 800)] * 30
     findings = [finding(kind=f"kind {n % 300}", where="y" * 5000, what="&" * 5000) for n in range(30_000)]
     sizes = {(n, n + 1): 3 for n in range(1, 3000)}
-    page = render(report(findings, [facts(specimens=specimens, sizes=sizes), facts("validation", specimens)]))
+    page = render(report(findings, [facts(previews=previews, sizes=sizes), facts("validation", previews)]))
     assert len(page.encode()) < 3_000_000
     document = Document(page)
     assert len(document.all("img")) == 16
@@ -235,14 +235,14 @@ def test_large_samples_become_small_and_the_page_stays_below_three_megabytes(tmp
     assert "2 992 other sizes" in document.seen
 
 
-def test_what_cannot_be_shown_is_said(tmp_path, specimen):
+def test_what_cannot_be_shown_is_said(tmp_path, preview):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing")
     odd = [
-        Preview("gone", tmp_path / "gone.jpg", specimen.mask, 40, 80),
-        Preview("broken", tmp_path / "broken.jpg", specimen.mask, 40, 80),
-        Preview("large", specimen.image, specimen.mask, 100_000, 100_000),
+        Preview("gone", tmp_path / "gone.jpg", preview.mask, 40, 80),
+        Preview("broken", tmp_path / "broken.jpg", preview.mask, 40, 80),
+        Preview("large", preview.image, preview.mask, 100_000, 100_000),
     ]
-    document = Document(render(report(splits=[facts(specimens=odd)])))
+    document = Document(render(report(splits=[facts(previews=odd)])))
     assert not document.all("img")
     assert "No such file" in document.seen
     assert "the image: " in document.seen
@@ -258,7 +258,7 @@ def test_classes_have_pixels_and_images_of_both_splits():
     assert set(bars[8:12]) == {"0.0%"}
 
 
-def test_memory_and_advice_are_in_it():
+def test_memory_and_recommendations_are_in_it():
     seen = Document(render(report())).seen
     assert "num_training_samples 5" in seen
     assert "num_classes 2 label 2 never occurs in either split" in seen
@@ -266,8 +266,8 @@ def test_memory_and_advice_are_in_it():
     assert "within 15%" in seen
 
 
-def test_tables_and_pictures_can_be_read_aloud(specimen):
-    document = Document(render(report([finding()], [facts(specimens=[specimen]), facts("validation")])))
+def test_tables_and_images_can_be_read_aloud(preview):
+    document = Document(render(report([finding()], [facts(previews=[preview]), facts("validation")])))
     assert len(document.all("caption")) == len(document.all("table")) > 3
     assert all(head.get("scope") in ("col", "row") for head in document.all("th"))
     assert all(image["alt"] for image in document.all("img"))
@@ -285,7 +285,7 @@ def test_nothing_at_all_is_a_page_too():
 
 
 def test_the_style_s_parts_of_memory_have_colours():
-    style = (Path(__file__).parents[2] / "sagemaker_semseg/checks/report.css").read_text()
+    style = read_asset(checks.__package__, "report.css")
     for kind in ("program", "parameters", "activations", "logits", "working", "train", "validation"):
         assert f".{kind} {{" in style
 
@@ -297,4 +297,3 @@ def test_numbers_and_words():
     assert (sentence("turn it"), sentence("num_classes is"), sentence("a.png is")) == (
         "Turn it", "num_classes is", "a.png is",
     )  # fmt: skip
-    assert len(text("x" * 10_000)) == 300

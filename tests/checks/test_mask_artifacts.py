@@ -1,4 +1,4 @@
-"""Masks that were blended, and real ones that weren't: thin things, seams, small pictures, noise."""
+"""Blended masks are found; clean ones with thin objects, seams, noise or of any size aren't."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.checks.mask_artifacts import blended
+from sagemaker_semseg.checks.mask_artifacts import find_artifacts
 
 
 def what(mask: np.ndarray) -> str | None:
-    found = blended(np.ascontiguousarray(mask), np.bincount(mask.ravel(), minlength=256))
+    found = find_artifacts(np.ascontiguousarray(mask), np.bincount(mask.ravel(), minlength=256))
     return found[0] if found else None
 
 
 def scene(seed: int, classes: int = 12, height: int = 180, width: int = 240) -> np.ndarray:
-    """Smooth regions of many classes with seams of 255 between them, and a thin pole."""
+    """Make smooth regions of many classes with seams of 255 between them, and a thin pole."""
     random = np.random.default_rng(seed)
     coarse = random.uniform(-1, 1, (classes, 5, 7)).astype(np.float32)
     fields = np.stack([
@@ -66,7 +66,7 @@ def test_compressed(quality: int, ends: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 2), (3, 5)])
 def test_masks_of_any_size(shape: tuple[int, int]) -> None:
-    what(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))  # no size is too small to be looked at
+    what(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))  # no size raises
     assert what(np.zeros(shape, np.uint8)) is None
 
 
@@ -80,7 +80,7 @@ def test_specks_in_coarse_labels_are_no_compression() -> None:
 
 
 def test_a_class_between_two_others_is_no_blending() -> None:
-    """A kerb (1) between road (0) and pavement (2), one pixel wide, along the whole picture."""
+    """A kerb (1) between road (0) and pavement (2), one pixel wide, along the whole image."""
     mask = np.zeros((60, 80), np.uint8)
     mask[:, 41:], mask[:, 40] = 2, 1
     mask[:5, :5], mask[-5:, -5:] = 7, 9

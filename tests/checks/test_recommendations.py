@@ -1,9 +1,9 @@
-"""What the doctor proposes: each number reckoned here in another way, and silence where nothing is to be said."""
+"""Recommended values, each computed here in another way, and none where the settings fit."""
 
 import numpy as np
 import pytest
 
-from sagemaker_semseg.checks.recommendations import advised
+from sagemaker_semseg.checks.recommendations import add_recommendations
 from sagemaker_semseg.checks.report import Report, SplitFacts
 from sagemaker_semseg.errors import HyperparameterError
 from sagemaker_semseg.hyperparameters import resolve
@@ -30,20 +30,20 @@ def split(channel="train", pairs=10, pixels=(50, 50), images=None, image_pixels=
     )
 
 
-def advice(*splits, settings=SETTINGS, num_classes=None, names=(), available=None):
+def recommended(*splits, settings=SETTINGS, num_classes=None, names=(), available=None):
     classes = num_classes or len(splits[0].pixel_counts)
     report = Report([], splits, classes, names, dict(settings))
-    return {item.name: item for item in advised(report, available).advice}
+    return {item.name: item for item in add_recommendations(report, available).recommendations}
 
 
 def test_nothing_to_say_where_nothing_is_amiss():
-    assert advice(split(), split("validation"), available=10**15) == {}
+    assert recommended(split(), split("validation"), available=10**15) == {}
 
 
 def test_the_number_of_samples_is_the_counted_one():
-    given = advice(split(pairs=367), settings={})["num_training_samples"]
+    given = recommended(split(pairs=367), settings={})["num_training_samples"]
     assert (given.value, "required" in given.reason, "requires" in given.reason) == ("367", False, True)
-    wrong = advice(split(pairs=367), settings={"num_training_samples": 300})["num_training_samples"]
+    wrong = recommended(split(pairs=367), settings={"num_training_samples": 300})["num_training_samples"]
     assert wrong.value == "367"
     assert "300" in wrong.reason
 
@@ -51,7 +51,7 @@ def test_the_number_of_samples_is_the_counted_one():
 def test_weights_are_those_of_median_frequency_balancing():
     """Frequencies 900/1000, 90/500 and 10/100 have the median 0.18; the third class never occurs."""
     facts = split(pixels=(900, 90, 0, 10), image_pixels=[1000, 500, 0, 100])
-    item = advice(facts, num_classes=4, names=("sky", "road", "cat", "sign"))["class_weights"]
+    item = recommended(facts, num_classes=4, names=("sky", "road", "cat", "sign"))["class_weights"]
     assert [float(weight) for weight in item.value.split(",")] == [0.2, 1, 1, 1.8]
     assert "sky has 90 % of the pixels, sign has 1 % of the pixels" in item.reason
     resolve({"num_classes": 4, "class_weights": item.value})
@@ -59,36 +59,36 @@ def test_weights_are_those_of_median_frequency_balancing():
 
 @pytest.mark.parametrize("pixels", [(60, 40), (100, 0)])
 def test_no_weights_for_classes_that_are_alike(pixels):
-    assert "class_weights" not in advice(split(pixels=pixels))
+    assert "class_weights" not in recommended(split(pixels=pixels))
 
 
 @pytest.mark.parametrize("weights", ["auto", "1,2"])
 def test_no_weights_where_there_are_some(weights):
-    assert "class_weights" not in advice(split(pixels=(99, 1)), settings={"class_weights": weights})
+    assert "class_weights" not in recommended(split(pixels=(99, 1)), settings={"class_weights": weights})
 
 
 def test_fewer_classes_where_the_last_ones_never_occur():
     train, validation = split(pixels=(50, 50, 0, 0, 0)), split("validation", pixels=(50, 0, 50, 0, 0))
-    item = advice(train, validation)["num_classes"]
+    item = recommended(train, validation)["num_classes"]
     assert (item.value, item.reason) == ("3", "the labels 3 to 4 never occur in either split")
-    assert advice(split(pixels=(50, 50, 0)))["num_classes"].reason.startswith("label 2 never occurs")
-    assert advice(split(pixels=(50, 0, 0)))["num_classes"].value == "2"  # the least there can be
-    assert "num_classes" not in advice(split(pixels=(50, 0, 50)))
+    assert recommended(split(pixels=(50, 50, 0)))["num_classes"].reason.startswith("label 2 never occurs")
+    assert recommended(split(pixels=(50, 0, 0)))["num_classes"].value == "2"  # the least there can be
+    assert "num_classes" not in recommended(split(pixels=(50, 0, 50)))
 
 
 def test_more_classes_where_the_masks_have_more():
     values = np.zeros(256, np.int64)
     values[[0, 1, 2, 3, 5, 255]] = 9
-    assert advice(split(value_counts=values), num_classes=2)["num_classes"].value == "6"
+    assert recommended(split(value_counts=values), num_classes=2)["num_classes"].value == "6"
 
 
 def test_weights_fit_the_number_of_classes_that_is_proposed():
-    fewer = advice(split(pixels=(900, 90, 10, 0, 0), image_pixels=[1000, 500, 100, 0, 0]))
+    fewer = recommended(split(pixels=(900, 90, 10, 0, 0), image_pixels=[1000, 500, 100, 0, 0]))
     assert fewer["num_classes"].value == "3"
     assert fewer["class_weights"].value == "0.2,1,1.8"
     values = np.zeros(256, np.int64)
     values[:3] = 9
-    more = advice(split(pixels=(99, 1), value_counts=values))
+    more = recommended(split(pixels=(99, 1), value_counts=values))
     assert (more["num_classes"].value, more["class_weights"].value) == ("3", "auto")
 
 
@@ -96,23 +96,23 @@ def test_weights_fit_the_number_of_classes_that_is_proposed():
 def test_odd_values_are_no_classes(values):
     counts = np.zeros(256, np.int64)
     counts[values] = 9
-    assert "num_classes" not in advice(split(value_counts=counts))
+    assert "num_classes" not in recommended(split(value_counts=counts))
 
 
-def test_with_a_label_map_the_values_say_nothing():
+def test_with_a_label_map_the_values_are_no_labels():
     counts = np.zeros(256, np.int64)
     counts[:8] = 9
     lookup = np.arange(256, dtype=np.uint8)
-    assert "num_classes" not in advice(split(value_counts=counts, lookup=lookup))
+    assert "num_classes" not in recommended(split(value_counts=counts, lookup=lookup))
 
 
 @pytest.mark.parametrize(
     ("size", "base"),
     [((360, 480), None), ((512, 780), None), ((1080, 1920), "1920"), ((96, 120), "120"), ((10, 12), "24")],
 )
-def test_base_size_is_near_the_images_own(size, base):
+def test_base_size_is_near_that_of_the_images(size, base):
     """520 is left alone from two thirds to three halves of the long side."""
-    item = advice(split(sizes={size: 3})).get("base_size")
+    item = recommended(split(sizes={size: 3})).get("base_size")
     assert (item and item.value) == base
 
 
@@ -126,19 +126,19 @@ def test_base_size_is_near_the_images_own(size, base):
         ({"base_size": 480, "crop_size": 176}, "184"),  # half of 360 is 180
     ],
 )
-def test_crop_size_fits_the_images_as_they_are_drawn(settings, crop):
-    item = advice(split(sizes={(360, 480): 3}), settings=settings).get("crop_size")
+def test_crop_size_fits_the_average_training_image(settings, crop):
+    item = recommended(split(sizes={(360, 480): 3}), settings=settings).get("crop_size")
     assert (item and item.value) == crop
 
 
 def test_crop_size_goes_by_the_base_size_that_is_proposed():
-    given = advice(split(sizes={(1080, 1920): 3}))
+    given = recommended(split(sizes={(1080, 1920): 3}))
     assert (given["base_size"].value, given["crop_size"].value) == ("1920", "544")  # half of 1080 is 540
 
 
 def test_the_usual_image_is_the_median():
     sizes = {(360, 480): 6, (480, 360): 3, (9000, 9000): 4}
-    assert "base_size" not in advice(split(sizes=sizes))
+    assert "base_size" not in recommended(split(sizes=sizes))
 
 
 def test_batches_that_do_not_fit_are_made_as_large_as_fits():
@@ -148,15 +148,18 @@ def test_batches_that_do_not_fit_are_made_as_large_as_fits():
         return training_step(resolve({"num_classes": 2, "backbone": "resnet-18", "mini_batch_size": images})).total
 
     available = round(need(5) / 0.9) + 10
-    item = advice(split(), settings=settings, available=available)["mini_batch_size"]
+    item = recommended(split(), settings=settings, available=available)["mini_batch_size"]
     assert item.value == "5"
     assert f"16 take about {need(16) / 1e9:.1f} GB" in item.reason
-    assert "mini_batch_size" not in advice(split(), settings=settings, available=round(need(16) / 0.9) + 10)
-    assert "even one takes" in advice(split(), settings=settings, available=10**9)["mini_batch_size"].reason
+    assert "mini_batch_size" not in recommended(split(), settings=settings, available=round(need(16) / 0.9) + 10)
+    assert "even one takes" in recommended(split(), settings=settings, available=10**9)["mini_batch_size"].reason
 
 
-def test_a_batch_of_billions_is_answered_at_once():
-    assert int(advice(split(), settings={"mini_batch_size": 2**31 - 1}, available=10**10)["mini_batch_size"].value) < 99
+def test_a_batch_of_billions():
+    assert (
+        int(recommended(split(), settings={"mini_batch_size": 2**31 - 1}, available=10**10)["mini_batch_size"].value)
+        < 99
+    )
 
 
 def test_validation_batches_too():
@@ -168,14 +171,16 @@ def test_validation_batches_too():
 
     facts = split("validation", sizes=sizes)
     available = round(need(8) / 0.9) + 10
-    item = advice(split(), facts, settings={"mini_batch_size": 1}, available=available)["validation_mini_batch_size"]
+    item = recommended(split(), facts, settings={"mini_batch_size": 1}, available=available)[
+        "validation_mini_batch_size"
+    ]
     assert item.value == "8"
 
 
 def test_estimates_are_of_the_settings_and_the_largest_image():
     settings = {"mini_batch_size": 3, "crop_size": 50}
     train, validation = split(sizes={(40, 60): 1, (30, 200): 1}), split("validation", sizes={(70, 80): 1})
-    report = advised(Report([], [train, validation], 2, (), settings))
+    report = add_recommendations(Report([], [train, validation], 2, (), settings))
     assert list(report.estimates) == [
         "training step, 3 crops of 56 x 56", "validation step, whole images", "endpoint, one image of 200 x 30",
     ]  # fmt: skip
@@ -183,14 +188,14 @@ def test_estimates_are_of_the_settings_and_the_largest_image():
     assert report.estimates["training step, 3 crops of 56 x 56"] == training_step(hp)
 
 
-def test_an_empty_set_gets_no_advice():
+def test_an_empty_set_gets_no_recommendations():
     empty = split(pairs=0, pixels=(0, 0), sizes={})
     object.__setattr__(empty, "sizes", {})
-    assert advice(empty, settings={}, available=10**15) == {}
-    assert advised(Report([], [], 2)).advice == []
+    assert recommended(empty, settings={}, available=10**15) == {}
+    assert add_recommendations(Report([], [], 2)).recommendations == []
 
 
-def test_settings_of_something_else_are_left_alone_and_wrong_ones_refused():
-    assert advice(split(), settings={**SETTINGS, "data": "x", "label_map": None}) == {}
+def test_other_settings_are_ignored_and_wrong_ones_refused():
+    assert recommended(split(), settings={**SETTINGS, "data": "x", "label_map": None}) == {}
     with pytest.raises(HyperparameterError):
-        advice(split(), settings={"crop_size": 3})
+        recommended(split(), settings={"crop_size": 3})

@@ -1,4 +1,4 @@
-"""``check``: its table, its JSON, its page, and the exit statuses for errors, warnings and neither."""
+"""``check``: its table, JSON and page, and the exit statuses for errors, warnings and neither."""
 
 import json
 
@@ -11,7 +11,7 @@ from sagemaker_semseg.demo import make_demo_set
 
 @pytest.fixture
 def small(tmp_path):
-    """A demo set of its own, whose files a test may damage; the pictures are larger than the crop."""
+    """Make a demo set that a test may damage; its images are larger than the crop."""
     make_demo_set(tmp_path / "set", train=6, validation=5, test=0, size=48)
     return tmp_path / "set"
 
@@ -35,7 +35,7 @@ def test_warnings_count_with_strict_alone(small, capsys):
     text = capsys.readouterr().out
     assert "hidden file" in text
     assert "why:" in text
-    assert "mend:" in text
+    assert "fix:" in text
     assert text.splitlines()[-1] == "0 errors, 1 warning"
 
 
@@ -104,10 +104,10 @@ def test_train_points_to_it(small, tmp_path, capsys):
     message = capsys.readouterr().err
     assert "sagemaker-semseg check" in message
     assert check(small) == 2
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for kind in ("empty file", "colour mask"):
         assert f"{kind}: 1" in message
-        assert kind in told
+        assert kind in printed
 
 
 @pytest.mark.parametrize(
