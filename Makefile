@@ -145,6 +145,10 @@ bench-memory: $(READY)  ## memory of training, validation and serving beside its
 bench-manifest: $(READY)  ## time and memory of a manifest of a million lines
 	@$(PY) benchmarks/manifest_memory.py $(ARGS)
 
+.PHONY: bench-artifacts
+bench-artifacts: $(READY)  ## memory and time of hostile artifacts, beside onnx and tarfile
+	@$(PY) benchmarks/hostile_artifacts.py
+
 bench-recordio: $(READY) .envs/recordio/ready  ## MB/s of RecordIO beside MXNet's reader
 	@$(PY) benchmarks/recordio_speed.py $(ARGS)
 
