@@ -2,13 +2,13 @@
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from sagemaker_semseg import environment
-from sagemaker_semseg.storage import s3, s3_retry
+from sagemaker_semseg.storage import retry, s3
 
 VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CONFIG_FILE", "AWS_SESSION_TOKEN")
 
@@ -37,7 +37,7 @@ def aws(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr(s3_retry, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(retry, "TRANSFERS", replace(retry.TRANSFERS, first_pause=0))
     s3.client.cache_clear()
     yield monkeypatch
     s3.client.cache_clear()

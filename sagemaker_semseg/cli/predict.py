@@ -15,7 +15,7 @@ from sagemaker_semseg.errors import ExitStatus, Fault, UserError
 from sagemaker_semseg.jobs.model_location import runtime_of
 from sagemaker_semseg.serving.content_negotiation import ResponseFormat, choose_reply
 from sagemaker_semseg.serving.http_errors import RequestError
-from sagemaker_semseg.storage import store_at
+from sagemaker_semseg.storage import filesystem_at
 
 if TYPE_CHECKING:
     from sagemaker_semseg.jobs.prediction import Prediction
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     from sagemaker_semseg.inference import InferenceOptions
     from sagemaker_semseg.jobs.prediction import Prediction  # and ONNX Runtime, which no other command needs
 
-    output, reply = store_at(options.place), _reply(options.accept)
+    output, reply = filesystem_at(options.place), _reply(options.accept)
     runtime = runtime_of(options.model)
     given = {name: getattr(options, name) for name in ("scales", "flip", "tile_pixels", "runtime", "threads")}
     how = InferenceOptions.resolve(runtime.hyperparameters, **given)

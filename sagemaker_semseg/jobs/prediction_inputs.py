@@ -85,7 +85,7 @@ def _images(place: str, output: FileSystem, ours: Mapping[str, str], faults: lis
     masks_are_below = masks != here and masks.startswith(here)
     for entry in store.files(_is_image, faults):
         identity = store.identity(entry.name)
-        if ours.get(identity) != entry.stamp and not (masks_are_below and identity.startswith(masks)):
+        if ours.get(identity) != entry.version and not (masks_are_below and identity.startswith(masks)):
             count += 1
             yield Image(store, entry, identity, os.path.splitext(entry.name)[0])
     if not count:

@@ -53,16 +53,16 @@ class Journal:
 
     def done(self, image: Image, files: Mapping[str, FileInfo | None]) -> bool:
         """Whether ``files``, as they are, were made from this image in this run's way."""
-        made = self._settings, image.identity, image.entry.stamp
+        made = self._settings, image.identity, image.entry.version
         return all(
-            entry and self._records.get(name) == ProgressEntry(*made, entry.stamp) for name, entry in files.items()
+            entry and self._records.get(name) == ProgressEntry(*made, entry.version) for name, entry in files.items()
         )
 
     def add(self, image: Image, files: Mapping[str, str]) -> None:
         """An image is done. files: what was written for it, and the stamps."""
         if self._last != self._settings:
             self._append(self._settings)
-        self._append({"image": image.identity, "stamp": image.entry.stamp, "files": dict(files)})
+        self._append({"image": image.identity, "stamp": image.entry.version, "files": dict(files)})
 
     def close(self) -> None:
         self._log.close()

@@ -1,12 +1,11 @@
-"""Where files are: a path or ``s3://bucket/key`` comes in; the bytes of that file, or of all below it, go out, and
-bytes go in.
+"""Reads and writes files in folders and in S3 (``s3://bucket/key``) through one interface.
 
-    store, entry = locate("s3://bucket/photos")    # or "photos", or "photos/a.jpg", whose entry this is then
-    for entry in store.files(): store.read(entry, limit)
-    store_at("masks").write("a.png", [data], "image/png")
+    filesystem, entry = locate("s3://bucket/images")    # or "images", or "images/a.jpg": then entry is that file's
+    for entry in filesystem.files(wanted, faults):
+        filesystem.read(entry, limit)
+    filesystem_at("masks").write("a.png", [data], "image/png")
 
-``files`` replaces a file whole, and is for whatever writes something that another process may read; ``store`` says what
-a ``Folder`` and an ``S3Folder`` have in common. boto3 is imported by ``s3`` alone, when the first s3:// is used.
+boto3 is imported when the first s3:// is used.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ __all__ = [
     "atomic_write",
     "is_s3",
     "locate",
-    "store_at",
+    "filesystem_at",
 ]
 
 
-def store_at(place: str) -> FileSystem:
-    """The folder or the prefix that ``place`` names; it need not be there. Raises ``UserError`` for a malformed s3://."""
+def filesystem_at(place: str) -> FileSystem:
+    """Return the folder or the prefix; it need not exist. Raises ``UserError`` for a malformed s3:// address."""
     return S3FileSystem(S3Uri.parse(place)) if is_s3(place) else LocalFileSystem(Path(place))
 
 
 def locate(place: str) -> tuple[FileSystem, FileInfo | None]:
-    """What is at ``place``: a file's folder and its entry, or a folder and None.
+    """Return a folder and None, or a file's folder and its entry.
 
     Raises ``DataError`` if there is nothing, ``UserError`` if S3 can't be used.
     """

@@ -1,6 +1,4 @@
-"""Where files are written: a path comes in, a temporary path in the same folder goes out, and the file appears whole or
-not at all. Whoever writes something that another process may read calls it: artifacts, checkpoints, reports.
-"""
+"""Writes files completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,15 +11,13 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Write a file under a temporary name; when the block ends well it takes the place of ``path`` in one step.
+    """Give a temporary path in the same folder; when the block succeeds, that file replaces ``path`` in one step.
 
-    The temporary path ends as ``path`` does, for libraries that choose a format by the ending. It is an empty file with
-    the mode that ``open(path, "w")`` would have given; the block writes or overwrites it. If the block fails, it is
-    removed and what was at ``path`` stays. A ``path`` that is a link keeps being one: what it points to is replaced.
+    The temporary path has the extension of ``path``, for libraries that choose a format by it. It is an empty file with
+    the mode that ``open(path, "w")`` would give. If the block fails, it is removed and ``path`` stays as it was. A
+    ``path`` that is a link stays one: its target is replaced. Raises ``OSError`` as ``open`` would.
 
-    Raises ``OSError`` as ``open`` would: no such folder, no permission, disk full.
-
-        with replacing("model.tar.gz") as temporary:
+        with atomic_write("model.tar.gz") as temporary:
             temporary.write_bytes(data)
     """
     target = Path(os.path.realpath(path))
@@ -33,7 +29,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.chmod(temporary, target.stat().st_mode & 0o7777)
         yield temporary
         with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # else a crash can leave the new name with the old or with no bytes
+            os.fsync(file.fileno())  # else a crash can leave the new name with old bytes or none
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -42,7 +38,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name last over a crash, where the system lets a folder be synced (not on Windows)."""
+    """Sync the folder, so that the new name survives a crash (not on Windows)."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -1,8 +1,7 @@
-"""Names on disk for keys in S3: any keys come in, paths below a folder go out, whatever the keys hold and whatever the
-file system takes. ``mirror`` calls it.
+"""Turns keys in S3 into names of files that any disk takes.
 
-A key is a text of up to 1024 bytes: ``../../etc/passwd``, ``a//b`` and ``NUL`` are keys like any other, and ``a`` and
-``a/b`` may both be there, as may ``a.jpg`` and ``A.jpg``.
+A key is a text of up to 1024 bytes: ``../../etc/passwd``, ``a//b`` and ``NUL`` are keys like any other; ``a`` and
+``a/b`` may both exist, as may ``a.jpg`` and ``A.jpg``.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ _MOST_BYTES, _MOST_BYTES_BETWEEN, _MOST_FOLDERS = 150, 400, 30
 
 
 def below(names: Collection[str]) -> dict[str, str]:
-    """A path below some folder for each of several different names, with "/" between its parts.
+    """Return a path below some folder for each of several names, with "/" between its parts.
 
-    No two paths are one file, nor is one the folder of another, on any file system. Plain names stay as they are.
-    What a part becomes doesn't depend on its extension, so that an image and its mask go on having one name.
+    No two paths are one file, and none is the folder of another, on any file system. Plain names stay as they are.
+    A part's new name doesn't depend on its extension, so that an image and its mask keep one name.
     """
     taken: set[str] = set()
     folders = {"": ""}
@@ -55,18 +54,18 @@ def below(names: Collection[str]) -> dict[str, str]:
 
 
 def file_name(key: str, *identity: str) -> str:
-    """One name for a key, readable, with the key's extension and a digest of ``identity``: other ones, another name."""
+    """Return a readable name with the key's extension and a digest of ``identity``."""
     stem, extension = _split(key.rpartition("/")[2])
     return folder_name(stem, *identity) + extension.lower()
 
 
 def folder_name(label: str, *identity: str) -> str:
-    """The same for a folder."""
+    """Return a readable name of a folder with a digest of ``identity``."""
     return f"{_part(label)[:40].strip('. ')}-{_digest(*identity, size=16)}"
 
 
 def _shortened(name: str) -> list[str]:
-    """The parts of a name. Of a too long or deep one the first and the last, and a digest of what is between."""
+    """Split a name; of a too long or deep one keep the first and last part and a digest of those between."""
     parts = name.split("/")
     between = sum(len(_part(part).encode()) + 1 for part in parts[1:-1])
     if len(parts) > _MOST_FOLDERS or between > _MOST_BYTES_BETWEEN:
@@ -75,7 +74,7 @@ def _shortened(name: str) -> list[str]:
 
 
 def _part(part: str) -> str:
-    """One part of a path that any file system takes, for any text."""
+    """Make a part of a path that any file system takes."""
     stem, extension = _split(part)
     safe = _FORBIDDEN.sub(lambda match: "".join(f"%{byte:02X}" for byte in _bytes(match[0])), stem)
     if _RESERVED.fullmatch(stem) or safe.startswith((".", " ")):
@@ -88,13 +87,13 @@ def _part(part: str) -> str:
 
 
 def _split(part: str) -> tuple[str, str]:
-    """Stem and extension, as ``Path`` has them; an extension that is none of a usual file belongs to the stem."""
+    """Split into stem and extension; an unusual extension belongs to the stem."""
     match = _EXTENSION.search(part)
     return (part[: match.start()], match[0]) if match and match.start() else (part, "")
 
 
 def _folded(path: str) -> str:
-    """The same for all paths that some file system takes for one: it may ignore case and how an accent is written."""
+    """Return one text for all paths that some file system takes for one: case and the form of accents may not count."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 

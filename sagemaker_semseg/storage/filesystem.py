@@ -1,7 +1,4 @@
-"""What a folder and a prefix in S3 have in common: a ``Store`` of files, each with a name below it.
-
-``folder`` and ``s3`` are the two there are. Who reads or writes files that may lie in either takes a ``Store``.
-"""
+"""The interface that a folder and a prefix in S3 share."""
 
 from __future__ import annotations
 
@@ -14,27 +11,27 @@ from sagemaker_semseg.errors import DataError, Fault
 Bytes = bytes | bytearray | memoryview
 
 MAX_LOG_BYTES = 2**28
-"""Of a log that is read: about a million lines."""
+"""Largest log that is read: about a million lines."""
 
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A file in a store.
+    """A file in a file system.
 
-    name: its path below the store, with "/" between the parts. size: in bytes. stamp: another one if the bytes have
-    changed. file: which file it is, by whatever name it was reached.
+    name: its path below the root, with "/" between the parts. size: in bytes. version: differs when the bytes have
+    changed. file: identifies the file, whatever name led to it.
     """
 
     name: str
     size: int
-    stamp: str
+    version: str
     file: str
 
 
 class Log(Protocol):
-    """A file that grows line by line, and of which a process that dies leaves all but the last lines.
+    """A file that grows line by line; a process that dies loses the last lines at most.
 
-    data: what was in it when it was opened.
+    data: its content when it was opened.
     """
 
     data: bytes
@@ -45,41 +42,43 @@ class Log(Protocol):
 
 
 class FileSystem(Protocol):
-    """A folder or a prefix. Names are trusted: who makes one from a foreign name sees to it that it stays below.
+    """A folder or a prefix. Names are trusted: check names from outside before.
 
-    Reading raises ``DataError`` for what is wrong with one file and ``UserError`` for what would be wrong with each.
+    Reading raises ``DataError`` for a fault of one file and ``UserError`` for one that all would have.
     Writing raises ``OSError`` or ``UserError``.
     """
 
     def where(self, name: str = "") -> str:
-        """Where a file is, for people."""
+        """Return the path or address of a file, for people."""
 
     def identity(self, name: str = "") -> str:
-        """The same for all names of one file or folder: absolute, and without links."""
+        """Return the absolute path without links, equal for all names of one file or folder."""
 
     def files(self, wanted: Callable[[str], bool], faults: list[Fault]) -> Iterator[FileInfo]:
-        """The files whose names are wanted, at any depth, sorted. faults: gets those of folders without permission."""
+        """Yield the files whose names are wanted, at any depth, sorted. faults: gets folders without permission."""
 
     def find(self, name: str) -> FileInfo | None:
-        """The entry of one file, if it is there."""
+        """Return one file's entry, or None."""
 
     def existing(self, names: Collection[str]) -> dict[str, FileInfo]:
-        """Those of many files that are there."""
+        """Return the entries of those names that exist."""
 
     def read(self, entry: FileInfo, limit: int) -> bytes:
-        """The file's bytes. Raises ``DataError`` if there are more than ``limit``, or if they can't be read."""
+        """Return the bytes. Raises ``DataError`` if there are more than ``limit``, or if they can't be read."""
 
     def write(self, name: str, parts: Sequence[Bytes], media_type: str) -> str:
-        """Put a file in its place, whole or not at all. Returns its stamp."""
+        """Write a file completely or not at all. Returns its version."""
 
     def log(self, name: str) -> Log:
-        """Open a log, with the lines that it has."""
+        """Open a log."""
 
 
 def unreadable(where: str, what: str, remedy: str = "") -> DataError:
+    """Return the error of one file that can't be used."""
     return DataError("a file can't be used:", [Fault(where, what, remedy)])
 
 
 def check_size(where: str, size: int, limit: int) -> None:
+    """Raise ``DataError`` if a file has more than ``limit`` bytes."""
     if size > limit:
         raise unreadable(where, f"{size} bytes; at most {limit} are read", "give a smaller file")

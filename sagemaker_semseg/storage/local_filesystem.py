@@ -1,4 +1,4 @@
-"""A folder on this machine as a ``Store``: a path comes in, the files below it go out, and files go in."""
+"""A folder on this machine as a ``FileSystem``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from sagemaker_semseg.storage.filesystem import MAX_LOG_BYTES, Bytes, FileInfo, 
 
 
 class LocalFileSystem:
+    """Reads and writes the files below ``root``."""
+
     def __init__(self, root: Path):
         self.root = root
         self._real = Path(os.path.realpath(root))  # else none/../a would be nothing now and a file later
 
     @classmethod
     def locate(cls, path: Path) -> tuple[LocalFileSystem, FileInfo | None]:
-        """The folder at ``path``, or the folder of the file at ``path`` and its entry. Raises ``DataError``."""
+        """Return the folder and None, or the folder of the file ``path`` and its entry. Raises ``DataError``."""
         if path.is_dir():
             return cls(path), None
         folder = cls(path.parent)
@@ -35,11 +37,11 @@ class LocalFileSystem:
         return os.path.realpath(self._real / name)
 
     def files(self, wanted: Callable[[str], bool], faults: list[Fault]) -> Iterator[FileInfo]:
-        def tell(error: OSError) -> None:
+        def note(error: OSError) -> None:
             what = f"can't be listed: {error.strerror or error}"
             faults.append(Fault(str(error.filename), what, "check its permissions"))
 
-        for folder, below, names in os.walk(self.root, onerror=tell):
+        for folder, below, names in os.walk(self.root, onerror=note):
             below.sort()
             inside = Path(folder).relative_to(self.root)
             for name in sorted(names):
@@ -56,7 +58,7 @@ class LocalFileSystem:
             return None
         # by number: where a.png and A.png are one file, or one is a link, their names don't tell
         file = f"{status.st_dev}:{status.st_ino}" if status.st_ino else self.identity(name)
-        return FileInfo(name, status.st_size, _stamp(status), file)
+        return FileInfo(name, status.st_size, _version(status), file)
 
     def existing(self, names: Collection[str]) -> dict[str, FileInfo]:
         return {name: entry for name in names if (entry := self.find(name))}
@@ -78,7 +80,7 @@ class LocalFileSystem:
         with atomic_write(path) as temporary:
             with open(temporary, "wb") as file:
                 file.writelines(parts)
-            return _stamp(os.stat(temporary))  # moving it to its place changes neither
+            return _version(os.stat(temporary))  # moving it to its place changes neither
 
     def log(self, name: str) -> FileLog:
         self._real.mkdir(parents=True, exist_ok=True)
@@ -87,7 +89,7 @@ class LocalFileSystem:
 
 
 class FileLog:
-    """A ``Log``: each line is with the system before the next is begun."""
+    """A ``Log``: each line reaches the system before the next one starts."""
 
     def __init__(self, path: Path, data: bytes):
         self.data = data
@@ -107,5 +109,5 @@ class FileLog:
             self._file = None
 
 
-def _stamp(status: os.stat_result) -> str:
+def _version(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"

@@ -1,4 +1,4 @@
-"""Many requests at once: a function and its arguments come in, results go out as they arrive. ``mirror`` calls it."""
+"""Runs many requests in parallel and yields results as they arrive."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 _WAITING = 4
-"""Arguments taken for each thread ahead of time: a million of them are not held as a million tasks."""
+"""Arguments submitted ahead for each thread, so that a million arguments aren't a million tasks."""
 
 
 def in_parallel(
     work: Callable[[Argument, threading.Event], Result], arguments: Iterable[Argument], threads: int
 ) -> Iterator[tuple[Argument, Result | DataError]]:
-    """Each argument with what ``work`` gave for it, in no order. A ``DataError`` is about its argument, and given too.
+    """Yield each argument with the result of ``work`` or with its ``DataError``, in any order.
 
-    Any other error ends it all: it is raised when the calls that are under way have ended. ``work`` is also given an
-    event that is set when nobody waits any longer, because of such an error, of Ctrl-C or since the caller has left.
+    Any other error is raised when the running calls have ended. ``work`` also gets an event that is set when nobody
+    waits any longer: after such an error, Ctrl-C, or when the caller has stopped iterating.
     """
     stop = threading.Event()
     ahead = iter(arguments)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="s3")
     running: dict[Future[Result], Argument] = {}
-    ended: SimpleQueue[Future[Result]] = SimpleQueue()  # futures.wait would look at all that run, each time
+    ended: SimpleQueue[Future[Result]] = SimpleQueue()  # futures.wait would scan all running ones each time
     try:
         while True:
             for argument in islice(ahead, threads * _WAITING - len(running)):

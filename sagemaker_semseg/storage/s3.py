@@ -1,8 +1,7 @@
-"""Amazon S3, or a service that speaks its language: ``s3://bucket/key`` comes in as text, its parts go out, and the one
-client with which ``s3_objects`` and ``s3_folder`` ask for it.
+"""Addresses in Amazon S3, or in a service with its protocol, and boto3's client for them.
 
 boto3 finds credentials, region and endpoint as the AWS command line does. The extra ``aws`` installs it; it is imported
-here alone, on first use. ``s3_errors`` says in words what S3 answers.
+on first use.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def client() -> Any:
         from botocore.config import Config
     except ImportError as error:
         raise UserError(f"s3:// needs boto3: {error}\nInstall it with: pip install 'sagemaker-semseg[aws]'") from None
-    with explained(SCHEME):
+    with translated_errors(SCHEME):
         try:
             config = Config(retries={"mode": "standard"}, connect_timeout=10, max_pool_connections=CONNECTIONS)
             return boto3.client("s3", config=config)
@@ -65,8 +64,8 @@ def client() -> Any:
 
 
 @contextlib.contextmanager
-def explained(where: str) -> Iterator[None]:
-    """What S3 or the way there refuses, as ``DataError`` if it is about one object and else as ``UserError``.
+def translated_errors(where: str) -> Iterator[None]:
+    """Raise what S3 refuses as ``DataError`` if it is about one object, else as ``UserError``.
 
     Not chained: botocore's messages may quote a request's header, and in it the credentials.
     """
@@ -75,6 +74,6 @@ def explained(where: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if (told := translate_error(error, where)) is None:
+        if (translated := translate_error(error, where)) is None:
             raise
-        raise told from None
+        raise translated from None

@@ -1,14 +1,13 @@
-"""A copy on this machine of what lies in S3: prefixes or objects come in, a folder or files go out, fetched unless they
-are there already. Whatever reads data that may lie in S3 calls it.
+"""Copies data from S3 to this machine once, and finds it there again.
 
-    mirror = Mirror(data_cache())
-    folder = mirror.prefix("s3://bucket/mydata")
-    files = mirror.objects(["s3://bucket/a.jpg", "s3://other/b.png"])
+    cache = S3Cache(data_cache())
+    folder = cache.prefix("s3://bucket/mydata")
+    files = cache.objects(["s3://bucket/a.jpg", "s3://other/b.png"])
 
-Under the root, ``objects`` has a file for each version of an object, named by bucket, key and ETag, so that what is
-there is right for ever. ``prefixes`` has a folder for each state of a prefix, whose files are links to those: who reads
-from one isn't disturbed when another command finds that the prefix has changed. Several processes may use one root:
-each fetches in an order of its own, and what another one has fetched meanwhile it doesn't fetch again.
+``objects`` holds a file for each version of an object, named by bucket, key and ETag, so it is valid forever.
+``prefixes`` holds a folder for each state of a prefix, whose files are links to those: a reader isn't disturbed when
+another command finds that the prefix has changed. Several processes may use one cache: each downloads in a random order
+and skips what another one has downloaded meanwhile.
 """
 
 from __future__ import annotations
@@ -28,28 +27,30 @@ from sagemaker_semseg.storage import cache_names
 from sagemaker_semseg.storage.atomic import atomic_write
 from sagemaker_semseg.storage.parallel import in_parallel
 from sagemaker_semseg.storage.s3 import CONNECTIONS, S3Uri, client
-from sagemaker_semseg.storage.s3_objects import Object, head_object, list_objects, pages, receive
+from sagemaker_semseg.storage.s3_objects import Object, download, head_object, list_objects, pages
 
 Progress = Callable[[int, int], None]
-"""Is told of files: (done, in all)."""
+"""Called with files (done, in all)."""
 
-_HOPELESS = 100
-"""If so many have failed and none has succeeded, the others aren't tried: the cause is the same for all."""
+_MAX_FAILURES = 100
+"""After so many failures and no success the others aren't tried: they have the same cause."""
 _LISTED_FROM = 20
-"""Objects of one folder are looked for in its listing if they are as many, else one by one."""
+"""From this many objects of one folder on, the folder is listed; fewer are asked for one by one."""
 _ROOM = 2**26
 _STALE_SECONDS = 24 * 3600
 
 
 class S3Cache:
+    """Downloads of S3 below the folder ``root``."""
+
     def __init__(self, root: Path):
         self.root = root
 
     def objects(self, uris: Iterable[str], progress: Progress | None = None) -> list[Path]:
-        """A file for each ``s3://bucket/key``, in their order; one that comes twice is fetched once.
+        """Return a file for each ``s3://bucket/key``, in their order.
 
-        Raises ``DataError`` with a fault for each that can't be had, and ``UserError`` at once if S3 or the cache can't
-        be used at all.
+        Raises ``DataError`` with a fault for each that can't be downloaded, and ``UserError`` at once if S3 or the
+        cache can't be used at all.
         """
         asked = list(uris)
         faults: list[Fault] = []
@@ -59,10 +60,10 @@ class S3Cache:
         return [self._file(items[uri]) for uri in asked]
 
     def prefix(self, uri: str, progress: Progress | None = None, wanted: Callable[[str], bool] | None = None) -> Path:
-        """A folder with all that lies below ``s3://bucket/prefix``, under the same names as far as a disk takes them.
+        """Return a folder with all objects below ``s3://bucket/prefix``, under the same names where a disk allows them.
 
-        Hidden files and folders, and the empty objects by which consoles mark a folder, are left out. wanted: takes a
-        name below the prefix, and says whether it is fetched. Raises as ``objects`` does, also if there is nothing.
+        Hidden files and folders, and the empty objects that mark a folder, are left out. wanted: whether a name below
+        the prefix is needed. Raises as ``objects`` does, also if there is nothing.
         """
         place = S3Uri.parse(uri)
         above = place.key + "/" if place.key and not place.key.endswith("/") else place.key
@@ -83,7 +84,7 @@ class S3Cache:
         return self._tree(place.bucket, above, items, progress or _nothing)
 
     def at(self, uri: str, progress: Progress | None = None, wanted: Callable[[str], bool] | None = None) -> Path:
-        """The file if ``uri`` names an object, else the folder. Raises as ``prefix`` does."""
+        """Return the file if ``uri`` names an object, else the folder. Raises as ``prefix`` does."""
         place = S3Uri.parse(uri)
         if place.key and not place.key.endswith("/"):
             first = next(iter(pages(place.bucket, place.key, most=1)))
@@ -103,13 +104,13 @@ class S3Cache:
         paths = {name: folder / path for name, path in cache_names.below(items).items()}
         missing = [name for name, path in paths.items() if not _has(path, items[name].size)]
         faults: list[Fault] = []
-        with _told(folder):
+        with _translated_os_errors(folder):
             for parent in sorted({paths[name].parent for name in missing}):
                 parent.mkdir(parents=True, exist_ok=True)
         self._fetch([items[name] for name in missing], faults, progress, len(items))
         _raise_any(faults)
         for name in missing:
-            with _told(paths[name]):
+            with _translated_os_errors(paths[name]):
                 _link(self._file(items[name]), paths[name], items[name].size)
         return folder
 
@@ -122,7 +123,7 @@ class S3Cache:
     def _fetch(
         self, items: Collection[Object], faults: list[Fault], progress: Progress, in_all: int | None = None
     ) -> None:
-        """Have each object's file. in_all: files that count as work, those that are not in ``items`` as done."""
+        """Download each object's file. in_all: files in the progress; those not in ``items`` count as done."""
         total = len(items) if in_all is None else in_all
         missing = [item for item in items if not _has(self._file(item), item.size)]
         done = total - len(missing)
@@ -130,7 +131,7 @@ class S3Cache:
         if not missing:
             return
         self._prepare(missing)
-        random.shuffle(missing)  # processes that fetch the same meet seldom
+        random.shuffle(missing)  # two processes that download the same rarely meet
         failed = 0
         for item, result in in_parallel(self._fetch_one, missing, CONNECTIONS):
             done += 1
@@ -138,7 +139,7 @@ class S3Cache:
             if isinstance(result, DataError):
                 failed += 1
                 faults.extend(result.faults or [Fault(str(item), result.message)])
-                if failed >= _HOPELESS and failed == done - (total - len(missing)):
+                if failed >= _MAX_FAILURES and failed == done - (total - len(missing)):
                     what = f"{len(missing) - failed} more were not tried"
                     faults.insert(0, Fault(f"the first {failed}", f"can't be had, {what}"))
                     break
@@ -147,12 +148,12 @@ class S3Cache:
         path = self._file(item)
         if _has(path, item.size):  # another process was faster
             return
-        with _told(path), atomic_write(path) as temporary, open(temporary, "r+b") as file:
-            receive(item, file, stop)
+        with _translated_os_errors(path), atomic_write(path) as temporary, open(temporary, "r+b") as file:
+            download(item, file, stop)
 
     def _prepare(self, missing: Sequence[Object]) -> None:
-        """Make the folders, remove what processes have left that were killed, and see to it that there is room."""
-        with _told(self.root):
+        """Make the folders, remove leftovers of killed processes, and check the free space."""
+        with _translated_os_errors(self.root):
             for folder in {self._file(item).parent for item in missing}:
                 folder.mkdir(parents=True, exist_ok=True)
                 _sweep(folder)
@@ -165,7 +166,7 @@ class S3Cache:
 
 
 def _found(uris: Iterable[str], faults: list[Fault], progress: Progress) -> dict[str, Object]:
-    """The objects that there are; a fault for each of the others."""
+    """Return the objects that exist; add a fault for each of the others."""
     places: dict[S3Uri, str] = {}
     folders: dict[tuple[str, str], list[str]] = {}
     for uri in uris:
@@ -194,7 +195,7 @@ def _found(uris: Iterable[str], faults: list[Fault], progress: Progress) -> dict
         if isinstance(item, DataError):
             failed += 1
             faults.extend(item.faults)
-            if failed >= _HOPELESS and not found:
+            if failed >= _MAX_FAILURES and not found:
                 what = f"{len(rest) - failed} more were not tried"
                 faults.insert(0, Fault(f"the first {failed}", f"can't be had, {what}"))
                 break
@@ -217,7 +218,7 @@ def _has(path: Path, size: int) -> bool:
 
 
 def _link(source: Path, target: Path, size: int) -> None:
-    """A second name for a file, or a copy where the disk has no such thing."""
+    """Make a hard link, or a copy where the disk has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -227,7 +228,7 @@ def _link(source: Path, target: Path, size: int) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove half-written files. Those of a process that is at work are younger."""
+    """Remove half-written files; those of running processes are younger."""
     for path in folder.glob(".writing-*"):
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < time.time() - _STALE_SECONDS:
@@ -235,8 +236,8 @@ def _sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What the disk refuses, in words; it would refuse it for every file."""
+def _translated_os_errors(path: Path) -> Iterator[None]:
+    """Raise what the disk refuses as ``UserError``; it would refuse it for every file."""
     try:
         yield
     except OSError as error:
@@ -252,4 +253,4 @@ def _raise_any(faults: Sequence[Fault]) -> None:
 
 
 def _nothing(done: int, in_all: int) -> None:
-    """Nobody watches."""
+    """Show no progress."""

@@ -1,8 +1,7 @@
-"""What S3, or the way there, refuses: an exception of botocore comes in, an error for people goes out, or whether the
-same request may succeed later. ``s3`` and ``s3_retry`` call it.
+"""Translates botocore's exceptions into errors for people, and tells which of them are transient.
 
-By names, since botocore may not be installed. Of a message that isn't known nothing is shown but S3's own text: what
-botocore says of an unknown failure may quote a header of the request, and with it a token or a key's id.
+By names, since botocore may not be installed. An unknown message is not shown, except S3's own text: botocore may quote
+a header of the request, and with it a token or a key's id.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ _CREDENTIALS = "give credentials as to the AWS command line: aws configure, a ro
 _REGION = "set AWS_DEFAULT_REGION to the bucket's region"
 _NETWORK = "check the network, the region, and AWS_ENDPOINT_URL if it is set"
 
-# what is wrong with one object; the others may be fine
+# what is wrong with one object alone
 _OBJECT = {
     "AccessDenied": ("access is denied", "the role needs s3:ListBucket and s3:GetObject, and to write s3:PutObject"),
     "NoSuchKey": ("there is no such object", "check the key"),
@@ -63,10 +62,10 @@ _LOCAL = {
     "ParamValidationError": ("is not a name that S3 takes", "check the bucket's name and the key"),
     "BotoCoreError": ("can't be used", "check the configuration: aws s3 ls"),
 }
-# what may be otherwise the next time; all answers of status 429 and from 500 on are too
-_PASSING_CODES = {"RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "OperationAborted"}
+# may be different the next time; so may all answers of status 429 and of 500 or more
+_TRANSIENT_CODES = {"RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "OperationAborted"}
 _OUT_OF_REACH = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
-_PASSING = _OUT_OF_REACH | {
+_TRANSIENT = _OUT_OF_REACH | {
     *("ConnectionClosedError", "ReadTimeoutError", "ResponseStreamingError", "IncompleteReadError"),
     *("FlexibleChecksumError", "ChecksumError", "ResponseParserError"),  # cut short or changed on its way
     *("ProtocolError", "IncompleteRead", "HTTPException"),  # urllib3's and the standard library's
@@ -74,14 +73,14 @@ _PASSING = _OUT_OF_REACH | {
 }
 
 
-def passes(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether the same request may succeed a little later."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status == 429 or status >= 500 or code_of(error) in _PASSING_CODES
+        return status == 429 or status >= 500 or code_of(error) in _TRANSIENT_CODES
     names = {cls.__name__ for cls in type(error).__mro__ if cls.__name__ != "ConnectionError" or cls is ConnectionError}
-    return bool(names & _PASSING)
+    return bool(names & _TRANSIENT)
 
 
 def code_of(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A prefix in S3 as a ``Store``: ``s3://bucket/prefix`` comes in, the objects below it go out, and objects go in."""
+"""A prefix in S3 as a ``FileSystem``."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.storage.filesystem import MAX_LOG_BYTES, Bytes, FileInfo, check_size
-from sagemaker_semseg.storage.s3 import S3Uri, client, explained
-from sagemaker_semseg.storage.s3_objects import Object, etag, pages, receive
+from sagemaker_semseg.storage.s3 import S3Uri, client, translated_errors
+from sagemaker_semseg.storage.s3_objects import Object, download, etag, pages
 
 LOG_SECONDS = 10.0
 
 
 class S3FileSystem:
+    """Reads and writes the objects below ``uri``."""
+
     def __init__(self, uri: S3Uri):
         self.bucket = uri.bucket
         self.prefix = uri.key + "/" if uri.key and not uri.key.endswith("/") else uri.key
 
     @classmethod
     def locate(cls, uri: S3Uri) -> tuple[S3FileSystem, FileInfo | None]:
-        """The prefix, or the prefix of the object ``uri`` and its entry. An empty object marks a folder."""
+        """Return the prefix and None, or the prefix above the object ``uri`` and its entry (an empty one is a folder)."""
         name = uri.key.rpartition("/")[2]
         folder = cls(S3Uri(uri.bucket, uri.key[: len(uri.key) - len(name)]))
         entry = folder.find(name) if name else None
@@ -52,11 +54,11 @@ class S3FileSystem:
         where = self.where(entry.name)
         check_size(where, entry.size, limit)
         data = io.BytesIO()
-        receive(Object(self.bucket, self.prefix + entry.name, entry.size, entry.stamp), data)
+        download(Object(self.bucket, self.prefix + entry.name, entry.size, entry.version), data)
         return data.getvalue()
 
     def write(self, name: str, parts: Sequence[Bytes], media_type: str) -> str:
-        with explained(self.where(name)):
+        with translated_errors(self.where(name)):
             key, data = self.prefix + name, b"".join(parts)
             return etag(client().put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=media_type))
 
@@ -74,9 +76,9 @@ class S3FileSystem:
 
 
 class ObjectLog:
-    """A ``Log``: S3 can't append, so that the whole is written anew, every ten seconds or more and in the end.
+    """A ``Log``. S3 can't append: all of it is written again, every ten seconds or more and at the end.
 
-    Not more than a twentieth of the time goes into that.
+    At most a twentieth of the time goes into that.
     """
 
     def __init__(self, folder: S3FileSystem, name: str, data: bytes):

@@ -1,5 +1,6 @@
-"""Objects in S3: a prefix or a key comes in, and what is there goes out: key, length, ETag; or such an object comes in,
-and its bytes go out, held against both. ``s3_folder`` and ``mirror`` call it.
+"""Lists objects in S3 and downloads them, checked by length and ETag.
+
+``s3``: the boto3 client to use; None takes the default one.
 """
 
 from __future__ import annotations
@@ -9,24 +10,25 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.errors import DataError, UserError
+from sagemaker_semseg.storage.filesystem import unreadable
+from sagemaker_semseg.storage.retry import DamagedDownload, Stopped, retry
 from sagemaker_semseg.storage.s3 import S3Uri, client
-from sagemaker_semseg.storage.s3_errors import code_of
-from sagemaker_semseg.storage.s3_retry import Damaged, Stopped, retry
+from sagemaker_semseg.storage.s3_errors import code_of, is_transient, translate_error
 
 _PIECE = 2**20
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _PER_HEAD = 10
-"""How many single questions a page of a listing may cost: it takes about as long as some of them side by side."""
+"""HEAD requests that cost about as much time, in parallel, as one page of a listing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """etag: without quotes."""
+    """One object in S3; etag without quotes."""
 
     bucket: str
     key: str
@@ -42,16 +44,22 @@ def etag(answer: Any) -> str:
 
 
 def pages(
-    bucket: str, prefix: str, *, deep: bool = True, most: int = 1000, stop: threading.Event | None = None
+    bucket: str,
+    prefix: str,
+    *,
+    deep: bool = True,
+    most: int = 1000,
+    stop: threading.Event | None = None,
+    s3: Any = None,
 ) -> Iterator[list[Object]]:
-    """The objects whose keys begin with ``prefix``, at most ``most`` at a time, in the order of S3; at least one page.
+    """Yield pages of the objects whose keys begin with ``prefix``, at most ``most`` each; at least one page.
 
-    deep: also those with another "/" after the prefix. Raises as ``persistently`` does.
+    deep: also those with another "/" after the prefix. Raises ``DataError`` and ``UserError``.
     """
     where = str(S3Uri(bucket, prefix))
     request = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": most, **({} if deep else {"Delimiter": "/"})}
     while True:
-        page = retry(lambda: client().list_objects_v2(**request), where, stop)
+        page = _retry(lambda: (s3 or client()).list_objects_v2(**request), where, stop)
         yield [Object(bucket, item["Key"], int(item["Size"]), etag(item)) for item in page.get("Contents", [])]
         if not page.get("IsTruncated"):
             return
@@ -59,24 +67,24 @@ def pages(
 
 
 def head_object(uri: S3Uri, stop: threading.Event | None = None) -> Object:
-    """One object. Raises ``DataError`` if it isn't there, and as ``persistently`` does."""
+    """Return one object's size and ETag. Raises ``DataError`` if there is none."""
 
     def attempt() -> Any:
         try:
             return client().head_object(Bucket=uri.bucket, Key=uri.key)
         except Exception as error:
-            if code_of(error) in ("400", "403", "404"):  # the answer to a HEAD has no body that would say why
+            if code_of(error) in ("400", "403", "404"):  # a HEAD's answer has no body with the reason
                 client().get_object(Bucket=uri.bucket, Key=uri.key, Range="bytes=0-0")["Body"].close()
             raise
 
-    answer = retry(attempt, str(uri), stop)
+    answer = _retry(attempt, str(uri), stop)
     return Object(uri.bucket, uri.key, int(answer["ContentLength"]), etag(answer))
 
 
 def list_objects(bucket: str, keys: Collection[str], stop: threading.Event | None = None) -> dict[str, Object]:
-    """Those of several objects in one folder that a listing finds without much effort; the others may be there too.
+    """Find several objects of one folder by listing it: a thousand with one request.
 
-    A thousand are then found with one question, few or none where listing isn't allowed or the folder holds much else.
+    Those that it doesn't find may exist too: listing may be forbidden, or the folder may hold much else.
     """
     found: dict[str, Object] = {}
     wanted = frozenset(keys)
@@ -92,20 +100,20 @@ def list_objects(bucket: str, keys: Collection[str], stop: threading.Event | Non
     return found
 
 
-def receive(item: Object, sink: BinaryIO, stop: threading.Event | None = None) -> None:
+def download(item: Object, sink: BinaryIO, stop: threading.Event | None = None, s3: Any = None) -> None:
     """Write the object's bytes into ``sink`` from its beginning.
 
     The length is checked, and the MD5 where the ETag is one: not that of an upload in parts, with KMS, or in
     a directory bucket. botocore checks S3's own checksums where there are any.
 
-    Raises ``DataError`` if the object has changed or doesn't arrive whole, and as ``persistently`` does.
+    Raises ``DataError`` if the object has changed or doesn't arrive whole, and ``UserError``.
     """
 
     def attempt() -> None:
         sink.seek(0)
         sink.truncate()
-        # changed meanwhile, it would be another image than was listed
-        reply = client().get_object(Bucket=item.bucket, Key=item.key, IfMatch=f'"{item.etag}"')
+        # else it could be another image than was listed
+        reply = (s3 or client()).get_object(Bucket=item.bucket, Key=item.key, IfMatch=f'"{item.etag}"')
         md5, length = hashlib.md5(usedforsecurity=False), 0
         with contextlib.closing(reply["Body"]) as body:
             while (piece := _read(body)) and length <= item.size:
@@ -115,18 +123,30 @@ def receive(item: Object, sink: BinaryIO, stop: threading.Event | None = None) -
                 md5.update(piece)
                 sink.write(piece)
         if length != item.size:
-            raise Damaged(f"{length} bytes, {item.size} are expected")
+            raise DamagedDownload(f"{length} bytes, {item.size} are expected")
         if _etag_is_md5(item, reply) and md5.hexdigest() != item.etag:
-            raise Damaged(f"the MD5 is {md5.hexdigest()}, the ETag {item.etag}")
+            raise DamagedDownload(f"the MD5 is {md5.hexdigest()}, the ETag {item.etag}")
 
-    retry(attempt, str(item), stop)
+    _retry(attempt, str(item), stop)
+
+
+def _retry(attempt: Callable[[], Any], where: str, stop: threading.Event | None) -> Any:
+    def translate(error: Exception) -> UserError | None:
+        if (translated := translate_error(error, where)) or not (
+            is_transient(error) or isinstance(error, DamagedDownload)
+        ):
+            return translated
+        what = str(error) if isinstance(error, DamagedDownload) else type(error).__name__
+        return unreadable(where, f"doesn't arrive whole ({what})", "run the command again")
+
+    return retry(attempt, translate, stop=stop)
 
 
 def _read(body: Any) -> bytes:
     try:
         return body.read(_PIECE)
     except Exception as error:  # botocore's, urllib3's or the system's, of the connection or of a checksum
-        raise Damaged(type(error).__name__) from None
+        raise DamagedDownload(type(error).__name__) from None
 
 
 def _etag_is_md5(item: Object, reply: Any) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.jobs.prediction_inputs import _Names, plan
-from sagemaker_semseg.storage import LocalFileSystem, S3FileSystem, S3Uri, store_at
+from sagemaker_semseg.storage import LocalFileSystem, S3FileSystem, S3Uri, filesystem_at
 
 OVERLAYS = [".png", "_overlay.png"]
 
@@ -133,7 +133,7 @@ def test_images_in_s3(bucket, tmp_path):
     masks.write("a.png", [b"a mask"], "image/png")
     assert len(planned(["s3://pictures/p"], masks)[0]) == 3
     with pytest.raises(DataError, match="another folder"):
-        plan(["s3://pictures/p/b c.PNG"], store_at("s3://pictures/p"), [".PNG"], {})
+        plan(["s3://pictures/p/b c.PNG"], filesystem_at("s3://pictures/p"), [".PNG"], {})
 
 
 NAMES = st.text(st.sampled_from("aAäéßÉ./\\:%-2\0\n ~_🙂") | st.characters(), max_size=30) | st.from_regex(

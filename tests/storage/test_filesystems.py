@@ -3,7 +3,7 @@
 import pytest
 
 from sagemaker_semseg.errors import DataError
-from sagemaker_semseg.storage import LocalFileSystem, S3FileSystem, S3Uri, locate, store_at
+from sagemaker_semseg.storage import LocalFileSystem, S3FileSystem, S3Uri, filesystem_at, locate
 
 
 def everything(name: str) -> bool:
@@ -20,7 +20,7 @@ def place(request, tmp_path):
 
 @pytest.fixture
 def store(place):
-    return store_at(place)
+    return filesystem_at(place)
 
 
 def test_what_is_written_is_found_and_read(store, place):
@@ -28,7 +28,7 @@ def test_what_is_written_is_found_and_read(store, place):
     faults = []
     entries = list(store.files(everything, faults))
     assert [entry.name for entry in entries] == ["b.jpg", "d/a ü+%.png"]
-    assert {entry.name: entry.stamp for entry in entries} == stamps
+    assert {entry.name: entry.version for entry in entries} == stamps
     assert [store.read(entry, 100) for entry in entries] == [b"of b.jpg", "of d/a ü+%.png".encode()]
     assert [entry.size for entry in entries] == [8, 15]
     assert store.find("b.jpg") == entries[0]
@@ -104,6 +104,6 @@ def test_a_log_that_nothing_is_said_in_is_not_written(store):
 
 
 def test_the_kinds():
-    assert isinstance(store_at("S3://pictures/x"), S3FileSystem)
-    assert isinstance(store_at("s3:/pictures"), LocalFileSystem)
+    assert isinstance(filesystem_at("S3://pictures/x"), S3FileSystem)
+    assert isinstance(filesystem_at("s3:/pictures"), LocalFileSystem)
     assert S3FileSystem(S3Uri("b", "x")).where() == S3FileSystem(S3Uri("b", "x/")).where() == "s3://b/x/"

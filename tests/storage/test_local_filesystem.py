@@ -25,9 +25,9 @@ def test_names_of_one_file(tmp_path: Path) -> None:
 
 def test_the_time_is_part_of_the_stamp(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
-    first = LocalFileSystem(tmp_path).find("a").stamp
+    first = LocalFileSystem(tmp_path).find("a").version
     os.utime(tmp_path / "a", ns=(0, 1))
-    assert LocalFileSystem(tmp_path).find("a").stamp == "1-1" != first
+    assert LocalFileSystem(tmp_path).find("a").version == "1-1" != first
 
 
 def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from sagemaker_semseg.errors import DataError, UserError
-from sagemaker_semseg.storage import FileInfo, S3FileSystem, S3Uri, locate, s3, s3_filesystem, s3_retry
+from sagemaker_semseg.storage import FileInfo, S3FileSystem, S3Uri, locate, retry, s3, s3_filesystem
 from sagemaker_semseg.storage.s3_errors import translate_error
 
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIDTHEKEY", "AWS_SECRET_ACCESS_KEY": "THESECRET", "AWS_SESSION_TOKEN": "THETOKEN"}
@@ -226,7 +226,7 @@ def test_a_connection_that_always_breaks(breaking):
     breaking.breaks = 99
     with pytest.raises(DataError, match="doesn't arrive whole"):
         S3FileSystem(S3Uri("pictures", "")).read(entry(1000), 1000)
-    assert len(breaking.asked) == s3_retry.ATTEMPTS
+    assert len(breaking.asked) == retry.TRANSFERS.attempts
 
 
 @pytest.mark.parametrize("size", [999, 1001])

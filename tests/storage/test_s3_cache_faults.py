@@ -10,7 +10,7 @@ import traceback
 import pytest
 
 from sagemaker_semseg.errors import DataError, UserError
-from sagemaker_semseg.storage import s3_retry
+from sagemaker_semseg.storage import retry
 from sagemaker_semseg.storage.s3_cache import S3Cache
 
 DATA = {f"set/train/{number:02}.jpg": os.urandom(3000) + bytes([number]) for number in range(12)}
@@ -77,7 +77,7 @@ def test_what_does_not_pass(proxy, put, cache, kind, expected):
     (fault,) = caught.value.faults
     assert fault.where == "s3://pictures/set/train/07.jpg"
     assert expected in str(fault)
-    assert len(proxy.gets("07.jpg")) == (1 if kind == "denied" else s3_retry.ATTEMPTS)
+    assert len(proxy.gets("07.jpg")) == (1 if kind == "denied" else retry.TRANSFERS.attempts)
     assert not [path for path in files_below(cache) if path.name.startswith(".writing")]
     proxy.harms.clear()
     before = len(proxy.gets())
@@ -161,8 +161,8 @@ def test_a_hundred_thousand_keys(proxy, put, cache):
 PROGRAM = """
 import sys
 from pathlib import Path
-from sagemaker_semseg.storage.s3_cache import Mirror
-print(Mirror(Path(sys.argv[1])).prefix("s3://pictures/set"))
+from sagemaker_semseg.storage.s3_cache import S3Cache
+print(S3Cache(Path(sys.argv[1])).prefix("s3://pictures/set"))
 """
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from sagemaker_semseg.sdk.local.job_directory import pack
-from sagemaker_semseg.storage import is_s3, store_at
+from sagemaker_semseg.storage import filesystem_at, is_s3
 
 
 def place_of(output_path: str | None, name: str, folder: Path) -> str:
@@ -29,7 +29,7 @@ def deliver(base: Path, place: str) -> str | None:
     if not is_s3(place):
         pack(base / "output" / "data", Path(place, "output.tar.gz"))
         return str(Path(place, "model.tar.gz")) if pack(base / "model", Path(place, "model.tar.gz")) else None
-    store = store_at(place)
+    store = filesystem_at(place)
     model = None
     for folder, name in ((base / "output" / "data", "output.tar.gz"), (base / "model", "model.tar.gz")):
         with tempfile.TemporaryDirectory(dir=base) as temporary:

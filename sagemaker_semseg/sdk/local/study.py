@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sagemaker_semseg.storage import store_at
+from sagemaker_semseg.storage import filesystem_at
 
 NAME: Final = "study.jsonl"
 MOST_TRIALS: Final = 10_000
@@ -52,7 +52,7 @@ class Study:
     """folder: the tuning job's, where the journal is. trials: by their numbers, as they are known."""
 
     def __init__(self, folder: Path):
-        self._log = store_at(str(folder)).log(NAME)
+        self._log = filesystem_at(str(folder)).log(NAME)
         self.trials: dict[int, Trial] = {}
         for line in self._log.data.splitlines():
             self._take(_value(line))

@@ -24,7 +24,7 @@ from sagemaker_semseg.sdk.local.endpoints import READY, REPLY_SECONDS
 from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.specs import spec_of
 from sagemaker_semseg.sdk.specs import TransformSpec
-from sagemaker_semseg.storage import FileInfo, FileSystem, locate, store_at
+from sagemaker_semseg.storage import FileInfo, FileSystem, filesystem_at, locate
 
 DEFAULT_PAYLOAD_MB: Final = 6
 MOST_TRIES: Final = 5
@@ -39,7 +39,7 @@ def run(spec: TransformSpec) -> int:
     if not entries and not faults:
         raise DataError("There is nothing to transform:", [Fault(spec.data, "holds no file", "check the place")])
     assert spec.output_path is not None
-    target = store_at(spec.output_path.removeprefix("file://"))
+    target = filesystem_at(spec.output_path.removeprefix("file://"))
     with _server(spec) as port:
         workers = spec.max_concurrent_transforms or 2
         results = _each(entries, workers, lambda entry: _one(spec, port, source, entry, target))

@@ -1,8 +1,7 @@
-"""What AWS refuses, and why a job failed: an exception of botocore or a reason of SageMaker's comes in, an error for
-people goes out. Everything in ``remote`` that asks AWS does it inside ``explained``.
+"""Translates what AWS refuses, and why a job failed, into errors for people.
 
-What botocore says of a failure of its own may quote a request, and with it a credential, so that only the answers of
-AWS are shown, and nothing is chained.
+botocore's own text of a failure may quote a request, and with it a credential: only AWS's answers are shown, and
+nothing is chained.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.errors import ErrorCode, Fault, UserError
 from sagemaker_semseg.storage.s3_errors import code_of, translate_error
 
 POLICY = "see the policies in docs/aws.md"
@@ -59,40 +58,42 @@ _REASONS = (
 
 
 @contextlib.contextmanager
-def explained(where: str, action: str) -> Iterator[None]:
-    """What AWS or the way there refuses, as ``UserError``. action: in IAM's words: ``sagemaker:CreateModel``."""
+def translated_errors(where: str, action: str) -> Iterator[None]:
+    """Raise what AWS refuses as ``UserError``. action: its name in IAM, such as ``sagemaker:CreateModel``."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if (told := _told(error, where, action)) is None:
+        if (translated := translate_aws_error(error, where, action)) is None:
             raise
-        raise told from None
+        raise translated from None
 
 
 def is_absent(error: UserError) -> bool:
-    """Whether it says that there is no such thing."""
-    return any(fault.what.startswith("there is no such") for fault in error.faults)
+    """Return whether the error says that there is no such thing."""
+    return any(fault.code is ErrorCode.NOT_FOUND for fault in error.faults)
 
 
 def is_taken(error: UserError) -> bool:
-    return any(fault.what.startswith("the name is taken") for fault in error.faults)
+    """Return whether the error says that the name is taken."""
+    return any(fault.code is ErrorCode.NAME_TAKEN for fault in error.faults)
 
 
 def reason(text: Any, where: str) -> Fault:
-    """SageMaker's ``FailureReason`` with its remedy."""
-    said = shown(text) or "SageMaker gives no reason"
+    """Return SageMaker's ``FailureReason`` with its remedy."""
+    said = printable(text) or "SageMaker gives no reason"
     remedies = [remedy for pattern, remedy in _REASONS if pattern.search(said)]
     return Fault(where, said, remedies[0] if remedies else "")
 
 
-def shown(text: Any, most: int = 1024) -> str:
-    """Words of AWS's or a log's for a terminal: no control characters, no key's id."""
+def printable(text: Any, most: int = 1024) -> str:
+    """Return text of AWS for a terminal: without control characters and ids of keys."""
     return _KEY_ID.sub("(a key's id)", _CONTROL.sub(" ", str(text or "")))[:most].strip()
 
 
-def _told(error: Exception, where: str, action: str) -> UserError | None:
+def translate_aws_error(error: Exception, where: str, action: str) -> UserError | None:
+    """Return the error for people, or None if the exception is not botocore's."""
     name = type(error).__name__
     if name == "NoRegionError":
         remedy = "set AWS_DEFAULT_REGION, or give sagemaker_session=boto3.Session(region_name=...)"
@@ -100,7 +101,7 @@ def _told(error: Exception, where: str, action: str) -> UserError | None:
     if name == "ParamValidationError":
         names = ", ".join(dict.fromkeys(_PARAMETER.findall(str(error)))) or "its parameters"
         return UserError(
-            "The request can't be sent:", [Fault(where, f"SageMaker doesn't take it: {names}", "mend them")]
+            "The request can't be sent:", [Fault(where, f"SageMaker doesn't take it: {names}", "fix them")]
         )
     local = translate_error(error, where)
     if local is None:
@@ -108,12 +109,12 @@ def _told(error: Exception, where: str, action: str) -> UserError | None:
     response = getattr(error, "response", None)
     if not isinstance(response, dict):
         return UserError("SageMaker can't be used:", local.faults)
-    fault = _of_answer(code_of(error), shown(response.get("Error", {}).get("Message"), 500), where, action)
+    fault = _of_answer(code_of(error), printable(response.get("Error", {}).get("Message"), 500), where, action)
     return UserError("SageMaker refuses it:", [fault]) if fault else UserError("AWS can't be used:", local.faults)
 
 
 def _of_answer(code: str, said: str, where: str, action: str) -> Fault | None:
-    """None for what S3 says in the same words (expired credentials, a region)."""
+    """Return None for what S3 answers with the same codes (expired credentials, a region)."""
     if code in _DENIED:
         found = _PERFORM.search(said)
         denied = found[1] if found else action
@@ -125,7 +126,9 @@ def _of_answer(code: str, said: str, where: str, action: str) -> Fault | None:
     if code == "ResourceLimitExceeded":
         return Fault(where, said, "ask for more in Service Quotas, or take another instance_type")
     if code == "ResourceInUse" or (code in ("ValidationException", "ResourceInUseException") and _TAKEN.search(said)):
-        return Fault(where, f"the name is taken: {said}", "give another name, or delete the other one")
+        return Fault(
+            where, f"the name is taken: {said}", "give another name, or delete the other one", ErrorCode.NAME_TAKEN
+        )
     if code in (
         "ResourceNotFound",
         "ResourceNotFoundException",
@@ -134,9 +137,14 @@ def _of_answer(code: str, said: str, where: str, action: str) -> Fault | None:
         "404",
         "NoSuchBucket",
     ) or (code in ("ValidationException", "ValidationError") and _ABSENT.search(said)):
-        return Fault(where, f"there is no such thing in this account and region: {said or code}", "check the name")
+        return Fault(
+            where,
+            f"there is no such thing in this account and region: {said or code}",
+            "check the name",
+            ErrorCode.NOT_FOUND,
+        )
     if code in ("ValidationException", "ValidationError"):
-        return Fault(where, said, "mend it")
+        return Fault(where, said, "fix it")
     if code in ("UnrecognizedClientException", "InvalidClientTokenId"):
         remedy = "give credentials as to the AWS command line: aws configure, a role, or environment variables"
         return Fault(where, "the credentials are not accepted", remedy)

@@ -1,7 +1,7 @@
-"""SageMaker as the place where an estimator works: specifications come in, jobs and endpoints are started or found.
+"""Runs jobs and endpoints on SageMaker.
 
-What lies on this machine is brought to S3 first, a role's name becomes its ARN, and places that nobody named are in the
-default bucket. Then ``requests`` builds what is sent. If something can't be started, nothing of it is left behind.
+Local data is uploaded first, a role's name becomes its ARN, and the default bucket takes what has no place. If
+something can't start, what was created for it is deleted again.
 """
 
 from __future__ import annotations
@@ -18,30 +18,32 @@ from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk import requests
 from sagemaker_semseg.sdk.instances import training_warning
 from sagemaker_semseg.sdk.remote import s3_transfer
-from sagemaker_semseg.sdk.remote.aws_errors import explained, is_absent, is_taken
+from sagemaker_semseg.sdk.remote.aws_errors import is_absent, is_taken
 from sagemaker_semseg.sdk.remote.clients import Account
 from sagemaker_semseg.sdk.remote.endpoints import RemoteEndpoint
 from sagemaker_semseg.sdk.remote.jobs import RemoteTraining, RemoteTransform, not_here
 from sagemaker_semseg.sdk.remote.listing import Started, started
-from sagemaker_semseg.sdk.remote.retries import retry_throttled
 from sagemaker_semseg.sdk.remote.tuning import RemoteTuning
 from sagemaker_semseg.sdk.requests.from_describe import model_spec
 from sagemaker_semseg.sdk.specs import EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 from sagemaker_semseg.storage import is_s3
 
-# stand for what isn't asked of AWS while a specification is only looked at
+# placeholders while a specification is only checked, and nothing is asked of AWS
 _SOME_ROLE = "arn:aws:iam::000000000000:role/"
 _SOME_PLACE = "s3://to-be-made"
 
 
 class RemoteBackend:
-    """session: a ``boto3.Session``, a ``Session`` of AWS's SDK, or None for what boto3 finds by itself."""
+    """SageMaker in one account.
+
+    session: a ``boto3.Session``, a ``Session`` of AWS's SDK, or None for boto3's default.
+    """
 
     def __init__(self, session: Any = None):
         self.account = Account(session)
 
     def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
-        """Nothing is asked of AWS for it."""
+        """Return what is wrong with a specification; AWS isn't asked."""
         if isinstance(spec, TuningSpec):
             return requests.check_name("job_name", spec.name, requests.TUNING_NAME_LENGTH)
         if find_spec("boto3") is None:
@@ -52,8 +54,8 @@ class RemoteBackend:
         except UserError as error:
             found += error.faults or [Fault("sagemaker_session", error.message)]
         if isinstance(spec, TrainingSpec):
-            return found + requests.training_faults(_looked_at(spec)) + _absent(spec)
-        model = _looked_at_model(spec.model)
+            return found + requests.training_faults(_placeholder_training(spec)) + _absent(spec)
+        model = _placeholder_model(spec.model)
         found += requests.model_faults(model) + _absent_file("model_data", spec.model.model_data)
         if isinstance(spec, EndpointSpec):
             return found + requests.endpoint_faults(spec)
@@ -64,18 +66,18 @@ class RemoteBackend:
     # ---- trainings
 
     def train(self, spec: TrainingSpec, *, keep: bool) -> RemoteTraining:
-        """keep: has no meaning here, jobs go on by themselves."""
+        """Start a training. keep: ignored, jobs run by themselves."""
         request = self.training_request(spec)
-        self._send("create_training_job", "CreateTrainingJob", request, f"training job {spec.name}")
+        self._create("create_training_job", request, f"training job {spec.name}")
         return RemoteTraining(self.account, spec.name, _folder(spec.output_path))
 
     def training_request(self, spec: TrainingSpec) -> dict[str, Any]:
-        """What is sent for it. Brings inputs to S3, and warns of an instance that is no good for training."""
+        """Upload the inputs and return the request; warns of an instance type unfit for training."""
         requests.refuse(self.faults(spec))
         if warning := training_warning(spec.instance_type):
             warnings.warn(warning, stacklevel=2)
         channels = [
-            replace(channel, place=s3_transfer.bring_channel(self.account, channel)) if channel.is_local else channel
+            replace(channel, place=s3_transfer.upload_channel(self.account, channel)) if channel.is_local else channel
             for channel in spec.channels
         ]
         ready = replace(
@@ -89,7 +91,7 @@ class RemoteBackend:
 
     def training_job(self, name: str) -> RemoteTraining:
         job = RemoteTraining(self.account, name)
-        _look(job.describe, job.kind, name)
+        _find(job.describe, job.kind, name)
         return job
 
     # ---- models, endpoints, transforms
@@ -98,11 +100,10 @@ class RemoteBackend:
         self._make_model(self._ready(spec))
 
     def delete_model(self, name: str) -> None:
-        with explained(f"model {name}", "sagemaker:DeleteModel"):
-            retry_throttled(lambda: self.account.client("sagemaker").delete_model(ModelName=name))
+        self.account.call("sagemaker", "delete_model", f"model {name}", ModelName=name)
 
     def deploy(self, spec: EndpointSpec, *, keep: bool) -> RemoteEndpoint:
-        """keep: has no meaning here, endpoints go on until they are deleted."""
+        """Start an endpoint. keep: ignored, endpoints run until they are deleted."""
         requests.refuse(self.faults(spec))
         spec = replace(spec, model=self._ready(spec.model))
         default = None
@@ -113,12 +114,10 @@ class RemoteBackend:
         try:
             if self._make_model(spec.model):
                 made.append(lambda: self.delete_model(spec.model.name))
-            self._send("create_endpoint_config", "CreateEndpointConfig", config, f"endpoint configuration {spec.name}")
-            made.append(
-                lambda: self._delete("delete_endpoint_config", "DeleteEndpointConfig", EndpointConfigName=spec.name)
-            )
-            self._send("create_endpoint", "CreateEndpoint", endpoint, f"endpoint {spec.name}")
-            made.append(lambda: self._delete("delete_endpoint", "DeleteEndpoint", EndpointName=spec.name))
+            self._create("create_endpoint_config", config, f"endpoint configuration {spec.name}")
+            made.append(lambda: self._delete("delete_endpoint_config", EndpointConfigName=spec.name))
+            self._create("create_endpoint", endpoint, f"endpoint {spec.name}")
+            made.append(lambda: self._delete("delete_endpoint", EndpointName=spec.name))
         except BaseException:
             _undo(made)
             raise
@@ -126,21 +125,21 @@ class RemoteBackend:
 
     def endpoint(self, name: str) -> RemoteEndpoint:
         endpoint = RemoteEndpoint(self.account, name)
-        _look(endpoint.describe, "endpoint", name)
+        _find(endpoint.describe, "endpoint", name)
         return endpoint
 
     def transform(self, spec: TransformSpec, *, keep: bool) -> RemoteTransform:
-        """keep: has no meaning here, jobs go on by themselves."""
+        """Start a training. keep: ignored, jobs run by themselves."""
         requests.refuse(self.faults(spec))
         output = self._output(spec.output_path)
         if not is_s3(spec.output_path or ""):
             output = f"{output.rstrip('/')}/{spec.name}"  # unlike a training, a transform makes no folder of its own
-        data = spec.data if is_s3(spec.data) else s3_transfer.bring(self.account, _path(spec.data), "transform")
+        data = spec.data if is_s3(spec.data) else s3_transfer.upload(self.account, _path(spec.data), "transform")
         ready = replace(spec, data=data, output_path=output, model=self._ready(spec.model))
         request = requests.transform_job(ready)
         made = self._make_model(ready.model)
         try:
-            self._send("create_transform_job", "CreateTransformJob", request, f"transform job {spec.name}")
+            self._create("create_transform_job", request, f"transform job {spec.name}")
         except BaseException:
             _undo([lambda: self.delete_model(ready.model.name)] if made else [])
             raise
@@ -148,13 +147,13 @@ class RemoteBackend:
 
     def transform_job(self, name: str) -> RemoteTransform:
         job = RemoteTransform(self.account, name)
-        _look(job.describe, job.kind, name)
+        _find(job.describe, job.kind, name)
         return job
 
     # ---- tuning
 
     def tune(self, spec: TuningSpec, *, keep: bool) -> RemoteTuning:
-        """keep: has no meaning here, tuning jobs go on by themselves."""
+        """Start a tuning. keep: ignored, jobs run by themselves."""
         training = self.training_request(spec.training)
         settings = {member.name: getattr(spec, member.name) for member in fields(TuningSpec)}
         request = requests.tuning_job(
@@ -162,49 +161,44 @@ class RemoteBackend:
             hyperparameter_ranges=settings.pop("ranges"),
             **{**settings, "training": training},
         )
-        self._send(
-            "create_hyper_parameter_tuning_job", "CreateHyperParameterTuningJob", request, f"tuning job {spec.name}"
-        )
+        self._create("create_hyper_parameter_tuning_job", request, f"tuning job {spec.name}")
         return RemoteTuning(self.account, spec.name)
 
     def tuning_job(self, name: str) -> RemoteTuning:
         job = RemoteTuning(self.account, name)
-        _look(job.describe, "tuning job", name)
+        _find(job.describe, "tuning job", name)
         return job
 
     def started(self, kind: str) -> list[Started]:
-        """What this account has of a kind, the newest first, whoever has started it."""
+        """Return what this account has of a kind, the newest first, whoever started it."""
         return started(self.account, kind)
 
-    # ---- what is behind them
+    # ---- requests
 
-    def _send(self, method: str, action: str, request: Mapping[str, Any], where: str) -> None:
-        with explained(where, f"sagemaker:{action}"):
-            getattr(self.account.client("sagemaker"), method)(**request)
+    def _create(self, method: str, request: Mapping[str, Any], where: str) -> None:
+        self.account.call_once("sagemaker", method, where, **request)
 
-    def _delete(self, method: str, action: str, **name: str) -> None:
-        with explained(next(iter(name.values())), f"sagemaker:{action}"):
-            retry_throttled(lambda: getattr(self.account.client("sagemaker"), method)(**name))
+    def _delete(self, method: str, **name: str) -> None:
+        self.account.call("sagemaker", method, next(iter(name.values())), **name)
 
     def _ready(self, spec: ModelSpec) -> ModelSpec:
-        """With the artifact in S3, the role's ARN and the image."""
+        """Return the model with its artifact in S3, the role's ARN and the image."""
         data = spec.model_data
         if not is_s3(data):
-            data = s3_transfer.bring(self.account, _path(data), "model")
+            data = s3_transfer.upload(self.account, _path(data), "model")
         image = spec.image_uri or image_uri()
-        requests.refuse(requests.model_faults(_looked_at_model(replace(spec, image_uri=image, model_data=data))))
+        requests.refuse(requests.model_faults(_placeholder_model(replace(spec, image_uri=image, model_data=data))))
         return replace(spec, model_data=data, image_uri=image, role=self.account.role_arn(str(spec.role)))
 
     def _make_model(self, spec: ModelSpec) -> bool:
-        """Whether it was made. One of its name that is the same is taken as it is."""
+        """Create the model and return True; False if an equal one of its name exists."""
         try:
-            self._send("create_model", "CreateModel", requests.model(spec), f"model {spec.name}")
+            self._create("create_model", requests.model(spec), f"model {spec.name}")
         except UserError as error:
             if not is_taken(error):
                 raise
-            with explained(f"model {spec.name}", "sagemaker:DescribeModel"):
-                told = retry_throttled(lambda: self.account.client("sagemaker").describe_model(ModelName=spec.name))
-            if model_spec(told) != replace(spec, tags=()):
+            answer = self.account.call("sagemaker", "describe_model", f"model {spec.name}", ModelName=spec.name)
+            if model_spec(answer) != replace(spec, tags=()):
                 raise
             return False
         return True
@@ -213,7 +207,7 @@ class RemoteBackend:
         return _s3_or(place, "") or f"s3://{self.account.bucket}/"
 
 
-def _look(describe: Callable[[], object], kind: str, name: str) -> None:
+def _find(describe: Callable[[], object], kind: str, name: str) -> None:
     try:
         describe()
     except UserError as error:
@@ -221,7 +215,7 @@ def _look(describe: Callable[[], object], kind: str, name: str) -> None:
 
 
 def _undo(made: list[Callable[[], None]]) -> None:
-    """Delete what was made, the last first. What can't be deleted is said: it may cost something."""
+    """Delete what was created, the last first; warn of what can't be deleted, since it may cost money."""
     while made:
         try:
             made.pop()()
@@ -230,7 +224,7 @@ def _undo(made: list[Callable[[], None]]) -> None:
                 warnings.warn(f"something is left behind: {error}", stacklevel=2)
 
 
-def _looked_at(spec: TrainingSpec) -> TrainingSpec:
+def _placeholder_training(spec: TrainingSpec) -> TrainingSpec:
     channels = [replace(channel, place=_SOME_PLACE) if channel.is_local else channel for channel in spec.channels]
     return replace(
         spec,
@@ -241,7 +235,7 @@ def _looked_at(spec: TrainingSpec) -> TrainingSpec:
     )
 
 
-def _looked_at_model(spec: ModelSpec) -> ModelSpec:
+def _placeholder_model(spec: ModelSpec) -> ModelSpec:
     data = spec.model_data if not spec.model_data or is_s3(spec.model_data) else _SOME_PLACE
     return replace(spec, image_uri=spec.image_uri or image_uri(), role=_role(spec.role), model_data=data)
 
@@ -259,7 +253,7 @@ def _path(place: str) -> Path:
 
 
 def _folder(place: str | None) -> Path | None:
-    """Where results are to lie on this machine."""
+    """Return the local folder for results, if they aren't to stay in S3."""
     return None if not place or is_s3(place) else _path(place)
 
 

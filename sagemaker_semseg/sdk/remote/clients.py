@@ -1,23 +1,42 @@
-"""An AWS account in one region: a session comes in; clients, the account's number, a bucket and a role's ARN go out.
+"""An AWS account in one region: its clients, number, bucket and roles.
 
-Everything in ``remote`` has one. Nothing is asked of AWS before it is needed.
+Nothing is asked of AWS before it is needed.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from sagemaker_semseg import __version__
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.sdk.remote.aws_errors import explained, is_absent
+from sagemaker_semseg.sdk.remote.aws_errors import is_absent, translate_aws_error, translated_errors
+from sagemaker_semseg.storage.retry import JOBS, ONCE, RetryPolicy, retry
 
-# an image may take a minute; SageMaker itself gives up after that
-_RUNTIME_SECONDS = 80
+POLL_SECONDS = 10.0
+"""Between two requests for a job's state. SageMaker's own counters move no faster."""
+
+_RUNTIME_SECONDS = 80  # an image may take a minute; SageMaker itself stops waiting after that
+# permissions that are named otherwise than their method
+_IAM = {"s3:HeadBucket": "s3:ListBucket", "s3:ListObjectsV2": "s3:ListBucket"}
+
+Answer = TypeVar("Answer")
+
+
+def poll(ask: Callable[[], Answer]) -> Iterator[Answer]:
+    """Yield one answer after the other, with a pause between them, as long as the caller iterates."""
+    while True:
+        yield ask()
+        time.sleep(POLL_SECONDS)
 
 
 class Account:
-    """session: a ``boto3.Session``, a ``Session`` of AWS's SDK, or None for what boto3 finds by itself."""
+    """An account in one region.
+
+    session: a ``boto3.Session``, a ``Session`` of AWS's SDK, or None for what boto3 finds by itself.
+    """
 
     def __init__(self, session: Any = None):
         if getattr(session, "local_mode", False):
@@ -27,14 +46,14 @@ class Account:
 
     @functools.cached_property
     def session(self) -> Any:
-        """boto3's. Raises ``UserError`` without boto3."""
+        """Return boto3's session. Raises ``UserError`` without boto3."""
         try:
             import boto3
         except ImportError as error:
             message = f"Jobs on SageMaker need boto3: {error}\nInstall it with: pip install 'sagemaker-semseg[aws]'"
             raise UserError(message) from None
         if self._given is None:
-            with explained("the session", "sts:GetCallerIdentity"):
+            with translated_errors("the session", "sts:GetCallerIdentity"):
                 return boto3.Session()
         found = getattr(self._given, "boto_session", self._given)
         if not callable(getattr(found, "client", None)):
@@ -43,10 +62,30 @@ class Account:
         return found
 
     def client(self, service: str) -> Any:
-        """boto3's client: one for each service, which all threads share. Raises ``UserError`` without a region."""
+        """Return boto3's client of a service, which all threads share. Raises ``UserError`` without a region."""
         if service not in self._clients:
             self._clients[service] = self._given_client(service) or self._new_client(service)
         return self._clients[service]
+
+    def call(self, service: str, method: str, where: str, **arguments: Any) -> Any:
+        """Call a method of a service's client; repeats it while AWS throttles or the network fails.
+
+        where: what the call is about, for messages. Raises ``UserError`` for what AWS refuses.
+        """
+        return self._call(JOBS, service, method, where, arguments)
+
+    def call_once(self, service: str, method: str, where: str, **arguments: Any) -> Any:
+        """Call a method that must not run twice, such as one that creates something."""
+        return self._call(ONCE, service, method, where, arguments)
+
+    def _call(self, policy: RetryPolicy, service: str, method: str, where: str, arguments: Mapping[str, Any]) -> Any:
+        client = self.client(service)
+        action = f"{service.removesuffix('-runtime')}:{''.join(part.title() for part in method.split('_'))}"
+
+        def translate(error: Exception) -> UserError | None:
+            return translate_aws_error(error, where, _IAM.get(action, action))
+
+        return retry(lambda: getattr(client, method)(**arguments), translate, policy)
 
     @functools.cached_property
     def region(self) -> str:
@@ -55,43 +94,41 @@ class Account:
     @functools.cached_property
     def number(self) -> str:
         """The account's twelve digits."""
-        with explained("the account", "sts:GetCallerIdentity"):
-            return str(self.client("sts").get_caller_identity()["Account"])
+        return str(self.call_once("sts", "get_caller_identity", "the account")["Account"])
 
     @functools.cached_property
     def bucket(self) -> str:
-        """Where things go that nobody has named a place for: ``sagemaker-REGION-ACCOUNT``, as AWS's SDK has it, or the
-        bucket that a ``Session`` of AWS's SDK was given. Made if it isn't there; one of another account is refused."""
+        """The default bucket: ``sagemaker-REGION-ACCOUNT`` as in AWS's SDK, or that of its ``Session``.
+
+        Created if it doesn't exist; one of another account is refused.
+        """
         given = getattr(self._given, "default_bucket", None)
         if callable(given):
-            with explained("the default bucket", "s3:CreateBucket"):
+            with translated_errors("the default bucket", "s3:CreateBucket"):
                 return str(given())
         name = f"sagemaker-{self.region}-{self.number}"
-        s3 = self.client("s3")
+        where = f"s3://{name}"
         try:
-            with explained(f"s3://{name}", "s3:ListBucket"):
-                s3.head_bucket(Bucket=name, ExpectedBucketOwner=self.number)
+            self.call_once("s3", "head_bucket", where, Bucket=name, ExpectedBucketOwner=self.number)
         except UserError as error:
             if not is_absent(error):
                 what = "can't be used as the default bucket: access is denied, or it is another account's"
                 remedy = "give output_path and inputs in a bucket of yours, or allow s3:ListBucket on it (docs/aws.md)"
-                raise UserError("S3 can't be used:", [Fault(f"s3://{name}", what, remedy)]) from None
+                raise UserError("S3 can't be used:", [Fault(where, what, remedy)]) from None
             print(f"making the bucket {name}", flush=True)
             # us-east-1 has no name as a constraint
             place = {} if self.region == "us-east-1" else {"LocationConstraint": self.region}
             settings = {"CreateBucketConfiguration": place} if place else {}
-            with explained(f"s3://{name}", "s3:CreateBucket"):
-                s3.create_bucket(Bucket=name, **settings)
+            self.call_once("s3", "create_bucket", where, Bucket=name, **settings)
         return name
 
     def role_arn(self, role: str) -> str:
-        """A role's ARN, which is asked for if its name was given."""
+        """Return a role's ARN; AWS is asked for it if its name was given."""
         if role.startswith("arn:"):
             return role
         name = role.rpartition("/")[2]
         try:
-            with explained(f"role {role}", "iam:GetRole"):
-                return str(self.client("iam").get_role(RoleName=name)["Role"]["Arn"])
+            return str(self.call_once("iam", "get_role", f"role {role}", RoleName=name)["Role"]["Arn"])
         except UserError as error:
             faults = [
                 Fault(fault.where, fault.what, f"{fault.remedy}; or give the role's ARN") for fault in error.faults
@@ -99,7 +136,7 @@ class Account:
             raise UserError(error.message, faults) from None
 
     def _given_client(self, service: str) -> Any:
-        """The client that a ``Session`` of AWS's SDK has, with whatever settings it was made."""
+        """Return the client of a ``Session`` of AWS's SDK, with its settings."""
         attribute = {"sagemaker": "sagemaker_client", "sagemaker-runtime": "sagemaker_runtime_client"}.get(service, "")
         return getattr(self._given, attribute, None) if attribute else None
 
@@ -112,7 +149,7 @@ class Account:
             read_timeout=_RUNTIME_SECONDS if service == "sagemaker-runtime" else 60,
             user_agent_extra=f"sagemaker-semseg/{__version__}",
         )
-        with explained(service, f"{service}:*"):
+        with translated_errors(service, f"{service}:*"):
             try:
                 return self.session.client(service, config=config)
             except ValueError:

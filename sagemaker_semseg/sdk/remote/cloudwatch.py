@@ -1,4 +1,4 @@
-"""The log of a job: its name comes in, lines go out, those that are new since the last look. ``jobs`` calls it."""
+"""Reads the log of a job from CloudWatch."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from sagemaker_semseg.errors import UserError
-from sagemaker_semseg.sdk.remote.aws_errors import explained, is_absent, shown
+from sagemaker_semseg.sdk.remote.aws_errors import is_absent, printable
 from sagemaker_semseg.sdk.remote.clients import Account
-from sagemaker_semseg.sdk.remote.retries import retry_throttled
 
 MOST_LINE = 10_000
 
 
 class JobLog:
-    """group: CloudWatch's name for all jobs of a kind: ``/aws/sagemaker/TrainingJobs``."""
+    """The log of one job. group: CloudWatch's name for all jobs of a kind: ``/aws/sagemaker/TrainingJobs``."""
 
     def __init__(self, account: Account, group: str, job: str):
-        self._client, self._group, self._job = account.client("logs"), group, job
+        self._account, self._group, self._job = account, group, job
         self._tokens: dict[str, str | None] = {}
 
     def lines(self) -> Iterator[str]:
-        """The new ones of every machine. None as long as CloudWatch has no such log."""
+        """Yield the lines since the last call, of every host; none while CloudWatch has no such log."""
         try:
             names = self._streams()
         except UserError as error:
@@ -29,7 +28,7 @@ class JobLog:
                 return
             raise
         for name in names:
-            # the machine's name, where there are several of them: JOB/algo-2-1234567890
+            # the host's name, where there are several: JOB/algo-2-1234567890
             host = name.rpartition("/")[2].rsplit("-", 1)[0]
             for line in self._new(name):
                 yield f"[{host}] {line}" if len(names) > 1 else line
@@ -38,8 +37,7 @@ class JobLog:
         names: list[str] = []
         arguments = {"logGroupName": self._group, "logStreamNamePrefix": f"{self._job}/"}
         while True:
-            with explained(f"the log of {self._job}", "logs:DescribeLogStreams"):
-                page = retry_throttled(lambda: self._client.describe_log_streams(**arguments))
+            page = self._account.call("logs", "describe_log_streams", f"the log of {self._job}", **arguments)
             names += [stream["logStreamName"] for stream in page["logStreams"]]
             if not page.get("nextToken"):
                 return sorted(names)
@@ -50,14 +48,13 @@ class JobLog:
             token = self._tokens.get(stream)
             page = self._page(stream, token)
             for event in page["events"]:
-                yield shown(event["message"], MOST_LINE)
+                yield printable(event["message"], MOST_LINE)
             self._tokens[stream] = page.get("nextForwardToken", token)
             if self._tokens[stream] == token:  # CloudWatch gives the same token at the end
                 return
 
     def _page(self, stream: str, token: str | None) -> Any:
-        arguments = {"logGroupName": self._group, "logStreamName": stream, "startFromHead": True}
+        arguments: dict[str, Any] = {"logGroupName": self._group, "logStreamName": stream, "startFromHead": True}
         if token:
             arguments["nextToken"] = token
-        with explained(f"the log of {self._job}", "logs:GetLogEvents"):
-            return retry_throttled(lambda: self._client.get_log_events(**arguments))
+        return self._account.call("logs", "get_log_events", f"the log of {self._job}", **arguments)

@@ -6,7 +6,7 @@ import botocore.loaders
 import pytest
 from botocore.stub import Stubber
 
-from sagemaker_semseg.sdk.remote import RemoteBackend, endpoints, retries
+from sagemaker_semseg.sdk.remote import RemoteBackend, clients, endpoints
 
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "AKIATHEKEYTHEKEYTHE1",
@@ -27,7 +27,7 @@ def cloud(aws, monkeypatch):
     aws.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     aws.delenv("SAGEMAKER_SEMSEG_IMAGE_URI", raising=False)
     pauses = []
-    monkeypatch.setattr(retries.time, "sleep", pauses.append)
+    monkeypatch.setattr(clients.time, "sleep", pauses.append)
     monkeypatch.setattr(endpoints.time, "sleep", pauses.append)
     aws.pauses = pauses
     return aws

@@ -7,8 +7,9 @@ import botocore.exceptions
 import pytest
 
 from sagemaker_semseg.errors import UserError
-from sagemaker_semseg.sdk.remote import RemoteBackend, aws_errors, retries
+from sagemaker_semseg.sdk.remote import RemoteBackend, aws_errors, clients
 from sagemaker_semseg.sdk.specs import JobFailed
+from sagemaker_semseg.storage.retry import JOBS
 from tests.sdk.conftest import ROLE
 from tests.sdk.remote.conftest import SECRETS
 
@@ -97,7 +98,7 @@ def test_waiting_bears_with_a_throttled_aws(cloud, backend, stub, training):
 
 
 def test_patience_ends(backend, stub, training):
-    found = job(backend, stub, training, *["ThrottlingException"] * retries.PATIENCE)
+    found = job(backend, stub, training, *["ThrottlingException"] * JOBS.attempts)
     with pytest.raises(UserError, match="AWS is asked too often"):
         found.wait(logs=False)
 
@@ -142,7 +143,7 @@ def test_ctrl_c_while_waiting(backend, stub, training, monkeypatch, capsys):
     def interrupted(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(retries.time, "sleep", interrupted)
+    monkeypatch.setattr(clients.time, "sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         found.wait(logs=False)
     assert (
@@ -324,8 +325,8 @@ def test_every_exception_of_botocore_has_its_words():
     for cls in classes(botocore.exceptions.BotoCoreError):
         error = cls.__new__(cls)
         error.args = (SECRETS["AWS_SESSION_TOKEN"],)
-        with pytest.raises(UserError) as caught, aws_errors.explained("x", "sagemaker:CreateModel"):
+        with pytest.raises(UserError) as caught, aws_errors.translated_errors("x", "sagemaker:CreateModel"):
             raise error
         text_of(caught.value)
-    with pytest.raises(ZeroDivisionError), aws_errors.explained("x", "y"):
+    with pytest.raises(ZeroDivisionError), aws_errors.translated_errors("x", "y"):
         raise ZeroDivisionError

@@ -25,7 +25,7 @@ def test_the_whole_life(moto_cloud, backend, tmp_path, training, endpoint, trans
     assert state.status == "Completed"
     assert "making the bucket sagemaker-eu-west-1-123456789012" in printed
     assert re.search(
-        r"train: bringing 2 files, 0.0 MB, to s3://sagemaker-eu-west-1-123456789012/sagemaker-semseg/", printed
+        r"train: uploading 2 files, 0.0 MB, to s3://sagemaker-eu-west-1-123456789012/sagemaker-semseg/", printed
     )
     assert f"{training.name}: Completed" in printed
     assert "#quality_metric: mIOU" in printed
@@ -83,27 +83,27 @@ def test_a_transform_is_found_again(moto_cloud, backend, transform):
     assert backend.transform_job(transform.name).state().spec == transform
 
 
-def test_data_is_brought_once(moto_cloud, backend, tmp_path, training, capsys):
+def test_data_is_uploaded_once(moto_cloud, backend, tmp_path, training, capsys):
     spec = replace(training, channels=data(tmp_path))
     first = backend.training_request(spec)
-    assert capsys.readouterr().out.count("bringing") == 4
+    assert capsys.readouterr().out.count("uploading") == 4
     assert backend.training_request(spec) == first
-    assert "bringing" not in capsys.readouterr().out
+    assert "uploading" not in capsys.readouterr().out
     (tmp_path / "train" / "a.png").write_bytes(b"train A.png")  # of the same size
     (tmp_path / "train" / ".hidden").write_bytes(b"x")
     again = backend.training_request(spec)
-    assert capsys.readouterr().out.count("bringing 2 files") == 1
+    assert capsys.readouterr().out.count("uploading 2 files") == 1
     places = [[c["DataSource"]["S3DataSource"]["S3Uri"] for c in r["InputDataConfig"]] for r in (first, again)]
     assert [old == new for old, new in zip(*places, strict=True)] == [False, True, True, True]
 
 
-def test_an_object_that_came_in_half_is_brought_again(moto_cloud, backend, tmp_path, training, capsys):
+def test_a_partial_upload_is_repeated(moto_cloud, backend, tmp_path, training, capsys):
     spec = replace(training, channels=data(tmp_path))
     place = backend.training_request(spec)["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
     artifact(f"{place}/a.png")
     capsys.readouterr()
     backend.training_request(spec)
-    assert "train: bringing 1 files" in capsys.readouterr().out
+    assert "train: uploading 1 files" in capsys.readouterr().out
 
 
 def test_the_log_of_several_machines(moto_cloud, backend, training):

@@ -89,8 +89,8 @@ def test_a_tuner_starts_one_and_another_finds_it(moto_cloud, monkeypatch):
     tuner = Tuner(estimator, "validation:mIOU", {**ranges, "mini_batch_size": (4, 32)}, max_jobs=8, max_parallel_jobs=2,
                   tags={"cost": "low"}, random_seed=3)  # fmt: skip
     sent = []
-    client = "sagemaker_semseg.sdk.remote.backend.RemoteBackend._send"
-    monkeypatch.setattr(client, lambda self, method, action, request, where: sent.append(request))
+    client = "sagemaker_semseg.sdk.remote.clients.Account.call_once"
+    monkeypatch.setattr(client, lambda self, service, method, where, **request: sent.append(request))
     tuner.fit({name: f"s3://pictures/{name}" for name in NAMES}, job_name="streets", wait=False)
     check("CreateHyperParameterTuningJob", sent[0])
     config = sent[0]["HyperParameterTuningJobConfig"]
