@@ -23,7 +23,7 @@ class S3FileSystem:
 
     @classmethod
     def locate(cls, uri: S3Uri) -> tuple[S3FileSystem, FileInfo | None]:
-        """Return the prefix and None, or the prefix above the object ``uri`` and its entry (an empty one is a folder)."""
+        """Return the prefix and None, or the prefix above an object and its entry (an empty one is a folder)."""
         name = uri.key.rpartition("/")[2]
         folder = cls(S3Uri(uri.bucket, uri.key[: len(uri.key) - len(name)]))
         entry = folder.find(name) if name else None

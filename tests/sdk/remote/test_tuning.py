@@ -6,6 +6,7 @@ import pytest
 from sagemaker_semseg import ContinuousParameter, SemSegEstimator, Tuner
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.remote import RemoteBackend
+from sagemaker_semseg.sdk.remote.clients import Account
 from sagemaker_semseg.sdk.remote.tuning import RemoteTuning
 from sagemaker_semseg.sdk.requests.from_describe import tuning_spec
 from sagemaker_semseg.sdk.specs import JobFailed
@@ -89,8 +90,14 @@ def test_a_tuner_starts_one_and_another_finds_it(moto_cloud, monkeypatch):
     tuner = Tuner(estimator, "validation:mIOU", {**ranges, "mini_batch_size": (4, 32)}, max_jobs=8, max_parallel_jobs=2,
                   tags={"cost": "low"}, random_seed=3)  # fmt: skip
     sent = []
-    client = "sagemaker_semseg.sdk.remote.clients.Account.call_once"
-    monkeypatch.setattr(client, lambda self, service, method, where, **request: sent.append(request))
+    call = Account.call_once
+
+    def call_once(self, service, method, where, **request):
+        if method.startswith("create_hyper_parameter"):
+            return sent.append(request)
+        return call(self, service, method, where, **request)
+
+    monkeypatch.setattr(Account, "call_once", call_once)
     tuner.fit({name: f"s3://pictures/{name}" for name in NAMES}, job_name="streets", wait=False)
     check("CreateHyperParameterTuningJob", sent[0])
     config = sent[0]["HyperParameterTuningJobConfig"]
