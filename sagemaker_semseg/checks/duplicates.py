@@ -98,7 +98,7 @@ def find_near_copies(train: Sequence[SampleSummary], validation: Sequence[Sample
     for index, nearest in nearest_hashes(_stack(train), _stack(validation)):
         image = _thumbnail(validation[index])
         for other in nearest:
-            if image is not None and _looks_alike(image, _thumbnail(train[other])):
+            if image is not None and _is_similar(image, _thumbnail(train[other])):
                 what = f"nearly the same image as {shown(train[other].pair.image)}"
                 remedy = "compare the two; put images of one scene into one split"
                 found.append(finding("image much like one in train", validation[index].pair.image, what, remedy))
@@ -145,7 +145,7 @@ def _thumbnail(sample: SampleSummary) -> npt.NDArray[np.int16] | None:
         return None
 
 
-def _looks_alike(one: npt.NDArray[np.int16], other: npt.NDArray[np.int16] | None) -> bool:
+def _is_similar(one: npt.NDArray[np.int16], other: npt.NDArray[np.int16] | None) -> bool:
     """Compare two images of one size, apart from their brightness."""
     if other is None:
         return False

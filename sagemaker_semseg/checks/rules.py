@@ -58,7 +58,7 @@ RULES: Final[dict[str, tuple[Level, str]]] = {
     ),
     "image smaller than the crop": ("warning", "it is enlarged, or padded with a border that teaches nothing"),
     "very large image": ("warning", "decoding it takes long in every epoch, and validation needs memory for all of it"),
-    "anti-aliased mask": ("warning", "values between two classes are read as classes that nobody labelled"),
+    "anti-aliased mask": ("warning", "values between two classes are read as other classes"),
     "JPEG-compressed mask": ("warning", "the values that compression left around borders are read as classes"),
     "254 in a mask": ("warning", "255 means ignore, 254 doesn't: it counts as a label, which no class has"),
     "mask without labels": ("warning", "every pixel of it is ignored: the image takes time and teaches nothing"),

@@ -210,7 +210,7 @@ def mask_of_colors_and_alpha(root):
 
 
 @fault("colour mask")
-def grey_mask_with_alpha(root):
+def gray_mask_with_alpha(root):
     pair(root, "m3", make_image(303), mask_as(labels(), "PNG", "LA"))
 
 
@@ -282,7 +282,7 @@ def cmyk(root):
 
 
 @fault("grey images among colour ones")
-def grey(root):
+def gray(root):
     pair(root, "i4", encoded(make_image(404).convert("L")))
 
 

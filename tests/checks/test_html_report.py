@@ -284,7 +284,7 @@ def test_nothing_at_all_is_a_page_too():
     Document(render(report(splits=[empty, empty])))
 
 
-def test_the_style_s_parts_of_memory_have_colours():
+def test_the_parts_of_memory_have_colors_in_the_style():
     style = read_asset(checks.__package__, "report.css")
     for kind in ("program", "parameters", "activations", "logits", "working", "train", "validation"):
         assert f".{kind} {{" in style
