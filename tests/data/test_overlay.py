@@ -1,31 +1,31 @@
-"""Overlays: colours mixed by hand in the test, and sheets whose pixels are looked up."""
+"""Overlays mix image and color as computed by hand here; sheets have the panels and legends that were asked for."""
 
 import numpy as np
 import pytest
 
 from sagemaker_semseg.data.overlay import overlay, side_by_side
 
-GREY = np.full((6, 8, 3), 100, np.uint8)
+GRAY = np.full((6, 8, 3), 100, np.uint8)
 # Pascal VOC's first colours, written down from its palette
 MAROON, GREEN = (128, 0, 0), (0, 128, 0)
 
 
-def test_mixes_image_and_colour_by_opacity():
-    mixed = overlay(GREY, np.full((6, 8), 1, np.uint8), num_classes=2, opacity=0.25)
+def test_mixes_image_and_color_by_opacity():
+    mixed = overlay(GRAY, np.full((6, 8), 1, np.uint8), num_classes=2, opacity=0.25)
     assert mixed.dtype == np.uint8
     assert (mixed == [107, 75, 75]).all()  # 100 * 0.75 + (128, 0, 0) * 0.25
 
 
-def test_opacity_0_is_the_image_and_1_the_colours():
+def test_opacity_0_is_the_image_and_1_the_colors():
     labels = np.full((6, 8), 2, np.uint8)
-    assert (overlay(GREY, labels, 3, opacity=0) == GREY).all()
-    assert (overlay(GREY, labels, 3, opacity=1) == GREEN).all()
+    assert (overlay(GRAY, labels, 3, opacity=0) == GRAY).all()
+    assert (overlay(GRAY, labels, 3, opacity=1) == GREEN).all()
 
 
 def test_ignored_pixels_show_the_image():
     labels = np.full((6, 8), 255, np.uint8)
     labels[:, 4:] = 1
-    mixed = overlay(GREY, labels, num_classes=2, opacity=1)
+    mixed = overlay(GRAY, labels, num_classes=2, opacity=1)
     assert (mixed[:, :3] == 100).all()
     assert (mixed[:, 4:] == MAROON).all()
 
@@ -33,8 +33,8 @@ def test_ignored_pixels_show_the_image():
 def test_a_light_line_runs_between_labels_only():
     labels = np.ones((6, 8), np.uint8)
     labels[:, 4:] = 2
-    mixed = overlay(GREY, labels, num_classes=3, opacity=0.5).astype(int)
-    plain = overlay(GREY, np.ones_like(labels), num_classes=3, opacity=0.5).astype(int)
+    mixed = overlay(GRAY, labels, num_classes=3, opacity=0.5).astype(int)
+    plain = overlay(GRAY, np.ones_like(labels), num_classes=3, opacity=0.5).astype(int)
     assert (mixed[:, 3] > plain[:, 3]).all()
     assert (mixed[:, :3] == plain[:, :3]).all()
 
@@ -42,27 +42,27 @@ def test_a_light_line_runs_between_labels_only():
 def test_arguments_that_do_not_fit_are_refused():
     labels = np.zeros((6, 8), np.uint8)
     with pytest.raises(ValueError, match="below num_classes=2 or 255, found 7"):
-        overlay(GREY, labels + np.uint8(7), num_classes=2)
+        overlay(GRAY, labels + np.uint8(7), num_classes=2)
     with pytest.raises(ValueError, match=r"labels must be \(6, 8\) uint8"):
-        overlay(GREY, labels[:3], num_classes=2)
+        overlay(GRAY, labels[:3], num_classes=2)
     with pytest.raises(ValueError, match="labels must be"):
-        overlay(GREY, labels.astype(np.int32), num_classes=2)
+        overlay(GRAY, labels.astype(np.int32), num_classes=2)
     with pytest.raises(ValueError, match="image must be"):
-        overlay(GREY[:, :, 0], labels, num_classes=2)
+        overlay(GRAY[:, :, 0], labels, num_classes=2)
     with pytest.raises(ValueError, match="opacity"):
-        overlay(GREY, labels, num_classes=2, opacity=1.5)
+        overlay(GRAY, labels, num_classes=2, opacity=1.5)
 
 
 def test_the_arguments_are_left_as_they_are():
-    image, labels = GREY.copy(), np.ones((6, 8), np.uint8)
+    image, labels = GRAY.copy(), np.ones((6, 8), np.uint8)
     overlay(image, labels, num_classes=2)
     side_by_side(image, labels, labels)
-    assert (image == GREY).all()
+    assert (image == GRAY).all()
     assert (labels == 1).all()
 
 
-def colours(sheet):
-    return {tuple(int(v) for v in colour) for colour in np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)}
+def colors(sheet):
+    return {tuple(int(v) for v in color) for color in np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)}
 
 
 def test_three_panels_with_truth_and_two_without():
@@ -100,8 +100,8 @@ def test_the_legend_lists_what_occurs_and_grows_with_names():
     with_one = side_by_side(image, None, one, ["ground", "disc"], opacity=1)
     with_both = side_by_side(image, None, both, ["ground", "disc"], opacity=1)
     below = 270
-    assert MAROON not in colours(with_one)
-    assert MAROON in colours(with_both.crop((0, below, with_both.width, with_both.height)))
+    assert MAROON not in colors(with_one)
+    assert MAROON in colors(with_both.crop((0, below, with_both.width, with_both.height)))
     many = np.arange(1200, dtype=np.uint16).reshape(30, 40) % 20
     long = side_by_side(image, None, many.astype(np.uint8), [f"a name that takes room {i}" for i in range(20)])
     assert long.height > with_both.height  # the legend breaks into rows
@@ -109,4 +109,4 @@ def test_the_legend_lists_what_occurs_and_grows_with_names():
 
 def test_a_label_beyond_the_names_is_refused():
     with pytest.raises(ValueError, match="below num_classes=2"):
-        side_by_side(GREY, None, np.full((6, 8), 2, np.uint8), ["ground", "disc"])
+        side_by_side(GRAY, None, np.full((6, 8), 2, np.uint8), ["ground", "disc"])
