@@ -9,7 +9,7 @@ import pytest
 
 from sagemaker_semseg import hyperparameters
 from sagemaker_semseg.checks.rules import RULES
-from sagemaker_semseg.cli import hyperparameter_flags
+from sagemaker_semseg.cli import flags
 from sagemaker_semseg.data import (
     channels,
     class_names,
@@ -80,6 +80,6 @@ def test_the_readme_s_training_has_good_hyperparameters():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data")
     parser.add_argument("--output")
-    hyperparameter_flags.add_flags(parser)
-    given = hyperparameter_flags.from_flags(parser.parse_args(shlex.split(line)))
+    flags.add_hyperparameter_flags(parser)
+    given = flags.hyperparameter_arguments(parser.parse_args(shlex.split(line)))
     assert hyperparameters.resolve(given).num_classes == 3

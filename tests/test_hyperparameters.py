@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagemaker_semseg.cli.hyperparameter_flags import add_flags, from_flags
+from sagemaker_semseg.cli.flags import add_hyperparameter_flags, hyperparameter_arguments
 from sagemaker_semseg.errors import HyperparameterError
 from sagemaker_semseg.hyperparameters import (
     TABLE,
@@ -294,12 +294,16 @@ def test_tunable_ranges() -> None:
 
 def test_flags() -> None:
     parser = argparse.ArgumentParser()
-    add_flags(parser)
-    assert from_flags(parser.parse_args([])) == {}
+    add_hyperparameter_flags(parser)
+    assert hyperparameter_arguments(parser.parse_args([])) == {}
     namespace = parser.parse_args(["--crop-size", "64", "--use-pretrained-model", "False", "--num-classes", "x"])
-    assert from_flags(namespace) == {"crop_size": "64", "use_pretrained_model": "False", "num_classes": "x"}
+    assert hyperparameter_arguments(namespace) == {
+        "crop_size": "64",
+        "use_pretrained_model": "False",
+        "num_classes": "x",
+    }
     with_all = [part for row in TABLE for part in (row.flag, "1")]
-    assert set(from_flags(parser.parse_args(with_all))) == set(EXPECTED)
+    assert set(hyperparameter_arguments(parser.parse_args(with_all))) == set(EXPECTED)
     text = " ".join(parser.format_help().split())
     for row in TABLE:
         assert f"{row.flag} " in text

@@ -13,10 +13,15 @@ from sagemaker_semseg.checks import run_checks
 from sagemaker_semseg.checks.recommendations import add_recommendations
 from sagemaker_semseg.checks.report import Report
 from sagemaker_semseg.checks.runner import SETTINGS
-from sagemaker_semseg.cli import hyperparameter_flags, report_table
-from sagemaker_semseg.cli.data_flags import add_data_flags, data_arguments
+from sagemaker_semseg.cli import report_table
+from sagemaker_semseg.cli.flags import (
+    add_data_flags,
+    add_hyperparameter_flags,
+    data_arguments,
+    hyperparameter_arguments,
+    refuse,
+)
 from sagemaker_semseg.data.labels import MOST_CLASSES
-from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.jobs.channels import locate_channels
 from sagemaker_semseg.jobs.progress_bar import progress_bar
@@ -53,13 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "write the report as an HTML page with images, in one file"
     group.add_argument("--html", type=Path, metavar="FILE", help=text)
     group.add_argument("--strict", action="store_true", help="warnings count too: exit status 1")
-    hyperparameter_flags.add_flags(parser, _FLAGS)
+    add_hyperparameter_flags(parser, _FLAGS)
 
 
 def run(options: argparse.Namespace) -> int:
-    given = hyperparameter_flags.from_flags(options)
-    if options.faults:
-        raise UserError("The command can't be carried out:", options.faults)
+    given = hyperparameter_arguments(options)
+    refuse(options.faults)
     named = given.get("class_names", "").count(",") + 1
     hp = resolve({"num_classes": min(max(2, named), MOST_CLASSES), **given})
     num_classes, names = hp.num_classes if "num_classes" in given else None, hp.class_names

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from sagemaker_semseg.artifact import read_inference_artifact
+from sagemaker_semseg.cli.flags import refuse
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.overlay import side_by_side
 from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
@@ -27,7 +27,7 @@ from sagemaker_semseg.jobs.training import (
     remove_checkpoints,
     run_prepared,
 )
-from sagemaker_semseg.storage import LocalFileSystem, atomic_write
+from sagemaker_semseg.storage import atomic_write
 
 SUMMARY = "the whole way in three minutes, on a generated set"
 DESCRIPTION = """\
@@ -73,14 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.faults:
-        raise UserError("The command can't be carried out:", options.faults)
+    refuse(options.faults)
     return show(options.output, PICTURES, HYPERPARAMETERS, verbose=options.verbose)
 
 
 def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], *, verbose: bool = False) -> int:
     """The demo in ``root``. pictures: arguments of ``make_demo_set``. Returns the exit status."""
-    from sagemaker_semseg.jobs.prediction import Prediction
+    from sagemaker_semseg.jobs.prediction import PredictionConfig, run_prediction
 
     start = time.monotonic()
     claim(root)
@@ -93,8 +92,8 @@ def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], 
         print("stopped before the end")
         return exit_status(result)
 
-    prediction = Prediction(read_inference_artifact(result.artifact), LocalFileSystem(masks))
-    if prediction.run(list(map(str, unseen))).failed:
+    prediction = PredictionConfig(model=str(result.artifact), images=list(map(str, unseen)), output=str(masks))
+    if run_prediction(prediction).failed:
         raise AlgorithmError("the demo's own images can't be predicted")
     overlays.mkdir(exist_ok=True)
     names = {image: f"{image.stem}.png" for image in unseen}

@@ -9,9 +9,8 @@ import math
 from rich.console import Console
 from rich.table import Table
 
-from sagemaker_semseg.cli.data_flags import add_data_flags, data_arguments
+from sagemaker_semseg.cli.flags import add_data_flags, data_arguments, refuse
 from sagemaker_semseg.data.channels import SPLITS
-from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.jobs.evaluation import EvaluationConfig, EvaluationResult, run_evaluation
 from sagemaker_semseg.storage import atomic_write
 
@@ -44,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.faults:
-        raise UserError("The command can't be carried out:", options.faults)
+    refuse(options.faults)
     result = run_evaluation(
         EvaluationConfig(
             **data_arguments(options),

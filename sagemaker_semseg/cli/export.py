@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
+from sagemaker_semseg.cli.flags import refuse
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.jobs.model_location import model_path
+from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.storage import atomic_write
 from sagemaker_semseg.weights.model import gluoncv_params
@@ -42,10 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.faults:
-        raise UserError("The command can't be carried out:", options.faults)
+    refuse(options.faults)
     kind = options.format or _format(options.output)
-    artifact = read_artifact(model_path(options.model))
+    artifact = read_artifact(locate_artifact(options.model))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     if kind != "gluoncv":  # whose file has the weights as they are
         load_tensorflow(verbose=options.verbose)

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from sagemaker_semseg.artifact import write_artifact
+from sagemaker_semseg.cli.flags import refuse
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.weights.model import import_weights
@@ -42,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.faults:
-        raise UserError("The command can't be carried out:", options.faults)
+    refuse(options.faults)
     names = [name.strip() for name in options.class_names.split(",")] if options.class_names else []
     artifact, notes = import_weights(options.model, LAST if options.last else BEST, names)
     num_classes = artifact.labels["num_classes"]

@@ -1,24 +1,11 @@
-"""``sagemaker-semseg predict``: a model and images come in; a mask for each image goes out, or the probabilities of its
-classes, and pictures of them.
-
-The flags and the summary are here; ``prediction`` does the work.
-"""
+"""The command ``sagemaker-semseg predict``."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import sys
-from typing import TYPE_CHECKING
 
-from sagemaker_semseg.errors import ExitStatus, Fault, UserError
-from sagemaker_semseg.jobs.model_location import runtime_of
-from sagemaker_semseg.serving.content_negotiation import ResponseFormat, choose_reply
-from sagemaker_semseg.serving.http_errors import RequestError
-from sagemaker_semseg.storage import filesystem_at
-
-if TYPE_CHECKING:
-    from sagemaker_semseg.jobs.prediction import Prediction
+from sagemaker_semseg.cli.flags import add_inference_flags, refuse
+from sagemaker_semseg.errors import ExitStatus
 
 SUMMARY = "write masks of new images"
 DESCRIPTION = """\
@@ -48,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "JPEG or PNG, a folder of them, or s3://BUCKET/PREFIX"
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=text)
     text = "where the masks are written: a folder or s3://BUCKET/PREFIX"
-    parser.add_argument("-o", "--output", dest="place", metavar="DIR", required=True, help=text)
+    parser.add_argument("-o", "--output", dest="location", metavar="DIR", required=True, help=text)
     text = (
         "what is written, in the words of the endpoint's Accept header (default image/png): application/x-npy and "
         "application/x-recordio-protobuf are the probabilities of all classes, with ;dtype=float16 in half the bytes"
@@ -57,61 +44,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "also write each image with its labels laid over it in colours"
     parser.add_argument("--overlay", action="store_true", help=text)
     parser.add_argument("--overwrite", action="store_true", help="do the images that are done, too")
-    group = parser.add_argument_group("how the model is used (by default as it was trained for)")
-    text = "look at each image in these sizes and average the probabilities, for instance 0.75,1,1.25"
-    group.add_argument("--scales", type=_numbers, metavar="LIST", help=text)
-    group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="look at its mirror image, too")
-    text = "pixels of the largest image that is worked on whole; memory grows with it"
-    group.add_argument("--tile-pixels", type=int, metavar="N", help=text)
-    group.add_argument("--runtime", metavar="NAME", help="what runs the graph: onnxruntime (default) or openvino")
+    group = add_inference_flags(parser)
     group.add_argument("--threads", type=int, metavar="N", help="by default one for each core")
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.faults:
-        raise UserError("The command can't be carried out:", options.faults)
-    from sagemaker_semseg.inference import InferenceOptions
-    from sagemaker_semseg.jobs.prediction import Prediction  # and ONNX Runtime, which no other command needs
+    refuse(options.faults)
+    from sagemaker_semseg.jobs.prediction import PredictionConfig, run_prediction  # and ONNX Runtime
 
-    output, reply = filesystem_at(options.place), _reply(options.accept)
-    runtime = runtime_of(options.model)
-    given = {name: getattr(options, name) for name in ("scales", "flip", "tile_pixels", "runtime", "threads")}
-    how = InferenceOptions.resolve(runtime.hyperparameters, **given)
-    if faults := [dataclasses.replace(fault, where=_flag(fault.where)) for fault in how.faults()]:
-        raise UserError("The command can't be carried out:", faults)
-    prediction = Prediction(runtime, output, how, reply, overlays=options.overlay)
-    try:
-        prediction.run(options.images, overwrite=options.overwrite)
-    except BaseException:
-        if prediction.tally.written:
-            print(f"{_summary(prediction)}; the same command goes on from there", file=sys.stderr)
-        raise
-    print(_summary(prediction))
-    return ExitStatus.USER_ERROR if prediction.tally.failed else ExitStatus.DONE
-
-
-def _summary(prediction: Prediction) -> str:
-    tally = prediction.tally
-    what = ("mask" if prediction.reply.is_mask else "array") + ("" if tally.written == 1 else "s")
-    counts = {"there already": tally.kept, "could not be done": tally.failed}
-    more = "".join(f", {count} {what}" for what, count in counts.items() if count)
-    return f"{tally.written} {what} written to {prediction.output.where()}{more}"
-
-
-def _reply(accept: str) -> ResponseFormat:
-    try:
-        return choose_reply(accept)
-    except RequestError as error:
-        raise UserError("The command can't be carried out:", [Fault("--accept", error.message)]) from None
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        what = f"numbers with commas between them are expected, such as 0.75,1,1.25; {text} came"
-        raise argparse.ArgumentTypeError(what) from None
+    fields = (
+        "model",
+        "images",
+        "accept",
+        "overlay",
+        "overwrite",
+        "scales",
+        "flip",
+        "tile_pixels",
+        "runtime",
+        "threads",
+    )
+    given = {name: getattr(options, name) for name in fields}
+    result = run_prediction(PredictionConfig(output=options.location, **given))
+    print(result)
+    return ExitStatus.USER_ERROR if result.failed else ExitStatus.DONE

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_semseg.environment import Hosting, base_folder, hosting
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.jobs.model_location import model_path
+from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.serving.content_negotiation import choose_reply
 from sagemaker_semseg.serving.http_errors import RequestError
 
@@ -104,7 +104,7 @@ def settings_of(options: argparse.Namespace, base: Path) -> Settings:
         return {name: value for name, value in values.items() if value is not None}
 
     settings = Settings(
-        model=model_path(options.model or base / "model"),
+        model=locate_artifact(options.model or base / "model"),
         host=options.host or ("127.0.0.1" if options.model else "0.0.0.0"),
         log=not options.quiet,
         options=chosen(*_OF_INFERENCE),

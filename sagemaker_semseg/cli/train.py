@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sagemaker_semseg.cli import container, guard, hyperparameter_flags
-from sagemaker_semseg.cli.data_flags import add_data_flags, data_arguments
+from sagemaker_semseg.cli import container, guard
+from sagemaker_semseg.cli.flags import (
+    add_data_flags,
+    add_hyperparameter_flags,
+    data_arguments,
+    hyperparameter_arguments,
+)
 from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.environment import base_folder
 from sagemaker_semseg.jobs.training import TrainingConfig, exit_status, run_training
@@ -65,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "remove the checkpoints and start over, instead of continuing from them"
     group.add_argument("--restart", action="store_true", help=text)
     parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)  # for ``guard``
-    hyperparameter_flags.add_flags(parser)
+    add_hyperparameter_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,7 +89,7 @@ def config_of(options: argparse.Namespace) -> TrainingConfig:
     """Return the training that the flags describe."""
     return TrainingConfig(
         **data_arguments(options),
-        hyperparameters=hyperparameter_flags.from_flags(options),
+        hyperparameters=hyperparameter_arguments(options),
         output=_text(options.output),
         checkpoints=_text(options.checkpoints),
         restart=options.restart,

@@ -11,7 +11,7 @@ from sagemaker_semseg.artifact import Artifact, read_artifact
 from sagemaker_semseg.data.samples import Split, read_split
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.jobs.channels import locate_channels
-from sagemaker_semseg.jobs.model_location import class_names, model_path
+from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.metrics import Scores
@@ -63,16 +63,18 @@ def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
         ArtifactError: the model can't be used.
         DataError: with everything that is wrong with the data.
     """
-    artifact = read_artifact(model_path(Path(config.model)))
+    artifact = read_artifact(locate_artifact(Path(config.model)))
     hp = resolve(artifact.hyperparameters)
     folders = locate_channels(config.data, config.channels, config.split)
-    names = artifact.labels.get("class_names") or ()
+    names = tuple(artifact.labels.get("class_names") or ())
     with progress_bar("checking the data") as update:
         split = read_split(
             folders, hp.num_classes, config.split, update, attributes=config.attribute_names, class_names=names
         )
     scores = _measure(artifact, split, config.batch_size or hp.validation_mini_batch_size, config.verbose)
-    return EvaluationResult(config.model, split.channel, len(split.samples), scores, tuple(class_names(artifact)))
+    return EvaluationResult(
+        config.model, split.channel, len(split.samples), scores, names or tuple(map(str, range(hp.num_classes)))
+    )
 
 
 def _measure(artifact: Artifact, split: Split, batch_size: int, verbose: bool) -> Scores:

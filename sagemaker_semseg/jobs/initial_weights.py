@@ -17,7 +17,7 @@ from sagemaker_semseg.artifact import Artifact
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
-from sagemaker_semseg.jobs.model_location import model_path
+from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.weight_shapes import is_classifier
 from sagemaker_semseg.weights import sources
@@ -47,7 +47,7 @@ def find_local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightL
     Raises UserError with what is wrong.
     """
     if "model" in folders:
-        path = model_path(folders["model"])
+        path = locate_artifact(folders["model"])
         return _from_earlier_model(hp, read_any(path), path)
     if hp.new_head:
         fault = Fault("new_head", "there is no earlier model whose head could be made anew", "give one or leave it out")

@@ -6,13 +6,13 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from sagemaker_semseg.artifact import Artifact, InferenceArtifact, read_inference_artifact
+from sagemaker_semseg.artifact import InferenceArtifact, read_inference_artifact
 from sagemaker_semseg.artifact.members import MAX_TOTAL_BYTES
 from sagemaker_semseg.errors import ArtifactError, Fault
 from sagemaker_semseg.storage import is_s3, locate
 
 
-def model_path(path: Path) -> Path:
+def locate_artifact(path: Path) -> Path:
     """Return the artifact that a file, a folder with its files or a training's output folder stands for."""
     inside = path / "model.tar.gz"
     if inside.is_file():
@@ -21,10 +21,10 @@ def model_path(path: Path) -> Path:
     return archives[0] if len(archives) == 1 else path
 
 
-def runtime_of(model: str) -> InferenceArtifact:
+def load_inference_artifact(model: str) -> InferenceArtifact:
     """Read what inference needs of a model, which may be in S3. Raises ArtifactError; UserError if S3 can't be used."""
     if not is_s3(model):
-        return read_inference_artifact(model_path(Path(model)))
+        return read_inference_artifact(locate_artifact(Path(model)))
     store, entry = locate(model)
     if not entry:
         fault = Fault(model, "no such object", "give the s3:// of a model.tar.gz")
@@ -37,9 +37,3 @@ def runtime_of(model: str) -> InferenceArtifact:
         except ArtifactError as error:
             faults = [dataclasses.replace(fault, where=fault.where.replace(str(path), model)) for fault in error.faults]
             raise ArtifactError(f"{model} can't be used as a model:", faults) from None
-
-
-def class_names(artifact: Artifact) -> list[str]:
-    """Return the artifact's class names, or the labels as text."""
-    names = artifact.labels.get("class_names")
-    return list(names) if names else [str(label) for label in range(artifact.labels["num_classes"])]

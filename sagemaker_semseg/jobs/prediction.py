@@ -1,18 +1,17 @@
-"""The work of ``predict``: a model and places come in, files for each image that is found there go out.
+"""A prediction as a value: writes a mask, or probabilities, for each of many images.
 
-An image that can't be used is told and the others are done; what an earlier run has done is left. ``tasks`` finds the
-images and names their files, ``journal`` knows what is done. ``demo`` calls it too.
+An image that can't be used is reported and the others are done. A second run does what the first one hasn't:
+``prediction_inputs`` finds the images and names their files, ``progress_log`` knows what is done.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,18 +22,19 @@ from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.files import MAX_FILE_BYTES
 from sagemaker_semseg.data.images import Pixels, decode_image, image_size
 from sagemaker_semseg.data.overlay import overlay
-from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.errors import DataError, Fault, UserError
 from sagemaker_semseg.inference import CancellationToken, InferenceOptions, Segmenter
-from sagemaker_semseg.jobs.prediction_inputs import Task, plan
+from sagemaker_semseg.jobs.model_location import load_inference_artifact
+from sagemaker_semseg.jobs.prediction_inputs import PredictionTask, find_images
 from sagemaker_semseg.jobs.progress_bar import progress_bar
-from sagemaker_semseg.jobs.progress_log import Journal
-from sagemaker_semseg.serving.content_negotiation import ResponseFormat
-from sagemaker_semseg.serving.http_errors import PayloadTooLarge
+from sagemaker_semseg.jobs.progress_log import ProgressLog
+from sagemaker_semseg.serving.content_negotiation import ResponseFormat, choose_reply
+from sagemaker_semseg.serving.http_errors import PayloadTooLarge, RequestError
 from sagemaker_semseg.serving.response_encoding import check_size, encode
-from sagemaker_semseg.storage import FileSystem
+from sagemaker_semseg.storage import FileSystem, filesystem_at
 from sagemaker_semseg.storage.filesystem import Bytes
 
-ENDINGS = {
+EXTENSIONS = {
     "image/png": ".png",
     "application/x-recordio-protobuf": ".recordio",
     "application/x-protobuf": ".recordio",
@@ -49,89 +49,152 @@ Contents = dict[str, tuple[Sequence[Bytes], str]]
 """The parts of an image's files by their endings, and their media types."""
 
 
-@dataclass
-class Tally:
-    """Images: done now, done earlier, and those that can't be used."""
+@dataclass(frozen=True, kw_only=True)
+class PredictionConfig:
+    """One prediction, unchecked; its fields are plain values.
 
+    Attributes:
+        model: a ``model.tar.gz``, a folder of its files, the output folder of a training, or an s3:// URI.
+        images: JPEG and PNG files, folders of them, or s3:// URIs.
+        output: the folder for the results, or an s3:// URI.
+        accept: what is written, as in the endpoint's Accept header: ``image/png`` for masks, ``application/x-npy`` or
+            ``application/x-recordio-protobuf`` for the probabilities of all classes, with ``;dtype=float16`` in half
+            the bytes.
+        overlay: whether each image is also written with its labels drawn over it.
+        overwrite: whether images that are done are done again.
+        scales, flip, tile_pixels, runtime, threads: as for ``inference.Segmenter``; None takes what the model was
+            trained for.
+    """
+
+    model: str
+    images: Sequence[str]
+    output: str
+    accept: str = "image/png"
+    overlay: bool = False
+    overwrite: bool = False
+    scales: Sequence[float] | None = None
+    flip: bool | None = None
+    tile_pixels: int | None = None
+    runtime: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """How many images were written now, had been done before, and couldn't be used.
+
+    output: where the files are. kind: ``mask`` or ``array``.
+    """
+
+    output: str
+    kind: str
     written: int = 0
     kept: int = 0
     failed: int = 0
 
+    def __str__(self) -> str:
+        text = f"{self.written} {self.kind if self.written == 1 else self.kind + 's'} written to {self.output}"
+        text += f", {self.kept} there already" if self.kept else ""
+        return text + (f", {self.failed} could not be done" if self.failed else "")
 
-class Prediction:
-    """A model and what is wanted of it. overlays: beside each reply, the image with its labels laid over it."""
+
+def run_prediction(config: PredictionConfig) -> PredictionResult:
+    """Write the results for all images. An image that can't be used is reported on standard error and counted.
+
+    Raises:
+        UserError: an option is wrong, or S3 can't be used.
+        ArtifactError: the model can't be used.
+        DataError: there is no image, or one would be overwritten.
+        OSError: the results can't be written.
+    """
+    output, reply = filesystem_at(config.output), _response_format(config.accept)
+    artifact = load_inference_artifact(config.model)
+    given = {name: getattr(config, name) for name in ("scales", "flip", "tile_pixels", "runtime", "threads")}
+    options = InferenceOptions.resolve(artifact.hyperparameters, **given)
+    if faults := options.faults():
+        faults = [replace(fault, where="--" + fault.where.replace("_", "-")) for fault in faults]
+        raise UserError("The command can't be carried out:", faults)
+    prediction = _Prediction(artifact, output, options, reply, config.overlay)
+    try:
+        prediction.run(config.images, config.overwrite)
+    except BaseException:
+        if prediction.result.written:
+            print(f"{prediction.result}; the same command continues from there", file=sys.stderr)
+        raise
+    return prediction.result
+
+
+def _response_format(accept: str) -> ResponseFormat:
+    try:
+        return choose_reply(accept)
+    except RequestError as error:
+        raise UserError("The command can't be carried out:", [Fault("--accept", error.message)]) from None
+
+
+class _Prediction:
+    """A prediction in progress; ``result`` says how far it came."""
 
     def __init__(
         self,
-        runtime: InferenceArtifact,
+        artifact: InferenceArtifact,
         output: FileSystem,
-        options: InferenceOptions | None = None,
-        reply: ResponseFormat | None = None,
-        *,
-        overlays: bool = False,
+        options: InferenceOptions,
+        reply: ResponseFormat,
+        overlays: bool,
     ):
-        self.runtime, self.output = runtime, output
-        self.options, self.reply = (
-            options or InferenceOptions.resolve(runtime.hyperparameters),
-            reply or ResponseFormat("image/png"),
-        )
-        self.endings = [ENDINGS[self.reply.media_type], *([OVERLAY_ENDING] if overlays else [])]
-        self.tally = Tally()
+        self.artifact, self.output, self.options, self.reply = artifact, output, options, reply
+        self.endings = [EXTENSIONS[reply.media_type], *([OVERLAY_ENDING] if overlays else [])]
+        self.result = PredictionResult(output.where(), "mask" if reply.is_mask else "array")
 
-    def run(self, places: Sequence[str], *, overwrite: bool = False) -> Tally:
-        """Do the images at ``places``: files, folders, s3://. overwrite: those that are done, too.
-
-        Returns ``self.tally``, which tells how far it came if it was interrupted. Raises ``DataError`` if there is no
-        image or if one would be overwritten, and what the model and the output raise.
-        """
-        journal = Journal(self.output, self._settings())
+    def run(self, locations: Sequence[str], overwrite: bool) -> None:
+        log = ProgressLog(self.output, self._settings())
         try:
-            tasks, faults = plan(places, self.output, self.endings, journal.stamps)
+            tasks, faults = find_images(locations, self.output, self.endings, log.versions)
             for fault in faults:
-                _tell(str(fault))
+                _report(str(fault))
             if not tasks:
                 raise DataError("There is no image to predict.")
-            left = [task for task in tasks if overwrite or not journal.done(task.image, task.existing)]
-            self.tally.failed, self.tally.kept = len(faults), len(tasks) - len(left)
-            if left:
-                self._work(Segmenter(self.runtime, **vars(self.options)), left, journal)
+            remaining = [task for task in tasks if overwrite or not log.is_done(task.image, task.existing)]
+            self.result = replace(self.result, failed=len(faults), kept=len(tasks) - len(remaining))
+            if remaining:
+                self._segment(Segmenter(self.artifact, **vars(self.options)), remaining, log)
         finally:
-            journal.close()
-        return self.tally
+            log.close()
 
     def _settings(self) -> dict[str, Any]:
         """What decides about the bytes that are written. Of the model, the graph is all that counts."""
-        options = {"accept": self.reply.content_type, **dataclasses.asdict(self.options)}
+        options = {"accept": self.reply.content_type, **vars(self.options)}
         del options["threads"]
-        return {"model": hashlib.sha256(self.runtime.graph).hexdigest(), "options": options}
+        return {"model": hashlib.sha256(self.artifact.graph).hexdigest(), "options": options}
 
-    def _work(self, segmenter: Segmenter, tasks: Sequence[Task], journal: Journal) -> None:
-        """One image after the other; while one is worked on, the next one is read."""
+    def _segment(self, segmenter: Segmenter, tasks: Sequence[PredictionTask], log: ProgressLog) -> None:
+        """Do one image after the other; while one is segmented, the next one is read."""
 
-        def read(task: Task) -> bytes | Pixels:
+        def read(task: PredictionTask) -> bytes | Pixels:
             return _read(task, segmenter.num_classes, self.reply)
 
-        total = self.tally.kept + len(tasks)
+        total = self.result.kept + len(tasks)
         with (
-            progress_bar("predicting", total) as move,
+            progress_bar("predicting", total) as update,
             ThreadPoolExecutor(1) as reader,
             ThreadPoolExecutor(1) as worker,
         ):
-            for done, (task, coming) in enumerate(_ahead(reader, read, tasks), start=self.tally.kept + 1):
+            for done, (task, pending) in enumerate(_read_ahead(reader, read, tasks), start=self.result.kept + 1):
                 try:
-                    contents = _stoppable(worker, self._contents, segmenter, task, coming.result())
+                    contents = _cancellable(worker, self._contents, segmenter, task, pending.result())
                 except (DataError, PayloadTooLarge, MemoryError) as error:
-                    _tell(_about(error, task))
-                    self.tally.failed += 1
+                    _report(_message(error, task))
+                    self.result = replace(self.result, failed=self.result.failed + 1)
                 else:
                     files = {task.files[ending]: content for ending, content in contents.items()}
-                    stamps = {name: self.output.write(name, *content) for name, content in files.items()}
-                    journal.add(task.image, stamps)
-                    self.tally.written += 1
-                move(done, total)
+                    log.add(task.image, {name: self.output.write(name, *content) for name, content in files.items()})
+                    self.result = replace(self.result, written=self.result.written + 1)
+                update(done, total)
 
-    def _contents(self, segmenter: Segmenter, task: Task, read: bytes | Pixels, token: CancellationToken) -> Contents:
-        image = decode_image(read, shown(task.image.where)) if isinstance(read, bytes) else read
+    def _contents(
+        self, segmenter: Segmenter, task: PredictionTask, data: bytes | Pixels, token: CancellationToken
+    ) -> Contents:
+        image = decode_image(data, shown(task.image.where)) if isinstance(data, bytes) else data
         if self.reply.is_mask:
             array = segmenter.labels(image, token)
         else:
@@ -145,20 +208,20 @@ class Prediction:
         return contents
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, read: Callable[[Task], bytes | Pixels], tasks: Sequence[Task]
-) -> Iterator[tuple[Task, Future[bytes | Pixels]]]:
-    """Each task and what comes of reading it; the next one is read as soon as this has been."""
-    coming = pool.submit(read, tasks[0])
+def _read_ahead(
+    pool: ThreadPoolExecutor, read: Callable[[PredictionTask], bytes | Pixels], tasks: Sequence[PredictionTask]
+) -> Iterator[tuple[PredictionTask, Future[bytes | Pixels]]]:
+    """Yield each task with the future of its image; the next image is read once this one has been."""
+    pending = pool.submit(read, tasks[0])
     for task, following in zip(tasks, [*tasks[1:], None], strict=True):
-        now = coming
+        current = pending
         if following:
-            coming = pool.submit(read, following)
-        yield task, now
+            pending = pool.submit(read, following)
+        yield task, current
 
 
-def _read(task: Task, num_classes: int, reply: ResponseFormat) -> bytes | Pixels:
-    """The image's pixels, or its bytes if it is large. Raises ``DataError`` and ``PayloadTooLarge``."""
+def _read(task: PredictionTask, num_classes: int, reply: ResponseFormat) -> bytes | Pixels:
+    """The image's pixels, or its bytes if it is large. Raises DataError and PayloadTooLarge."""
     image, where = task.image, shown(task.image.where)
     data = image.store.read(image.entry, MAX_FILE_BYTES)
     height, width = image_size(data, where)
@@ -166,20 +229,20 @@ def _read(task: Task, num_classes: int, reply: ResponseFormat) -> bytes | Pixels
     return data if height * width > LARGE_IMAGE else decode_image(data, where)
 
 
-def _stoppable(pool: ThreadPoolExecutor, work: Callable[..., Contents], *arguments: Any) -> Contents:
-    """What comes of ``work``, done in another thread, so that this one hears Ctrl-C and can stop it."""
+def _cancellable(pool: ThreadPoolExecutor, function: Callable[..., Contents], *arguments: Any) -> Contents:
+    """Call ``function`` in another thread, so that this one hears Ctrl-C and can cancel it."""
     token = CancellationToken()
     try:
-        doing = pool.submit(work, *arguments, token)
-        while not wait([doing], timeout=0.5).done:
+        future = pool.submit(function, *arguments, token)
+        while not wait([future], timeout=0.5).done:
             pass  # a signal that comes just before the waiting begins is heard when it ends
-        return doing.result()
+        return future.result()
     except BaseException:
         token.cancel()
         raise
 
 
-def _about(error: Exception, task: Task) -> str:
+def _message(error: Exception, task: PredictionTask) -> str:
     if isinstance(error, DataError):
         return "\n".join(map(str, error.faults))
     if isinstance(error, MemoryError):
@@ -187,5 +250,5 @@ def _about(error: Exception, task: Task) -> str:
     return f"{task.image.where}: {error}"
 
 
-def _tell(message: str) -> None:
+def _report(message: str) -> None:
     print(shown(message), file=sys.stderr, flush=True)

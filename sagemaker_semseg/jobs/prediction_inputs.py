@@ -1,7 +1,6 @@
-"""What ``predict`` has to do: the places that a user names come in, files, folders and s3://; a task for each image
-goes out, with the names of the files to be written for it.
+"""Finds the images of a prediction, and names the files to be written for each.
 
-Names in S3 are anyone's: what goes out of here stays below the output, can be a file's name, and belongs to one image.
+Names in S3 are anyone's: a file's name stays below the output, can be a file's name, and belongs to one image.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ _NO_FILE_NAME = re.compile(r"[\0-\x1f\x7f\\\ud800-\udfff" + (r':*?"<>|]' if os.n
 
 
 @dataclass(frozen=True)
-class Image:
-    """An image that was found. identity: the store's. name: what its files are called, without an ending."""
+class InputImage:
+    """An image that was found. identity: the store's. name: of its files, without an ending."""
 
     store: FileSystem
     entry: FileInfo
@@ -37,49 +36,50 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Task:
-    """An image, and the files to be written for it: a name for each ending, and what lies there now."""
+class PredictionTask:
+    """An image, and the files to be written for it: a name for each ending, and what is there now."""
 
-    image: Image
+    image: InputImage
     files: Mapping[str, str]
     existing: Mapping[str, FileInfo | None]
 
 
-def plan(
-    places: Sequence[str], output: FileSystem, endings: Sequence[str], written: Mapping[str, str]
-) -> tuple[list[Task], list[Fault]]:
-    """The tasks for what was found at ``places``, and faults of what wasn't.
+def find_images(
+    locations: Sequence[str], output: FileSystem, endings: Sequence[str], written: Mapping[str, str]
+) -> tuple[list[PredictionTask], list[Fault]]:
+    """Return a task for each image at ``locations``, and the faults of those that can't be found.
 
-    endings: of the files for each image (``.png``, ``_overlay.png``). written: files in ``output`` that are our own,
-    and their stamps; in a folder they don't count as images. Raises ``DataError`` where a file would take an image's
-    place, ``UserError`` if S3 can't be used.
+    endings: of the files for each image (``.png``, ``_overlay.png``). written: files in ``output`` that an earlier run
+    has written, with their versions; they don't count as images. Raises DataError where a file would replace an image,
+    UserError if S3 can't be used.
     """
     faults: list[Fault] = []
-    ours = {output.identity(name): stamp for name, stamp in written.items()}
+    ours = {output.identity(name): version for name, version in written.items()}
     # by identity, so that one given twice (in its folder and by name) is done once
-    found: dict[str, Image] = {}
-    for place in places:
+    found: dict[str, InputImage] = {}
+    for location in locations:
         try:
-            for image in _images(place, output, ours, faults):
+            for image in _images(location, output, ours, faults):
                 found.setdefault(image.identity, image)
         except DataError as error:
             faults += error.faults
-    names = _Names(endings)
-    named = [(image, names.take(image.name)) for image in found.values()]
+    names = OutputNames(endings)
+    named = [(image, names.assign(image.name)) for image in found.values()]
     there = output.existing([name for _, files in named for name in files.values()])
     given = {image.entry.file for image in found.values()}
     clashes = [output.where(name) for name, entry in there.items() if entry.file in given]
     if clashes:
         listed = [Fault(where, "is an image that was given, and would be overwritten") for where in clashes]
         raise DataError("The masks can't be written there; give another folder with -o:", listed)
-    return [Task(image, files, {name: there.get(name) for name in files.values()}) for image, files in named], faults
+    tasks = [PredictionTask(image, files, {name: there.get(name) for name in files.values()}) for image, files in named]
+    return tasks, faults
 
 
-def _images(place: str, output: FileSystem, ours: Mapping[str, str], faults: list[Fault]) -> Iterator[Image]:
-    """The image at a place, or those below it by their names there. What we have written doesn't count."""
-    store, entry = locate(place)
+def _images(location: str, output: FileSystem, ours: Mapping[str, str], faults: list[Fault]) -> Iterator[InputImage]:
+    """The image at a location, or those below it. What an earlier run has written doesn't count."""
+    store, entry = locate(location)
     if entry:
-        yield Image(store, entry, store.identity(entry.name), os.path.splitext(entry.name)[0])
+        yield InputImage(store, entry, store.identity(entry.name), os.path.splitext(entry.name)[0])
         return
     count, here, masks = 0, _slashed(store.identity()), _slashed(output.identity())
     masks_are_below = masks != here and masks.startswith(here)
@@ -87,9 +87,9 @@ def _images(place: str, output: FileSystem, ours: Mapping[str, str], faults: lis
         identity = store.identity(entry.name)
         if ours.get(identity) != entry.version and not (masks_are_below and identity.startswith(masks)):
             count += 1
-            yield Image(store, entry, identity, os.path.splitext(entry.name)[0])
+            yield InputImage(store, entry, identity, os.path.splitext(entry.name)[0])
     if not count:
-        faults.append(Fault(place, f"no image there ({', '.join(EXTENSIONS)})", "check the path"))
+        faults.append(Fault(location, f"no image there ({', '.join(EXTENSIONS)})", "check the path"))
 
 
 def _is_image(name: str) -> bool:
@@ -101,8 +101,8 @@ def _slashed(identity: str) -> str:
     return identity.rstrip("/" + os.sep) + "/"
 
 
-class _Names:
-    """Gives out names of files, each once: a second image named a becomes a-2."""
+class OutputNames:
+    """Assigns names to files, each once: a second image named a becomes a-2."""
 
     def __init__(self, endings: Sequence[str]):
         self._endings = endings
@@ -110,8 +110,8 @@ class _Names:
         self._folders: set[str] = set()
         self._numbers: dict[str, int] = {}
 
-    def take(self, name: str) -> dict[str, str]:
-        """A name for each ending."""
+    def assign(self, name: str) -> dict[str, str]:
+        """Return a name for each ending."""
         name = _file_name(name)
         if any(folder in self._files for folder in _folders(name)):
             name = _part(name.replace("/", "%2F"))

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sagemaker_semseg.cli import data_flags, main
+from sagemaker_semseg.cli import flags, main
 from sagemaker_semseg.errors import DataError, UserError
 from sagemaker_semseg.jobs.channels import locate_channels
 
@@ -23,8 +23,8 @@ def in_s3(bucket, data, tmp_path, monkeypatch):
 
 def folders(*arguments):
     parser = argparse.ArgumentParser()
-    data_flags.add_data_flags(parser, start=True)
-    given = data_flags.data_arguments(parser.parse_args(arguments))
+    flags.add_data_flags(parser, start=True)
+    given = flags.data_arguments(parser.parse_args(arguments))
     return locate_channels(given["data"], given["channels"])
 
 

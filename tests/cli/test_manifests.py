@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.artifact import read_artifact
-from sagemaker_semseg.cli import data_flags, main
+from sagemaker_semseg.cli import flags, main
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.jobs.channels import locate_channels
 
 
 def folders(*arguments, split=None):
     parser = argparse.ArgumentParser()
-    data_flags.add_data_flags(parser)
-    given = data_flags.data_arguments(parser.parse_args(arguments))
+    flags.add_data_flags(parser)
+    given = flags.data_arguments(parser.parse_args(arguments))
     return locate_channels(given["data"], given["channels"], split), given["attribute_names"]
 
 

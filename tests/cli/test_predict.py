@@ -245,7 +245,7 @@ def test_an_output_that_fails_stops_the_work(predict, photos, tmp_path):
     status, text, error = predict(photos)
     assert (status, text, sorted(files(tmp_path / "out"))) == (2, "", ["a.png"])
     assert "b.png" in error
-    assert f"1 mask written to {tmp_path / 'out'}; the same command goes on" in error
+    assert f"1 mask written to {tmp_path / 'out'}; the same command continues" in error
 
 
 # ---- again
@@ -348,7 +348,7 @@ def test_ctrl_c_stops_at_once_and_the_next_run_goes_on(predict, photos, tmp_path
     status, text, error = predict(photos)
     assert (status, text, stopped) == (130, "", [True])
     assert error == (
-        f"1 mask written to {out}; the same command goes on from there\nsagemaker-semseg: interrupted\n")  # fmt: skip
+        f"1 mask written to {out}; the same command continues from there\nsagemaker-semseg: interrupted\n")  # fmt: skip
     assert list(files(out)) == ["a.png"]
     assert predict(photos)[1] == f"2 masks written to {out}, 1 there already\n"
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sagemaker_semseg.errors import DataError
-from sagemaker_semseg.jobs.prediction_inputs import _Names, plan
+from sagemaker_semseg.jobs.prediction_inputs import OutputNames, find_images
 from sagemaker_semseg.storage import LocalFileSystem, S3FileSystem, S3Uri, filesystem_at
 
 OVERLAYS = [".png", "_overlay.png"]
@@ -18,7 +18,7 @@ OVERLAYS = [".png", "_overlay.png"]
 
 def planned(places, output, endings=OVERLAYS, written=()):
     """The names of the first files, by image."""
-    tasks, faults = plan([str(place) for place in places], output, endings, dict(written))
+    tasks, faults = find_images([str(place) for place in places], output, endings, dict(written))
     return {task.image.where: task.files[endings[0]] for task in tasks}, [fault.where for fault in faults]
 
 
@@ -55,7 +55,7 @@ def test_one_file_given_twice_is_done_once_and_two_of_one_name_both(tmp_path):
 def test_a_mask_does_not_take_the_name_of_anothers_overlay(tmp_path):
     for name in ("a.jpg", "a_overlay.jpg"):
         (tmp_path / name).write_bytes(b"an image")
-    tasks, _ = plan([str(tmp_path)], LocalFileSystem(tmp_path / "out"), OVERLAYS, {})
+    tasks, _ = find_images([str(tmp_path)], LocalFileSystem(tmp_path / "out"), OVERLAYS, {})
     assert len({name for task in tasks for name in task.files.values()}) == 4
 
 
@@ -72,7 +72,7 @@ def test_an_image_is_never_overwritten(tmp_path, endings):
     for path in (image, tmp_path / "a.jpg"):
         path.write_bytes(b"an image")
     with pytest.raises(DataError, match="another folder") as caught:
-        plan([str(image), str(tmp_path / "a.jpg")], LocalFileSystem(tmp_path / "sub" / ".."), endings, {})
+        find_images([str(image), str(tmp_path / "a.jpg")], LocalFileSystem(tmp_path / "sub" / ".."), endings, {})
     assert image.name in caught.value.faults[0].where
 
 
@@ -81,7 +81,7 @@ def test_an_image_is_not_overwritten_under_another_name_of_it(tmp_path):
     (tmp_path / "A.PNG").write_bytes(b"an image")
     os.link(tmp_path / "A.PNG", tmp_path / "A.png")
     with pytest.raises(DataError, match="another folder"):
-        plan([str(tmp_path / "A.PNG")], LocalFileSystem(tmp_path), [".png"], {})
+        find_images([str(tmp_path / "A.PNG")], LocalFileSystem(tmp_path), [".png"], {})
 
 
 def test_our_own_masks_are_no_images(photos):
@@ -133,7 +133,7 @@ def test_images_in_s3(bucket, tmp_path):
     masks.write("a.png", [b"a mask"], "image/png")
     assert len(planned(["s3://pictures/p"], masks)[0]) == 3
     with pytest.raises(DataError, match="another folder"):
-        plan(["s3://pictures/p/b c.PNG"], filesystem_at("s3://pictures/p"), [".PNG"], {})
+        find_images(["s3://pictures/p/b c.PNG"], filesystem_at("s3://pictures/p"), [".PNG"], {})
 
 
 NAMES = st.text(st.sampled_from("aAäéßÉ./\\:%-2\0\n ~_🙂") | st.characters(), max_size=30) | st.from_regex(
@@ -146,8 +146,8 @@ NAMES = st.text(st.sampled_from("aAäéßÉ./\\:%-2\0\n ~_🙂") | st.characters
 @example(["a", "a.png/b", "A.PNG/c", "a/b", "a_overlay", "a-2", "a"])
 @example(["a.png/b", "A", "c/a.png/b", "C.png", "c/a"])
 def test_names_stay_below_and_apart(names):
-    allocated = _Names(OVERLAYS)
-    files = [file for name in names for file in allocated.take(name).values()]
+    allocated = OutputNames(OVERLAYS)
+    files = [file for name in names for file in allocated.assign(name).values()]
     folded = [unicodedata.normalize("NFC", file).casefold() for file in files]
     assert len(set(folded)) == len(files) == 2 * len(names)
     parents = {str(parent) for file in folded for parent in Path(file).parents}
@@ -162,5 +162,5 @@ def test_names_stay_below_and_apart(names):
 
 
 def test_many_images_of_one_name():
-    names = _Names([".png"])
-    assert [names.take("a")[".png"] for _ in range(20000)][-1] == "a-20000.png"
+    names = OutputNames([".png"])
+    assert [names.assign("a")[".png"] for _ in range(20000)][-1] == "a-20000.png"

@@ -1,4 +1,4 @@
-"""What is taken for done, and what a journal can't be made to say."""
+"""What is taken for done, and what a log can't be made to say."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagemaker_semseg.jobs.prediction_inputs import Image
-from sagemaker_semseg.jobs.progress_log import NAME, Journal
+from sagemaker_semseg.jobs.prediction_inputs import InputImage
+from sagemaker_semseg.jobs.progress_log import NAME, ProgressLog
 from sagemaker_semseg.storage import FileInfo, LocalFileSystem
 
 ONE, OTHER = ({"model": text, "options": {"scales": (1.0, 0.5)}} for text in ("m", "n"))
@@ -20,7 +20,7 @@ def small_networks():
 
 
 def image(identity, stamp):
-    return Image(LocalFileSystem(Path()), FileInfo(identity, 1, stamp, ""), identity, "")
+    return InputImage(LocalFileSystem(Path()), FileInfo(identity, 1, stamp, ""), identity, "")
 
 
 def files(**stamps):
@@ -28,34 +28,34 @@ def files(**stamps):
 
 
 def write(folder, settings, *lines):
-    journal = Journal(LocalFileSystem(folder), settings)
+    log = ProgressLog(LocalFileSystem(folder), settings)
     for identity, stamp, written in lines:
-        journal.add(image(identity, stamp), written)
-    journal.close()
+        log.add(image(identity, stamp), written)
+    log.close()
 
 
 def test_what_was_written_is_done_and_nothing_else(tmp_path):
     write(tmp_path, ONE, ("/a.jpg", "1", {"a.png": "5", "b.png": "6"}))
-    journal = Journal(LocalFileSystem(tmp_path), ONE)
-    assert journal.stamps == {"a.png": "5", "b.png": "6"}
-    assert journal.done(image("/a.jpg", "1"), files(a="5", b="6"))
-    assert not journal.done(image("/a.jpg", "2"), files(a="5", b="6"))
-    assert not journal.done(image("/b.jpg", "1"), files(a="5", b="6"))
-    assert not journal.done(image("/a.jpg", "1"), files(a="5", b="7"))
-    assert not journal.done(image("/a.jpg", "1"), files(a="5", b=None))
-    assert not journal.done(image("/a.jpg", "1"), files(a="5", c="6"))
-    assert not Journal(LocalFileSystem(tmp_path), OTHER).done(image("/a.jpg", "1"), files(a="5", b="6"))
+    log = ProgressLog(LocalFileSystem(tmp_path), ONE)
+    assert log.versions == {"a.png": "5", "b.png": "6"}
+    assert log.is_done(image("/a.jpg", "1"), files(a="5", b="6"))
+    assert not log.is_done(image("/a.jpg", "2"), files(a="5", b="6"))
+    assert not log.is_done(image("/b.jpg", "1"), files(a="5", b="6"))
+    assert not log.is_done(image("/a.jpg", "1"), files(a="5", b="7"))
+    assert not log.is_done(image("/a.jpg", "1"), files(a="5", b=None))
+    assert not log.is_done(image("/a.jpg", "1"), files(a="5", c="6"))
+    assert not ProgressLog(LocalFileSystem(tmp_path), OTHER).is_done(image("/a.jpg", "1"), files(a="5", b="6"))
 
 
 def test_the_last_line_about_a_file_counts(tmp_path):
     write(tmp_path, ONE, ("/a.jpg", "1", {"a.png": "5"}), ("/b.jpg", "1", {"b.png": "5"}))
     write(tmp_path, OTHER, ("/a.jpg", "1", {"a.png": "5"}))
-    first, second = Journal(LocalFileSystem(tmp_path), ONE), Journal(LocalFileSystem(tmp_path), OTHER)
+    first, second = ProgressLog(LocalFileSystem(tmp_path), ONE), ProgressLog(LocalFileSystem(tmp_path), OTHER)
     a, b = (image("/a.jpg", "1"), files(a="5")), (image("/b.jpg", "1"), files(b="5"))
-    assert [first.done(*a), first.done(*b)] == [False, True]
-    assert [second.done(*a), second.done(*b)] == [True, False]
+    assert [first.is_done(*a), first.is_done(*b)] == [False, True]
+    assert [second.is_done(*a), second.is_done(*b)] == [True, False]
     write(tmp_path, ONE, ("/c.jpg", "1", {"a.png": "5"}))
-    assert not Journal(LocalFileSystem(tmp_path), OTHER).done(image("/a.jpg", "1"), files(a="5"))
+    assert not ProgressLog(LocalFileSystem(tmp_path), OTHER).is_done(image("/a.jpg", "1"), files(a="5"))
 
 
 def test_settings_are_said_once(tmp_path):
@@ -72,7 +72,7 @@ def test_a_run_that_does_nothing_writes_nothing(tmp_path):
 
 def test_names_that_are_no_unicode(tmp_path):
     write(tmp_path, ONE, ("/\udcff.jpg", "1", {"\udcff.png": "5"}))
-    assert Journal(LocalFileSystem(tmp_path), ONE).stamps == {"\udcff.png": "5"}
+    assert ProgressLog(LocalFileSystem(tmp_path), ONE).stamps == {"\udcff.png": "5"}
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +84,9 @@ def whole(tmp_path_factory):
 
 def done(folder, data):
     (folder / NAME).write_bytes(data)
-    journal = Journal(LocalFileSystem(folder), ONE)
+    log = ProgressLog(LocalFileSystem(folder), ONE)
     entries = {number: FileInfo(f"{number}.png", 1, f"s{number}", "") for number in range(4)}
-    return [journal.done(image(f"/{number}.jpg", "1"), {entry.name: entry}) for number, entry in entries.items()]
+    return [log.is_done(image(f"/{number}.jpg", "1"), {entry.name: entry}) for number, entry in entries.items()]
 
 
 def test_every_beginning_of_a_journal(tmp_path, whole):
