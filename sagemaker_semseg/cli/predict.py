@@ -52,19 +52,8 @@ def run(options: argparse.Namespace) -> int:
     refuse(options.faults)
     from sagemaker_semseg.jobs.prediction import PredictionConfig, run_prediction  # and ONNX Runtime
 
-    fields = (
-        "model",
-        "images",
-        "accept",
-        "overlay",
-        "overwrite",
-        "scales",
-        "flip",
-        "tile_pixels",
-        "runtime",
-        "threads",
-    )
-    given = {name: getattr(options, name) for name in fields}
+    fields = ("model", "images", "accept", "overlay", "overwrite", "scales", "flip", "tile_pixels", "runtime")
+    given = {name: getattr(options, name) for name in (*fields, "threads")}
     result = run_prediction(PredictionConfig(output=options.location, **given))
     print(result)
     return ExitStatus.USER_ERROR if result.failed else ExitStatus.DONE
