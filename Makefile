@@ -57,6 +57,14 @@ test-slow: $(READY)  ## all tests, the slow ones too
 	@$(call say,'pytest with the slow tests')
 	@$(PY) -m pytest -q -m "not browser" $(PYTEST_FLAGS) $(ARGS)
 
+BUSY ?= 3
+.PHONY: test-busy
+test-busy: $(READY)  ## the tests beside BUSY=3 endless loops on each core: none may depend on the clock
+	@$(call say,'pytest on a busy machine')
+	@loops=(); trap 'kill "$${loops[@]}"' EXIT; \
+	for number in $$(seq $$(($(BUSY) * $$(getconf _NPROCESSORS_ONLN)))); do yes > /dev/null & loops+=($$!); done; \
+	$(PY) -m pytest -q -m "not slow and not browser" $(PYTEST_FLAGS) $(ARGS)
+
 .PHONY: test-jax test-torch
 test-jax: .envs/jax/ready  ## the networks' numbers on JAX
 	@$(call say,'pytest on JAX')
