@@ -1,6 +1,5 @@
-"""What a notebook sees: an estimator that trains on this machine or on SageMaker, and a predictor for what it deploys.
+"""The Python SDK: an estimator that trains on this machine or on SageMaker, and a predictor for its endpoints.
 
-``session`` has what both places are asked for, ``inputs`` reads what is given to ``fit``, ``local`` runs jobs and
-endpoints as processes, ``requests`` builds what SageMaker is sent and ``remote`` sends it. TensorFlow is never loaded
-here, boto3 in ``remote`` alone, when it is first used.
+``specs`` describes jobs and endpoints, ``local`` runs them as processes, ``requests`` builds SageMaker's requests and
+``remote`` sends them. TensorFlow is never imported here; boto3 only in ``remote``, on first use.
 """

@@ -1,7 +1,6 @@
-"""What a training measured: the lines of its log come in, a table of its epochs goes out.
+"""Reads the metrics of a training from its log, as a table of its epochs.
 
-``SemSegEstimator.training_job_analytics`` makes one. pandas and matplotlib (extra ``notebook``) are needed for
-``dataframe`` and ``plot`` alone.
+pandas and matplotlib (extra ``notebook``) are needed for ``dataframe`` and ``plot`` alone.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _SHOWN = ("train:loss", "validation:mIOU", "validation:pixel_accuracy", "train:t
 
 @dataclass(frozen=True)
 class Point:
-    """One value. timestamp: seconds since the first one, as in v2's table. epoch: counted from 0."""
+    """One value. timestamp: seconds since the first one, as in SDK 2's table. epoch: counted from 0."""
 
     timestamp: float
     metric_name: str
@@ -34,10 +33,16 @@ class Point:
 
 
 class TrainingJobAnalytics(Table):
-    """The metrics of a training job, epoch by epoch.
+    """The metrics of a training job, epoch by epoch; printed, or shown in a notebook, it is a table.
 
-    points: every value, in the order of the log. epochs: one mapping for each epoch, of "epoch" and the metrics' names.
-    As a whole it is a table for people; in a notebook it is shown as one.
+    Attributes:
+        points: Every value, in the order of the log.
+        epochs: One mapping for each epoch, of "epoch" and the metrics' names.
+
+    Example:
+        metrics = estimator.training_job_analytics
+        metrics.best("validation:mIOU")["epoch"]
+        metrics.plot()
     """
 
     def __init__(self, points: Sequence[Point]):
@@ -47,7 +52,10 @@ class TrainingJobAnalytics(Table):
     def of_log(
         cls, lines: Iterable[str], definitions: Iterable[Mapping[str, str]] = METRIC_DEFINITIONS
     ) -> TrainingJobAnalytics:
-        """definitions: as SageMaker takes them, a Name and a Regex with one group each."""
+        """Read the lines of a log.
+
+        definitions: SageMaker's metric definitions, a Name and a Regex with one group each.
+        """
         patterns = [(definition["Name"], re.compile(definition["Regex"])) for definition in definitions]
         return cls(list(_points(lines, patterns)))
 
@@ -59,7 +67,7 @@ class TrainingJobAnalytics(Table):
         return [rows[epoch] for epoch in sorted(rows)]
 
     def best(self, metric_name: str = "validation:mIOU") -> dict[str, float]:
-        """The epoch in which a metric was highest. Raises ``UserError`` if it never occurred."""
+        """Return the epoch in which a metric was highest. Raises ``UserError`` if it never occurred."""
         rows = [row for row in self.epochs if metric_name in row]
         if not rows:
             names = ", ".join(sorted({point.metric_name for point in self.points})) or "none at all"
@@ -67,12 +75,12 @@ class TrainingJobAnalytics(Table):
         return max(rows, key=lambda row: row[metric_name])
 
     def dataframe(self, force_refresh: bool = False) -> Any:
-        """As the SageMaker Python SDK 2 gives it: a pandas table with timestamp, metric_name and value."""
+        """Return SDK 2's pandas table with timestamp, metric_name and value."""
         rows = [(point.timestamp, point.metric_name, point.value) for point in self.points]
         return data_frame(rows, ["timestamp", "metric_name", "value"], ".epochs")
 
     def plot(self, metric_names: Sequence[str] = ("train:loss", "validation:mIOU")) -> Any:
-        """Each metric over the epochs, one panel each; returns the matplotlib figure, which a notebook shows."""
+        """Plot each metric over the epochs, one panel each, and return the matplotlib figure."""
         try:
             from matplotlib.figure import Figure
         except ImportError:

@@ -1,5 +1,6 @@
-"""Where a job runs, by its instance type; and where one runs that is known by its name. The estimator and the predictor
-ask. A backend is imported when it is first needed: boto3 takes its time.
+"""Chooses where a job runs by its instance type, and finds jobs by their names.
+
+A backend is imported when it is first needed: boto3 takes its time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ Thing = TypeVar("Thing")
 
 
 def backend_of(instance_type: str | None, sagemaker_session: Any = None) -> Backend:
-    """The backend for an instance type; None means SageMaker, whose serverless endpoints have no type.
+    """Return the backend for an instance type; None means SageMaker, whose serverless endpoints have no type.
 
     sagemaker_session: a ``boto3.Session``, or a ``Session`` of the SageMaker Python SDK; None takes the default one.
     """
@@ -22,23 +23,27 @@ def backend_of(instance_type: str | None, sagemaker_session: Any = None) -> Back
 
 
 def find_training_job(name: str, sagemaker_session: Any = None) -> tuple[Backend, Job]:
+    """Return a training job and its backend. Raises ``UserError`` if there is none of the name."""
     return _find(lambda backend: (backend, backend.training_job(name)), sagemaker_session)
 
 
 def find_transform_job(name: str, sagemaker_session: Any = None) -> Job:
+    """Return a transform job. Raises ``UserError`` if there is none of the name."""
     return _find(lambda backend: backend.transform_job(name), sagemaker_session)
 
 
 def find_tuning_job(name: str, sagemaker_session: Any = None) -> TuningJob:
+    """Return a tuning job. Raises ``UserError`` if there is none of the name."""
     return _find(lambda backend: backend.tuning_job(name), sagemaker_session)
 
 
 def find_endpoint(name: str, sagemaker_session: Any = None) -> Endpoint:
+    """Return an endpoint. Raises ``UserError`` if there is none of the name."""
     return _find(lambda backend: backend.endpoint(name), sagemaker_session)
 
 
 def _find(look: Callable[[Backend], Thing], sagemaker_session: Any) -> Thing:
-    """What is on this machine, else what is on SageMaker; there alone if a session is given."""
+    """Search this machine, then SageMaker; SageMaker alone if a session is given."""
     if sagemaker_session is not None:
         return look(_remote(sagemaker_session))
     try:

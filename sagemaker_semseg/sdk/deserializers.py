@@ -1,8 +1,7 @@
-"""How an endpoint's reply becomes what ``predict`` returns: objects with ``ACCEPT`` and ``deserialize``.
+"""Turns an endpoint's reply into what ``predict`` returns.
 
-The protocol is that of the SageMaker Python SDK 2: any object with ``ACCEPT``, a string or a tuple of them, and
-``deserialize(stream, content_type)`` does, its own ones too. A reply comes from outside: what it claims is held against
-the bytes that are there.
+The protocol is the SageMaker Python SDK 2's: any object with ``ACCEPT``, a string or a tuple of them, and
+``deserialize(stream, content_type)``. A reply comes from outside: its claims are checked against its bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from sagemaker_semseg.errors import DataError, Fault
 RECORDIO: Final = "application/x-recordio-protobuf"
 _PROTOBUF: Final = (RECORDIO, "application/x-protobuf")
 _NPY: Final = "application/x-npy"
-_AGAIN: Final = "ask again; if it comes again, look at the endpoint's log"
+_AGAIN: Final = "try again; if it happens again, read the endpoint's log"
 
 # record.proto of the SageMaker Python SDK 2: what a reply can have of it
 _INTS: Final[Table] = {
@@ -59,27 +58,27 @@ _NPY_HEAD: Final = re.compile(
 class Deserializer(Protocol):
     @property
     def ACCEPT(self) -> Any:
-        """The content types that are wanted: a string, or a tuple of them."""
+        """The content types to ask for: a string, or a tuple of them."""
 
     def deserialize(self, stream: Any, content_type: str) -> Any:
-        """stream: has ``read`` and ``close``."""
+        """Return what ``predict`` returns. stream: has ``read`` and ``close``."""
 
 
 class BaseDeserializer(abc.ABC):
-    """What one of your own may be derived from, as from v2's; it needn't be."""
+    """A base class for deserializers of your own, as in SDK 2; deriving from it is optional."""
 
     @property
     @abc.abstractmethod
     def ACCEPT(self) -> Any:
-        """The content types that are wanted: a string, or a tuple of them."""
+        """The content types to ask for: a string, or a tuple of them."""
 
     @abc.abstractmethod
     def deserialize(self, stream: Any, content_type: str) -> Any:
-        """What ``predict`` returns. stream: has ``read`` and ``close``."""
+        """Return what ``predict`` returns. stream: has ``read`` and ``close``."""
 
 
 class BytesDeserializer(BaseDeserializer):
-    """Returns the reply's bytes as they are. accept: what is asked for."""
+    """Returns the reply's bytes. accept: the content type to ask for."""
 
     def __init__(self, accept: str = "*/*"):
         self.accept = accept
@@ -97,9 +96,13 @@ class BytesDeserializer(BaseDeserializer):
 
 
 class ArrayDeserializer(BaseDeserializer):
-    """Returns a mask as labels (H, W) uint8, and probabilities as (C, H, W) float32, or float16 if those were asked.
+    """Returns labels (H, W) uint8, or probabilities (C, H, W) float32 (float16 if asked for).
 
-    accept: which of them.
+    Args:
+        accept: "image/png" for labels; "application/x-recordio-protobuf" or "application/x-npy" for probabilities.
+
+    Example:
+        predictor.deserializer = ArrayDeserializer("application/x-npy")
     """
 
     def __init__(self, accept: str = "image/png"):
@@ -110,7 +113,7 @@ class ArrayDeserializer(BaseDeserializer):
         return (self.accept,)
 
     def deserialize(self, stream: Any, content_type: str) -> npt.NDArray[Any]:
-        """Raises ``DataError`` for what is neither."""
+        """Return the array. Raises ``DataError`` for any other reply."""
         try:
             return array_of(stream.read(), content_type)
         finally:
@@ -118,7 +121,7 @@ class ArrayDeserializer(BaseDeserializer):
 
 
 def array_of(content: bytes, content_type: str) -> npt.NDArray[Any]:
-    """What a reply holds: labels (H, W) uint8 or probabilities (C, H, W). Raises ``DataError`` if it is damaged."""
+    """Return labels (H, W) uint8 or probabilities (C, H, W) from a reply. Raises ``DataError`` if it is damaged."""
     kind = content_type.split(";")[0].strip().lower()
     try:
         if kind == "image/png":
@@ -150,7 +153,7 @@ def _of_record(content: bytes) -> npt.NDArray[Any]:
 
 
 def _of_npy(content: bytes) -> npt.NDArray[Any]:
-    """An array of floats as the endpoint writes it. numpy's own reader evaluates the header, and believes its shape."""
+    """Read an array of floats as the endpoint writes it. numpy's reader would believe the shape and allocate it."""
     found = _NPY_HEAD.match(content)
     if not found or len(found[1]) != int.from_bytes(content[8:10], "little"):
         raise ValueError("has no header of a .npy of version 1.0 with float16 or float32")

@@ -1,8 +1,6 @@
-"""The estimator: settings and data come in, a trained model goes out, and from it endpoints and batch transforms.
+"""The estimator: trains a network and makes endpoints and batch transforms of the model.
 
-Names, order and defaults of all arguments are those of the SageMaker Python SDK 2's ``Estimator``. Where a job runs is
-``instance_type``'s to say: "local" and "local_gpu" are this machine, anything else is SageMaker. ``specification``
-makes of the settings what a backend is asked for, and tells everything that is wrong with them at once.
+Names, order and defaults of all arguments are those of the SageMaker Python SDK 2's ``Estimator``.
 """
 
 from __future__ import annotations
@@ -29,8 +27,19 @@ VPC_CONFIG_DEFAULT: Final = "VPC_CONFIG_DEFAULT"
 
 
 class SemSegEstimator:
-    """A training of a semantic segmentation network, on this machine or on SageMaker.
+    """Trains a semantic segmentation network, on this machine or on SageMaker.
 
+    Args:
+        instance_type: "local" and "local_gpu" are this machine, anything else is SageMaker.
+        hyperparameters: Those of docs/hyperparameters.md; each may also be an argument, ``num_classes=11``.
+        output_path: A folder or s3://; the model is written to OUTPUT_PATH/JOB/output/model.tar.gz.
+
+    The other arguments mean what they mean in SDK 2; those that only SageMaker has are an error on this machine.
+
+    Raises:
+        UserError: Names every argument that can't be used.
+
+    Example:
         estimator = SemSegEstimator(
             instance_count=1,
             instance_type="local",
@@ -40,11 +49,6 @@ class SemSegEstimator:
         estimator.fit({"train": "data/train", "train_annotation": "data/train_annotation",
                        "validation": "data/validation", "validation_annotation": "data/validation_annotation"})
         predictor = estimator.deploy(initial_instance_count=1, instance_type="local")
-
-    hyperparameters: of the table in docs/hyperparameters.md; each may also be given by its name, ``num_classes=11``.
-    output_path: a folder or s3://; the model is at OUTPUT_PATH/JOB/output/model.tar.gz. The other arguments mean what
-    they mean in v2; those for SageMaker alone say so if they are given for this machine.
-    Raises ``UserError`` with every argument that can't be used.
     """
 
     def __init__(
@@ -127,11 +131,11 @@ class SemSegEstimator:
         self._endpoints: list[Any] = []
 
     def set_hyperparameters(self, **kwargs: Any) -> None:
-        """Set some, beside those that are set. They are checked when the training starts, all of them together."""
+        """Set hyperparameters beside those that are set. ``fit`` checks all of them together."""
         self._hyperparameters.update(kwargs)
 
     def hyperparameters(self) -> dict[str, Any]:
-        """Those that were set, as they were given."""
+        """Return the hyperparameters that were set, as they were given."""
         return self._hyperparameters
 
     def enable_network_isolation(self) -> bool:
@@ -152,12 +156,18 @@ class SemSegEstimator:
     ) -> None:
         """Train.
 
-        inputs: a mapping of channels to where they lie: a path, s3://, a ``TrainingInput`` of v2, an ``InputData`` or a
-        ``Channel`` of v3; or a folder that holds the channels' folders. wait: return when the training has ended; on
-        this machine it then ends with this process at the latest, and Ctrl-C stops it with the model so far. With
-        wait=False it goes on by itself. logs: "All" prints its log, "None" doesn't.
-        Raises one ``UserError`` with everything that is wrong before anything is started; ``JobFailed`` with the reason
-        that the training gives if it fails.
+        Args:
+            inputs: A mapping of channels to their data: a path, s3://, a ``TrainingInput`` of SDK 2, an ``InputData``
+            or a
+                ``Channel`` of SDK 3; or a folder that holds the channels' folders.
+            wait: Return when the training has ended. On this machine the training then ends with this process at the
+            latest,
+                and Ctrl-C stops it and keeps the model so far. With False it runs by itself.
+            logs: "All" prints the log, "None" doesn't.
+
+        Raises:
+            UserError: Everything that is wrong, before anything starts.
+            JobFailed: The training failed; the message has its reason.
         """
         base = self.base_job_name or (base_from_image(self.image_uri) if self.image_uri else DEFAULT_BASE)
         spec = request_specs.training(self, inputs, job_name or name_from_base(base), experiment_config)
@@ -172,7 +182,7 @@ class SemSegEstimator:
     def attach(
         cls, training_job_name: str, sagemaker_session: Any = None, model_channel_name: str = "model"
     ) -> SemSegEstimator:
-        """The estimator of a job that was started, by whatever process; returns when it has ended, as v2's does.
+        """Return the estimator of a job that any process started; returns when the job has ended, as in SDK 2.
 
         Raises ``UserError`` if there is none of the name, ``JobFailed`` if it has failed.
         """
@@ -189,13 +199,13 @@ class SemSegEstimator:
         return estimator
 
     def logs(self) -> None:
-        """Print the log of the latest training, and what comes, until it has ended."""
+        """Print the log of the latest training until it ends."""
         for line in self._job().job.logs(follow=True):
             print(line, flush=True)
 
     @property
     def model_data(self) -> str:
-        """Where the model is. Raises ``UserError`` if there is none yet."""
+        """The address of the model. Raises ``UserError`` if there is none yet."""
         job = self._job()
         state = job.job.state()
         if not state.output:
@@ -205,11 +215,11 @@ class SemSegEstimator:
 
     @property
     def training_job_analytics(self) -> TrainingJobAnalytics:
-        """The metrics of the latest training, epoch by epoch, as far as it has come."""
+        """The metrics of the latest training so far, epoch by epoch."""
         lines = self._job().job.logs(follow=False)
         return TrainingJobAnalytics.of_log(lines, self.metric_definitions or METRIC_DEFINITIONS)
 
-    # ---- for those who stay with AWS's SDK
+    # ---- AWS's own SDK
 
     def to_sagemaker_estimator(self) -> Any:
         """An ``Estimator`` of AWS's SDK 2 with these settings, and with the latest training. See docs/aws.md."""
@@ -223,7 +233,7 @@ class SemSegEstimator:
 
         return model_trainer(self)
 
-    # ---- what becomes of the model
+    # ---- the model
 
     def create_model(
         self,
@@ -233,7 +243,7 @@ class SemSegEstimator:
         vpc_config_override: Any = VPC_CONFIG_DEFAULT,
         **kwargs: Any,
     ) -> SemSegModel:
-        """The model of the latest training, to be deployed. kwargs: of ``SemSegModel``."""
+        """Return the model of the latest training. kwargs: of ``SemSegModel``."""
         return SemSegModel(
             image_uri or self.image_uri,
             self.model_data,
@@ -267,9 +277,9 @@ class SemSegEstimator:
         explainer_config: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Start an endpoint with the model of the latest training; returns its predictor. See ``SemSegModel.deploy``.
+        """Start an endpoint with the model of the latest training and return its predictor. See ``SemSegModel.deploy``.
 
-        instance_type: may be another place than the training's. kwargs: of ``create_model``.
+        instance_type: may differ from the training's. kwargs: of ``create_model``.
         """
         if use_compiled_model:
             raise UserError("There are no compiled models: leave out use_compiled_model.")
@@ -300,7 +310,7 @@ class SemSegEstimator:
         return predictor
 
     def delete_endpoint(self) -> None:
-        """End the endpoint that ``deploy`` has started last."""
+        """Delete the endpoint that ``deploy`` started last."""
         if not self._endpoints:
             raise UserError("This estimator has no endpoint: deploy starts one.")
         self._endpoints[-1].delete_endpoint()
@@ -325,7 +335,7 @@ class SemSegEstimator:
         enable_network_isolation: bool | None = None,
         model_name: str | None = None,
     ) -> SemSegTransformer:
-        """What transforms a whole folder or prefix with the model of the latest training."""
+        """Return a transformer that applies the latest model to a whole folder or prefix."""
         isolated = self._enable_network_isolation if enable_network_isolation is None else enable_network_isolation
         model = self.create_model(role, vpc_config_override=vpc_config_override, enable_network_isolation=isolated)
         model.name = model_name or name_from_base(self.base_job_name or base_from_name(self._job().name))
@@ -345,7 +355,7 @@ class SemSegEstimator:
         )
 
     def get_vpc_config(self, vpc_config_override: Any = VPC_CONFIG_DEFAULT) -> dict[str, list[str]] | None:
-        """Subnets and security groups as SageMaker takes them; None without both."""
+        """Return subnets and security groups in SageMaker's form; None without both."""
         if vpc_config_override != VPC_CONFIG_DEFAULT:
             return dict(vpc_config_override) if vpc_config_override else None
         if not self.subnets or not self.security_group_ids:

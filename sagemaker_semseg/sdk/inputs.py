@@ -1,8 +1,8 @@
-"""What a user gives to ``fit`` comes in, ``Channel``s go out, the same ones for a job here and for one on SageMaker.
+"""Reads the inputs of ``fit`` as ``Channel``s, the same for local jobs and for SageMaker.
 
-A channel may be a path or an s3:// place, a ``TrainingInput`` of AWS's SDK 2, an ``InputData`` or a ``Channel`` of its
-version 3, or a mapping in the form of SageMaker's API. AWS's classes are known by their attributes: nothing of AWS is
-imported. Every fault is reported at once. The estimator calls it.
+A channel may be a path or an s3:// address, a ``TrainingInput`` of AWS's SDK 2, an ``InputData`` or a ``Channel`` of
+SDK 3, or a mapping in the form of SageMaker's API. AWS's classes are recognised by their attributes: nothing of AWS is
+imported. All faults are reported at once.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _CHOICES = {
 
 
 def channels_of(inputs: object, *, model_uri: str | None = None, model_channel_name: str = "model") -> list[Channel]:
-    """The channels of ``fit(inputs)``, and one with the model to start from if ``model_uri`` names it.
+    """Return the channels of ``fit(inputs)``, and one with the earlier model if ``model_uri`` names it.
 
-    inputs: a mapping of names to channels, a sequence of AWS's ``InputData`` or ``Channel``, or a folder on this
-    machine that holds the channels' folders. Raises ``DataError`` with every fault.
+    inputs: a mapping of names to channels, a sequence of AWS's ``InputData`` or ``Channel``, or a local folder that
+    holds the channels' folders. Raises ``DataError`` with every fault.
     """
     faults: list[Fault] = []
     found = [channel for name, given in _named(inputs, faults) if (channel := _channel(name, given, faults))]
@@ -67,7 +67,7 @@ def channels_of(inputs: object, *, model_uri: str | None = None, model_channel_n
 
 
 def missing_channels(channels: Iterable[Channel]) -> list[Fault]:
-    """A fault for every channel that a training can't do without; a manifest brings its annotations itself."""
+    """Return a fault for every required channel that is missing; a manifest has its own annotations."""
     given = {channel.name: channel for channel in channels}
     faults = []
     for split in SPLITS:
@@ -79,7 +79,7 @@ def missing_channels(channels: Iterable[Channel]) -> list[Fault]:
 
 
 def _named(inputs: object, faults: list[Fault]) -> list[tuple[str, object]]:
-    """Names and what was given for each."""
+    """Return pairs of a name and the value given for it."""
     if isinstance(inputs, Mapping):
         return [(str(name), given) for name, given in inputs.items()]
     if isinstance(inputs, str | os.PathLike):
@@ -112,7 +112,7 @@ def _channel(name: str, given: object, faults: list[Fault]) -> Channel | None:
 
 
 def _api_form(given: object) -> Mapping[str, Any] | None:
-    """A channel in the words of SageMaker's API, or None if it is nothing of the kind."""
+    """Return a channel in the form of SageMaker's API, or None if it isn't one."""
     if isinstance(given, Mapping):
         return given
     config = getattr(given, "config", None)
@@ -165,12 +165,12 @@ def _from_api_form(name: str, form: Mapping[str, Any], faults: list[Fault]) -> C
         value = getattr(channel, field)
         if value is not None and value not in choices:
             expected = ", ".join(choices)
-            faults.append(Fault(name, f"{field} is {value!r}, one of {expected} is expected", "mend it"))
+            faults.append(Fault(name, f"{field} is {value!r}, one of {expected} is expected", "fix it"))
     return channel if len(faults) == before else None
 
 
 def _as_model(channel: Channel) -> Channel:
-    """The model is one file, whatever the images' mode is."""
+    """Return the channel in File mode: the model is one file, whatever the images' mode is."""
     return replace(channel, content_type=channel.content_type or MODEL_TYPE, input_mode=channel.input_mode or "File")
 
 
@@ -181,12 +181,12 @@ def _unknown(name: str) -> Fault:
 
 
 def _attribute(value: object, name: str) -> Any:
-    """An attribute, with None for version 3's ``Unassigned`` and for what isn't there."""
+    """Return an attribute, or None for SDK 3's ``Unassigned`` and a missing one."""
     found = getattr(value, name, None)
     return None if type(found).__name__ == "Unassigned" else found
 
 
 def _snake(key: str) -> str:
-    """``S3DataType`` -> ``s3_data_type``."""
+    """Turn ``S3DataType`` into ``s3_data_type``."""
     words = "".join("_" + letter.lower() if letter.isupper() else letter for letter in key)
     return words.removeprefix("_")

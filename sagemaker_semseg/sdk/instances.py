@@ -1,7 +1,6 @@
-"""Instance types of SageMaker: a name comes in, the GPUs it has go out. ``remote`` warns by it.
+"""The GPUs of SageMaker's instance types, for warnings.
 
-Only the families that train this package's networks; what isn't here is said to be unknown, not refused: SageMaker
-knows its own types best.
+Only the families that can train this package's networks; an unknown type is no error: SageMaker knows its own types.
 """
 
 from __future__ import annotations
@@ -12,13 +11,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Gpus:
-    """name: of the GPU; memory: of each in GB; count: by size, of a size that isn't there one."""
+    """GPUs of a family. memory: of each, in GB; counts: by size, 1 for a size that isn't listed."""
 
     name: str
     memory: int
     counts: tuple[tuple[str, int], ...] = ()
 
     def count(self, size: str) -> int:
+        """Return the number of GPUs of a size."""
         return dict(self.counts).get(size, 1)
 
 
@@ -43,7 +43,7 @@ _ACCELERATED = re.compile(r"[pg]\d|trn|inf|dl")
 
 
 def gpus(instance_type: str) -> tuple[int, Gpus] | None:
-    """How many GPUs and which; None if it has none, or is of a family that isn't known here."""
+    """Return how many GPUs of which kind; None if there are none or the family isn't known here."""
     match = _TYPE.fullmatch(instance_type)
     if not match or match[1] not in GPUS:
         return None
@@ -51,7 +51,7 @@ def gpus(instance_type: str) -> tuple[int, Gpus] | None:
 
 
 def training_warning(instance_type: str) -> str:
-    """What speaks against training on it; empty if nothing does."""
+    """Return the reason against training on an instance type; empty if there is none."""
     match = _TYPE.fullmatch(instance_type)
     if not match or match[1] in GPUS:
         return ""

@@ -1,8 +1,4 @@
-"""A trained model that can be deployed: an artifact comes in, an endpoint's predictor or a batch transform goes out.
-
-As v2's ``Model``, with its arguments. ``SemSegEstimator`` makes one of its own artifact for ``deploy`` and
-``transformer``; so can whoever has a ``model.tar.gz``.
-"""
+"""A trained model, for endpoints and batch transforms; arguments as SDK 2's ``Model``."""
 
 from __future__ import annotations
 
@@ -19,7 +15,16 @@ from sagemaker_semseg.sdk.transformer import SemSegTransformer
 
 
 class SemSegModel:
-    """model_data: a path or s3:// of a model.tar.gz."""
+    """A trained model that can be deployed.
+
+    Args:
+        model_data: A path or s3:// address of a model.tar.gz.
+
+    The other arguments are those of SDK 2's ``Model``.
+
+    Example:
+        predictor = SemSegModel("out/model.tar.gz").deploy(1, "local")
+    """
 
     def __init__(
         self,
@@ -61,7 +66,7 @@ class SemSegModel:
         )
 
     def create(self, instance_type: str | None = None, tags: Tags | None = None) -> None:
-        """Make it known on SageMaker; on this machine there is nothing to do."""
+        """Create the model on SageMaker; on this machine nothing has to be done."""
         backend_of(instance_type, self.sagemaker_session).create_model(self.spec(tags))
 
     def deploy(
@@ -84,10 +89,10 @@ class SemSegModel:
         inference_recommendation_id: str | None = None,
         explainer_config: Any = None,
     ) -> Any:
-        """Start an endpoint and return its predictor. Raises ``UserError`` with everything that is wrong.
+        """Start an endpoint and return its predictor.
 
         wait: return when it takes requests. On this machine such an endpoint ends with this process at the latest; with
-        wait=False it goes on by itself until it is deleted.
+        False it runs until it is deleted. Raises ``UserError`` with everything that is wrong.
         """
         only_there = {
             "accelerator_type": accelerator_type,
@@ -141,7 +146,7 @@ class SemSegModel:
         tags: Tags | None = None,
         volume_kms_key: str | None = None,
     ) -> SemSegTransformer:
-        """What transforms a whole folder or prefix with this model."""
+        """Return a transformer that applies this model to a whole folder or prefix."""
         return SemSegTransformer(
             self.spec(tags),
             instance_count,
@@ -160,6 +165,6 @@ class SemSegModel:
         )
 
     def delete_model(self) -> None:
-        """Forget it on SageMaker; the artifact stays."""
+        """Delete the model on SageMaker; the artifact stays."""
         if self.name:
             backend_of(None, self.sagemaker_session).delete_model(self.name)

@@ -1,7 +1,6 @@
-"""A predictor: an image comes in, an endpoint's labels or probabilities go out.
+"""The predictor: sends images to an endpoint and returns labels or probabilities.
 
-Names, order and defaults are those of the SageMaker Python SDK 2's ``Predictor``. The endpoint may be on this machine,
-started by any process, or on SageMaker. ``deploy`` makes one; so does whoever knows an endpoint's name.
+Names, order and defaults are those of the SageMaker Python SDK 2's ``Predictor``.
 """
 
 from __future__ import annotations
@@ -21,15 +20,17 @@ if TYPE_CHECKING:
 
 
 class SemSegPredictor:
-    """An endpoint, ready to be asked.
+    """A client of an endpoint on this machine, started by any process, or on SageMaker.
 
-    serializer, deserializer: any objects with the protocol of the SageMaker Python SDK 2, which may be replaced at any
-    time; by default images of all kinds are taken and arrays are returned.
+    Args:
+        serializer: Any object with SDK 2's protocol; by default images of all kinds are taken. May be replaced any
+        time. deserializer: Likewise; by default arrays are returned.
 
+    Example:
         predictor = SemSegPredictor("my-endpoint")
-        labels = predictor.predict("photo.jpg")                   # (H, W) uint8
-        probabilities = predictor.predict_proba("photo.jpg")      # (C, H, W) float32
-        predictor.overlay("photo.jpg").save("overlay.png")
+        labels = predictor.predict("street.jpg")                   # (H, W) uint8
+        probabilities = predictor.predict_proba("street.jpg")      # (C, H, W) float32
+        predictor.overlay("street.jpg").save("overlay.png")
     """
 
     def __init__(
@@ -49,14 +50,14 @@ class SemSegPredictor:
 
     @classmethod
     def of(cls, endpoint: Endpoint, sagemaker_session: Any = None, **more: Any) -> SemSegPredictor:
-        """For an endpoint that was just started."""
+        """Return the predictor of an endpoint that was just started."""
         predictor = cls(endpoint.name, sagemaker_session, **more)
         predictor._endpoint = endpoint
         return predictor
 
     @property
     def endpoint(self) -> Endpoint:
-        """Looked for when it is first needed. Raises ``UserError`` if there is none of the name."""
+        """The endpoint, found on first use. Raises ``UserError`` if there is none of the name."""
         if self._endpoint is None:
             self._endpoint = find_endpoint(self.endpoint_name, self.sagemaker_session)
         return self._endpoint
@@ -68,7 +69,7 @@ class SemSegPredictor:
 
     @property
     def accept(self) -> Any:
-        """The content types that are asked for."""
+        """The content types to ask for."""
         return self.deserializer.ACCEPT
 
     def predict(
@@ -82,12 +83,18 @@ class SemSegPredictor:
         custom_attributes: str | None = None,
         component_name: str | None = None,
     ) -> Any:
-        """What the deserializer makes of the endpoint's reply: by default labels (H, W) uint8.
+        """Send an image and return the reply as the deserializer reads it: by default labels (H, W) uint8.
 
-        data: what the serializer takes: by default the bytes or the path of a JPEG or PNG, a PIL image, or an
-        (H, W, 3) uint8 array. accept: another content type than the deserializer's; "application/x-recordio-protobuf"
-        gives probabilities (C, H, W) float32. initial_args: arguments of boto3's ``invoke_endpoint``, which win.
-        Raises ``InvocationFailed`` with what the endpoint answers if it refuses the request.
+        Args:
+            data: What the serializer takes: by default the bytes or the path of a JPEG or PNG, a PIL image, or an (H,
+            W, 3)
+                uint8 array.
+            initial_args: Arguments of boto3's ``invoke_endpoint``; they override all others.
+            accept: Another content type than the deserializer's; "application/x-recordio-protobuf" gives probabilities
+                (C, H, W) float32.
+
+        Raises:
+            InvocationFailed: The endpoint refused the request; the message has its answer.
         """
         if isinstance(accept, Mapping):  # in the SageMaker Python SDK this is the second argument
             accept, initial_args = None, accept
@@ -109,7 +116,7 @@ class SemSegPredictor:
     def predict_proba(
         self, data: Any, initial_args: Mapping[str, Any] | None = None, **more: Any
     ) -> npt.NDArray[np.float32]:
-        """The probabilities, (C, H, W) float32, whatever the deserializer is. data: as in ``predict``."""
+        """Return the probabilities, (C, H, W) float32, whatever the deserializer is. data: as in ``predict``."""
         arguments = {_ARGUMENTS[name]: value for name, value in more.items()}
         answer: npt.NDArray[np.float32] = self._ask(
             self.serializer, ArrayDeserializer(RECORDIO), data, arguments, initial_args
@@ -117,10 +124,10 @@ class SemSegPredictor:
         return answer
 
     def overlay(self, data: Any, labels: npt.NDArray[np.uint8] | None = None, opacity: float = 0.6) -> Image:
-        """The image with its labels laid over it in colours, as a PIL image, which a notebook shows.
+        """Return the image with its labels laid over it in colors, as a PIL image.
 
         data: as in ``predict``, for any serializer that sends the image's own bytes. labels: (H, W) uint8; by default
-        the endpoint is asked for them.
+        the endpoint predicts them.
         """
         from PIL.Image import fromarray
 
@@ -133,15 +140,15 @@ class SemSegPredictor:
         return fromarray(overlay(decode_image(body), labels, 255, opacity))
 
     def delete_endpoint(self, delete_endpoint_config: bool = True) -> None:
-        """End the endpoint. delete_endpoint_config: its configuration on SageMaker, too."""
+        """Delete the endpoint. delete_endpoint_config: also its configuration on SageMaker."""
         self.endpoint.delete(config=delete_endpoint_config)
 
     def delete_predictor(self, wait: bool = False) -> None:
-        """The same as ``delete_endpoint``."""
+        """Delete the endpoint; the same as ``delete_endpoint``."""
         self.delete_endpoint()
 
     def delete_model(self) -> None:
-        """Forget the model behind the endpoint on SageMaker; the artifact stays."""
+        """Delete the endpoint's model on SageMaker; the artifact stays."""
         self.endpoint.delete_model()
 
     def __repr__(self) -> str:
@@ -155,7 +162,7 @@ class SemSegPredictor:
         given: Mapping[str, Any],
         initial_args: Mapping[str, Any] | None,
     ) -> Any:
-        """Send one request. given: what was said; ``initial_args`` wins over it, as in the SageMaker Python SDK."""
+        """Send one request. ``initial_args`` overrides ``given``, as in the SageMaker Python SDK."""
         said = {name: value for name, value in given.items() if value is not None}
         arguments = {
             "EndpointName": self.endpoint_name,
@@ -179,5 +186,5 @@ _ARGUMENTS = {
 
 
 def _one(types: Any) -> str:
-    """A content type, or several of them as a header has them."""
+    """Return a content type, or several of them joined as in a header."""
     return types if isinstance(types, str) else ", ".join(types)

@@ -1,6 +1,4 @@
-"""What an estimator was told comes in, a checked ``TrainingSpec`` goes out, or one error with everything that is wrong:
-arguments, hyperparameters, channels, and what the place where it is to run can't do. The estimator calls it.
-"""
+"""Checks an estimator's arguments, hyperparameters and channels and makes its ``TrainingSpec``."""
 
 from __future__ import annotations
 
@@ -63,7 +61,7 @@ _HYPERPARAMETERS: Final = tuple(row.name for row in TABLE)
 
 
 def faults_of_arguments(given: Mapping[str, Any], others: Mapping[str, Any], known: Sequence[str]) -> list[Fault]:
-    """What is wrong with the arguments of an estimator. others: those without a parameter. known: the names."""
+    """Return what is wrong with an estimator's arguments. others: those without a parameter. known: all names."""
     faults = []
     for name in others:
         if name not in _HYPERPARAMETERS:
@@ -93,7 +91,7 @@ def faults_of_arguments(given: Mapping[str, Any], others: Mapping[str, Any], kno
 def training(
     estimator: SemSegEstimator, inputs: Any, name: str, experiment_config: Mapping[str, str] | None
 ) -> TrainingSpec:
-    """The training that ``fit`` is asked for. Raises one error with everything that is wrong with it."""
+    """Return the training that ``fit`` starts. Raises one error with everything that is wrong with it."""
     errors: list[UserError] = []
     hyperparameters = _checked(estimator.hyperparameters(), errors)
     channels: list[Channel] = []
@@ -125,7 +123,7 @@ def training(
 
 
 def arguments_of(spec: TrainingSpec, model_channel_name: str) -> dict[str, Any]:
-    """The arguments of an estimator whose job was started as ``spec`` says, as far as a record keeps them."""
+    """Return the arguments of an estimator from a job's specification, as far as it has them."""
     model = next((channel for channel in spec.channels if channel.name == model_channel_name), None)
     return {
         **{name: getattr(spec, name) for name in _SAME_NAME},
@@ -141,7 +139,7 @@ def arguments_of(spec: TrainingSpec, model_channel_name: str) -> dict[str, Any]:
 
 
 def _checked(given: Mapping[str, Any], errors: list[UserError]) -> dict[str, str]:
-    """The hyperparameters that were given, as strings."""
+    """Return the given hyperparameters as strings."""
     try:
         resolve(given)
     except HyperparameterError as error:
@@ -151,11 +149,11 @@ def _checked(given: Mapping[str, Any], errors: list[UserError]) -> dict[str, str
 
 
 def _as_text(value: Any) -> str:
-    """A hyperparameter as SageMaker delivers it."""
+    """Return a hyperparameter as SageMaker delivers it."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def all_of(what: str, errors: Sequence[UserError]) -> UserError:
-    """One error with the faults of several."""
+    """Return one error with the faults of several."""
     faults = [fault for error in errors for fault in error.faults or [Fault("fit", error.message)]]
     return UserError(what, faults)

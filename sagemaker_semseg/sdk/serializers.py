@@ -1,6 +1,7 @@
-"""How what is given to ``predict`` becomes the body of a request: objects with ``CONTENT_TYPE`` and ``serialize``.
+"""Turns what is given to ``predict`` into the body of a request.
 
-The protocol is that of the SageMaker Python SDK 2, whose own serializers fit as well: a predictor takes any of them.
+The protocol is the SageMaker Python SDK 2's, whose own serializers fit as well: objects with ``CONTENT_TYPE`` and
+``serialize``.
 """
 
 from __future__ import annotations
@@ -17,27 +18,27 @@ from sagemaker_semseg.errors import DataError, Fault
 class Serializer(Protocol):
     @property
     def CONTENT_TYPE(self) -> Any:
-        """The Content-Type of what ``serialize`` returns."""
+        """The Content-Type of the body."""
 
     def serialize(self, data: Any) -> Any:
-        """The body: bytes, text, or a file."""
+        """Return the body: bytes, text, or a file."""
 
 
 class BaseSerializer(abc.ABC):
-    """What one of your own may be derived from, as from v2's; it needn't be."""
+    """A base class for serializers of your own, as in SDK 2; deriving from it is optional."""
 
     @property
     @abc.abstractmethod
     def CONTENT_TYPE(self) -> Any:
-        """The Content-Type of what ``serialize`` returns."""
+        """The Content-Type of the body."""
 
     @abc.abstractmethod
     def serialize(self, data: Any) -> Any:
-        """The body of the request: bytes, text, or a file."""
+        """Return the body: bytes, text, or a file."""
 
 
 class IdentitySerializer(BaseSerializer):
-    """Sends the bytes as they are.
+    """Sends the bytes unchanged.
 
     >>> IdentitySerializer("image/jpeg").CONTENT_TYPE
     'image/jpeg'
@@ -55,15 +56,15 @@ class IdentitySerializer(BaseSerializer):
 
 
 class ImageSerializer(BaseSerializer):
-    """Sends an image: the bytes of a JPEG or PNG file, the path of one, a PIL image or an (H, W, 3) uint8 array.
+    """Sends an image: the bytes or path of a JPEG or PNG, a PIL image or an (H, W, 3) uint8 array.
 
-    Images and arrays travel as PNG, which changes no pixel. The endpoint sees by the bytes which format it is.
+    PIL images and arrays are sent as PNG, which changes no pixel. The endpoint recognises the format by the bytes.
     """
 
     CONTENT_TYPE = "application/x-image"
 
     def serialize(self, data: Any) -> bytes:
-        """Raises ``DataError`` for anything else, and for a file that can't be read."""
+        """Return the file's bytes. Raises ``DataError`` for anything else, and for a file that can't be read."""
         if isinstance(data, bytes | bytearray | memoryview):
             return bytes(data)
         if isinstance(data, str | os.PathLike):
@@ -73,7 +74,7 @@ class ImageSerializer(BaseSerializer):
             return content
         if hasattr(data, "save") and hasattr(data, "convert"):  # a PIL image
             return _png(data)
-        return _png(_picture(data))
+        return _png(_pil_image(data))
 
 
 def _read(path: Path) -> bytes:
@@ -84,7 +85,7 @@ def _read(path: Path) -> bytes:
         raise DataError("The image can't be used:", [Fault(str(path), what, "check the path")]) from None
 
 
-def _picture(data: Any) -> Any:
+def _pil_image(data: Any) -> Any:
     import numpy as np
     from PIL import Image
 

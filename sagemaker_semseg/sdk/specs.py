@@ -1,8 +1,7 @@
-"""What an estimator asks of the place where it works: this machine (``local``) or SageMaker (``remote``).
+"""Specifications of jobs, models and endpoints, and the interface of the places that run them.
 
-Specifications come in, which say everything about one job, model or endpoint; handles to what was started go out.
-The estimator, the predictor, the transformer and the tuner call a ``Backend`` and know no more of it than stands here.
-Nothing is imported for a backend before it is chosen.
+``local`` (this machine) and ``remote`` (SageMaker) implement ``Backend``; the estimator, predictor, transformer and
+tuner use nothing else of them.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ ENDED = ("Stopped", "Completed", "Failed")
 
 
 class JobFailed(UserError):
-    """A job or an endpoint has come to a bad end; the message has the reason that it left."""
+    """A job or an endpoint has failed; the message has its reason."""
 
 
 class InvocationFailed(UserError):
-    """An endpoint has answered that it can't serve a request. status: of its answer."""
+    """An endpoint has refused a request. status: of its answer."""
 
     def __init__(self, message: str, faults: Sequence[Fault] = (), status: int = 0):
         super().__init__(message, faults)
@@ -40,10 +39,10 @@ class InvocationFailed(UserError):
 
 @dataclass(frozen=True)
 class Channel:
-    """One channel of a job; None where nothing was said.
+    """One channel of a job; None for what wasn't given.
 
     place: as it was given: a path, ``file://`` or ``s3://``. attribute_names: of an augmented manifest, the image's
-    first. shuffle_seed: draws the order in which SageMaker streams the objects. The others have SageMaker's values.
+    first. shuffle_seed: for the order in which SageMaker streams the objects. The others have SageMaker's values.
     """
 
     name: str
@@ -59,7 +58,7 @@ class Channel:
     instance_groups: tuple[str, ...] = ()
 
     def is_piped(self, mode: str) -> bool:
-        """Whether it comes through FIFOs. mode: the job's, for channels that have none of their own."""
+        """Return whether the channel is in Pipe mode. mode: the job's, for channels without their own."""
         return (self.input_mode or mode) == "Pipe"
 
     @property
@@ -68,16 +67,16 @@ class Channel:
 
     @property
     def path(self) -> Path:
-        """Of a local channel."""
+        """The path of a local channel."""
         return Path(self.place.removeprefix("file://")).expanduser()
 
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """One training job. What is None wasn't said.
+    """One training job; None for what wasn't given.
 
     hyperparameters: checked, as strings, without those that weren't given. instance_count to training_plan: the
-    arguments of the estimator, by their names there; ``more`` has those that only SageMaker can make something of.
+    estimator's arguments under their names; ``more`` has those that only SageMaker uses.
     """
 
     name: str
@@ -127,7 +126,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class EndpointSpec:
-    """An endpoint for a model. The arguments of ``deploy``, by their names there."""
+    """An endpoint for a model. The arguments of ``deploy`` under their names."""
 
     name: str
     model: ModelSpec
@@ -146,7 +145,7 @@ class EndpointSpec:
 
 @dataclass(frozen=True)
 class TransformSpec:
-    """A batch transform: every object below ``data`` is one request. The arguments of v2's ``Transformer``."""
+    """A batch transform: every object below ``data`` is one request. The arguments of SDK 2's ``Transformer``."""
 
     name: str
     model: ModelSpec
@@ -172,9 +171,9 @@ class TransformSpec:
 
 @dataclass(frozen=True)
 class TuningSpec:
-    """A search over hyperparameters, by trainings that are alike but for these. The arguments of v2's tuner.
+    """A search over hyperparameters by trainings that are otherwise equal. The arguments of SDK 2's tuner.
 
-    training: what all of them share. ranges: checked. max_jobs: None for as many as a grid has points.
+    training: what all trainings share. ranges: checked. max_jobs: None for all points of a grid.
     """
 
     name: str
@@ -196,10 +195,10 @@ class TuningSpec:
 
 @dataclass(frozen=True)
 class State:
-    """What is known of a job.
+    """The state of a job.
 
-    failure: why it has failed or was stopped, in words; empty otherwise. output: where the results are or will be: a
-    training's ``model.tar.gz``, a transform's folder. spec: how it was started, as far as that is known.
+    failure: why it failed or was stopped; else empty. output: where the results are or will be: a training's
+    ``model.tar.gz``, a transform's folder. spec: how it was started, as far as that is known.
     """
 
     name: str
@@ -213,48 +212,48 @@ class State:
 
 
 class Job(Protocol):
-    """A training or a transform that was started, by this process or by another."""
+    """A training or a transform, started by any process."""
 
     name: str
 
     def state(self) -> State:
-        """How it stands now."""
+        """Return its current state."""
 
     def stop(self) -> None:
-        """Ask it to end, with what it has so far. Returns at once; asking twice does no harm."""
+        """Request its end with the results so far. Returns at once; a second request changes nothing."""
 
     def logs(self, *, follow: bool) -> Iterator[str]:
-        """The lines of its log; with ``follow`` until it has ended."""
+        """Yield the lines of its log; with ``follow`` until it has ended."""
 
     def wait(self, *, logs: bool) -> State:
-        """Return when it has ended, ``Completed`` or ``Stopped``; print its log meanwhile. Raises ``JobFailed``.
+        """Return when it has ended, ``Completed`` or ``Stopped``, printing its log meanwhile. Raises ``JobFailed``.
 
-        Ctrl-C: one that ends with this process is asked to stop and waited for, others go on; then it is raised.
+        Ctrl-C: a job that ends with this process is stopped and waited for, others keep running; then it is raised.
         """
 
 
 class TuningJob(Protocol):
-    """A tuning that was started, by this process or by another. What is told of it has SageMaker's words."""
+    """A tuning, started by any process. Its descriptions have SageMaker's form."""
 
     name: str
 
     def spec(self) -> TuningSpec:
-        """How it was started, as far as that is known."""
+        """Return how it was started, as far as that is known."""
 
     def describe(self) -> Mapping[str, Any]:
-        """As DescribeHyperParameterTuningJob tells it."""
+        """Return an answer in the form of DescribeHyperParameterTuningJob."""
 
     def training_jobs(self) -> list[Mapping[str, Any]]:
-        """All that it has started, as ListTrainingJobsForHyperParameterTuningJob tells of them."""
+        """Return its trainings in the form of ListTrainingJobsForHyperParameterTuningJob."""
 
     def best_training_job(self) -> str | None:
-        """Its name; None as long as none has an objective."""
+        """Return its best training's name, or None while none has an objective."""
 
     def stop(self) -> None:
-        """Ask it to end, with what it has so far. Returns at once; asking twice does no harm."""
+        """Request its end with the results so far. Returns at once; a second request changes nothing."""
 
     def wait(self) -> Any:
-        """Return when it has ended, ``Completed`` or ``Stopped``; print how it goes meanwhile. Raises ``JobFailed``.
+        """Return when it has ended, ``Completed`` or ``Stopped``, printing its progress. Raises ``JobFailed``.
 
         Ctrl-C: as of a ``Job``.
         """
@@ -269,61 +268,61 @@ class Reply:
 
 
 class Endpoint(Protocol):
-    """An endpoint that was started, by this process or by another."""
+    """An endpoint, started by any process."""
 
     name: str
 
     def invoke(self, arguments: Mapping[str, Any]) -> Reply:
-        """arguments: of boto3's ``invoke_endpoint``: Body, ContentType, Accept, CustomAttributes and so on.
+        """Send a request. arguments: boto3's ``invoke_endpoint``: Body, ContentType, Accept, CustomAttributes.
 
-        Raises ``InvocationFailed`` with what the model answered, if that is no result.
+        Raises ``InvocationFailed`` with the model's error.
         """
 
     def wait(self) -> None:
         """Return when it takes requests. Raises ``JobFailed``."""
 
     def delete(self, *, config: bool = True) -> None:
-        """End it. config: its configuration, too, where there is such a thing."""
+        """Delete it. config: also its configuration, where there is one."""
 
     def delete_model(self) -> None:
-        """Forget the model behind it, where that is a thing of its own. Its artifact stays."""
+        """Delete its model, where that is a thing of its own. The artifact stays."""
 
 
 class Backend(Protocol):
-    """This machine or SageMaker."""
+    """A place that runs jobs: this machine or SageMaker."""
 
     def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
-        """What would keep it from starting there, as far as that can be known without starting it.
+        """Return what would keep it from starting, as far as that can be known without starting it.
 
-        Those of a tuning's training are not among the tuning's.
+        The faults of a tuning's training are not among the tuning's.
         """
 
     def train(self, spec: TrainingSpec, *, keep: bool) -> Job:
-        """Start a training. keep: it is to end if this process does (where there is a choice).
+        """Start a training. keep: it ends when this process does (where there is a choice).
 
-        Raises ``UserError``; a name that is taken is one.
+        Raises ``UserError``, also for a name that is taken.
         """
 
     def training_job(self, name: str) -> Job:
-        """One that was started. Raises ``UserError`` if there is none of the name."""
+        """Return a training job. Raises ``UserError`` if there is none of the name."""
 
     def create_model(self, spec: ModelSpec) -> None:
-        """Make it known there, where that is needed."""
+        """Create the model, where that is needed."""
 
     def delete_model(self, name: str) -> None: ...
 
     def deploy(self, spec: EndpointSpec, *, keep: bool) -> Endpoint:
-        """Start an endpoint; ``wait`` on it before use. Makes the model known, too. keep: as in ``train``."""
+        """Start an endpoint; ``wait`` for it before use. Creates the model, too. keep: as in ``train``."""
 
     def endpoint(self, name: str) -> Endpoint:
-        """One that was started. Raises ``UserError`` if there is none of the name."""
+        """Return an endpoint. Raises ``UserError`` if there is none of the name."""
 
     def transform(self, spec: TransformSpec, *, keep: bool) -> Job: ...
 
     def transform_job(self, name: str) -> Job: ...
 
     def tune(self, spec: TuningSpec, *, keep: bool) -> TuningJob:
-        """Start a tuning. On this machine one of the same name that has ended goes on where it was."""
+        """Start a tuning. On this machine an ended one of the same name is resumed."""
 
     def tuning_job(self, name: str) -> TuningJob:
-        """One that was started. Raises ``UserError`` if there is none of the name."""
+        """Return a tuning job. Raises ``UserError`` if there is none of the name."""

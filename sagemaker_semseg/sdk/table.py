@@ -1,6 +1,4 @@
-"""A table for people: rows of cells come in, lines of text go out, and HTML where a notebook shows it. What an
-estimator and a tuner tell about their jobs is one.
-"""
+"""Tables of results as text, and as HTML in a notebook."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from sagemaker_semseg.errors import UserError
 
 
 class Table:
-    """A subclass has the cells; the first row has the titles."""
+    """A table. A subclass gives the cells; the first row has the titles."""
 
     def _cells(self) -> list[list[str]]:
         raise NotImplementedError
@@ -36,7 +34,7 @@ class Table:
 
 
 def data_frame(rows: Sequence[Any], columns: Sequence[str] | None, instead: str) -> Any:
-    """A pandas table. instead: what there is without pandas. Raises ``UserError`` if that is missing."""
+    """Return a pandas table. instead: what there is without pandas. Raises ``UserError`` if pandas is missing."""
     try:
         import pandas
     except ImportError:

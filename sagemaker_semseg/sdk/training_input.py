@@ -1,6 +1,6 @@
-"""Where a channel's data lies and how it is to be read: as v2's ``TrainingInput``, for whoever doesn't have that.
+"""``TrainingInput`` as in SDK 2, for those who don't have that.
 
-``fit`` takes AWS's own objects as well. What is known of a channel is in ``config``, in the words of SageMaker's API.
+``fit`` takes AWS's own objects as well. ``config`` describes the channel in the form of SageMaker's API.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ShuffleConfig:
-    """seed: of the order in which the objects are streamed."""
+    """The seed for the order in which the objects are streamed."""
 
     seed: int
 
 
 class TrainingInput:
-    """s3_data: a path or s3://. The other arguments are SageMaker's.
+    """The data of a channel. s3_data: a path or s3://. The other arguments are SageMaker's.
 
     >>> TrainingInput("s3://bucket/train", distribution="FullyReplicated").config["DataSource"]["S3DataSource"]["S3Uri"]
     's3://bucket/train'

@@ -1,4 +1,4 @@
-"""A training job as v2 shows it: a ``Job`` of a backend comes in, ``estimator.latest_training_job`` goes out."""
+"""A training job with the interface of SDK 2's ``estimator.latest_training_job``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sagemaker_semseg.sdk.specs import Job, TrainingSpec
 
 
 class TrainingJob:
-    """name: the job's, also as ``job_name``."""
+    """A training job. name: also as ``job_name``."""
 
     def __init__(self, job: Job):
         self.name = self.job_name = job.name
@@ -20,13 +20,13 @@ class TrainingJob:
         self.job.wait(logs=shows(logs))
 
     def stop(self) -> None:
-        """Ask it to end; the model so far is kept."""
+        """Request its end; the model so far is kept."""
         self.job.stop()
 
     def describe(self) -> dict[str, Any]:
-        """How it stands, in the words of SageMaker's DescribeTrainingJob, as far as they are known."""
+        """Return its state in the form of SageMaker's DescribeTrainingJob, as far as it is known."""
         state = self.job.state()
-        told: dict[str, Any] = {
+        answer: dict[str, Any] = {
             "TrainingJobName": state.name,
             "TrainingJobStatus": state.status,
             "FailureReason": state.failure or None,
@@ -36,14 +36,14 @@ class TrainingJob:
             "TrainingEndTime": state.ended,
         }
         if isinstance(state.spec, TrainingSpec):
-            told["HyperParameters"] = dict(state.spec.hyperparameters)
-            told["OutputDataConfig"] = {"S3OutputPath": state.spec.output_path}
-        return {name: value for name, value in told.items() if value is not None}
+            answer["HyperParameters"] = dict(state.spec.hyperparameters)
+            answer["OutputDataConfig"] = {"S3OutputPath": state.spec.output_path}
+        return {name: value for name, value in answer.items() if value is not None}
 
     def __repr__(self) -> str:
         return f"TrainingJob({self.name!r})"
 
 
 def shows(logs: bool | str | Sequence[str] | None) -> bool:
-    """Whether v2's argument ``logs`` asks for the log."""
+    """Return whether SDK 2's argument ``logs`` asks for the log."""
     return bool(logs) and logs not in ("None", ["None"])

@@ -1,7 +1,4 @@
-"""Batch transform: a model and a place with images come in, a file of results for each image goes out.
-
-As v2's ``Transformer``, with its arguments; a model's ``transformer`` makes one.
-"""
+"""Batch transform: writes a file of results for each image of a folder or prefix; as SDK 2's ``Transformer``."""
 
 from __future__ import annotations
 
@@ -18,12 +15,15 @@ from sagemaker_semseg.sdk.training_job import shows
 
 
 class SemSegTransformer:
-    """accept: the replies' content type; masks (image/png) by default.
+    """Applies a model to a whole folder or prefix.
 
+    Args:
+        accept: The replies' content type; masks (image/png) by default.
+        output_path: Where the results are written, a folder or s3://; ``transform`` sets it if it is None.
+
+    Example:
         transformer = estimator.transformer(1, "local", output_path="masks/", accept="image/png")
-        transformer.transform("photos/", content_type="image/jpeg")     # masks/a.jpg.out, ...
-
-    output_path: where the results are, a folder or s3://; after ``transform`` it is set in any case.
+        transformer.transform("images/", content_type="image/jpeg")     # masks/a.jpg.out, ...
     """
 
     def __init__(
@@ -125,12 +125,12 @@ class SemSegTransformer:
             job.wait(logs=False)
 
     def delete_model(self) -> None:
-        """Forget the model on SageMaker; the artifact stays."""
+        """Delete the model on SageMaker; the artifact stays."""
         backend_of(self.instance_type, self.sagemaker_session).delete_model(self.model_name)
 
     @classmethod
     def attach(cls, transform_job_name: str, sagemaker_session: Any = None) -> SemSegTransformer:
-        """For a transform that was started, by whatever process."""
+        """Return the transformer of a transform that any process started."""
         job = find_transform_job(transform_job_name, sagemaker_session)
         spec = job.state().spec
         if not isinstance(spec, TransformSpec):

@@ -1,8 +1,7 @@
-"""What SageMaker is sent: a specification comes in, the request of one API action goes out as a dictionary. Nothing is
-sent here and nothing is asked; ``remote`` does that, and a test can compare.
+"""Builds SageMaker's requests from specifications, as dictionaries; nothing is sent here.
 
-What wasn't said is left out of the request. What SageMaker would refuse only after a while, or with a riddle, is a
-``UserError`` with every fault.
+Arguments that weren't given are left out. What SageMaker would refuse late or unclearly is a ``UserError`` with every
+fault.
 """
 
 from sagemaker_semseg.sdk.requests.hosting import endpoint, endpoint_config, endpoint_faults, model, model_faults

@@ -1,6 +1,4 @@
-"""What SageMaker tells of a job comes in, the specification that it was started with goes out: the way back from
-``training`` and ``transform``. ``remote`` calls it for a job that another process has started.
-"""
+"""Reads specifications back from SageMaker's answers, for jobs that another process started."""
 
 from __future__ import annotations
 
@@ -15,11 +13,11 @@ from sagemaker_semseg.sdk.specs import Channel, ModelSpec, TrainingSpec, Transfo
 Described = Mapping[str, Any]
 
 
-def training_spec(told: Described) -> TrainingSpec:
-    """Of an answer of DescribeTrainingJob."""
-    algorithm, machines = told.get("AlgorithmSpecification", {}), told.get("ResourceConfig", {})
-    output, stopping = told.get("OutputDataConfig", {}), told.get("StoppingCondition", {})
-    checkpoints, network = told.get("CheckpointConfig", {}), told.get("VpcConfig", {})
+def training_spec(answer: Described) -> TrainingSpec:
+    """Read an answer of DescribeTrainingJob."""
+    algorithm, machines = answer.get("AlgorithmSpecification", {}), answer.get("ResourceConfig", {})
+    output, stopping = answer.get("OutputDataConfig", {}), answer.get("StoppingCondition", {})
+    checkpoints, network = answer.get("CheckpointConfig", {}), answer.get("VpcConfig", {})
     ours = [dict(metric) for metric in METRIC_DEFINITIONS]
     more = {
         "enable_sagemaker_metrics": algorithm.get("EnableSageMakerMetricsTimeSeries"),
@@ -27,13 +25,13 @@ def training_spec(told: Described) -> TrainingSpec:
         "training_plan": machines.get("TrainingPlanArn"),
     }
     return TrainingSpec(
-        name=told["TrainingJobName"],
-        hyperparameters=dict(told.get("HyperParameters", {})),
-        channels=[_channel(channel) for channel in told.get("InputDataConfig", [])],
+        name=answer["TrainingJobName"],
+        hyperparameters=dict(answer.get("HyperParameters", {})),
+        channels=[_channel(channel) for channel in answer.get("InputDataConfig", [])],
         instance_type=machines.get("InstanceType", ""),
         instance_count=machines.get("InstanceCount", 1),
         image_uri=algorithm.get("TrainingImage"),
-        role=told.get("RoleArn"),
+        role=answer.get("RoleArn"),
         keep_alive_period_in_seconds=machines.get("KeepAlivePeriodInSeconds"),
         volume_size=machines.get("VolumeSizeInGB", 30),
         volume_kms_key=machines.get("VolumeKmsKeyId"),
@@ -44,25 +42,25 @@ def training_spec(told: Described) -> TrainingSpec:
         subnets=tuple(network.get("Subnets", ())),
         security_group_ids=tuple(network.get("SecurityGroupIds", ())),
         metric_definitions=[metric for metric in algorithm.get("MetricDefinitions", []) if metric not in ours],
-        encrypt_inter_container_traffic=bool(told.get("EnableInterContainerTrafficEncryption")),
-        use_spot_instances=bool(told.get("EnableManagedSpotTraining")),
+        encrypt_inter_container_traffic=bool(answer.get("EnableInterContainerTrafficEncryption")),
+        use_spot_instances=bool(answer.get("EnableManagedSpotTraining")),
         max_wait=stopping.get("MaxWaitTimeInSeconds"),
         checkpoint_s3_uri=checkpoints.get("S3Uri"),
         checkpoint_local_path=checkpoints.get("LocalPath"),
-        enable_network_isolation=bool(told.get("EnableNetworkIsolation")),
-        environment=dict(told.get("Environment", {})),
-        max_retry_attempts=told.get("RetryStrategy", {}).get("MaximumRetryAttempts"),
-        experiment_config=told.get("ExperimentConfig"),
+        enable_network_isolation=bool(answer.get("EnableNetworkIsolation")),
+        environment=dict(answer.get("Environment", {})),
+        max_retry_attempts=answer.get("RetryStrategy", {}).get("MaximumRetryAttempts"),
+        experiment_config=answer.get("ExperimentConfig"),
         more={name: value for name, value in more.items() if value is not None},
     )
 
 
-def tuning_spec(told: Described) -> TuningSpec:
-    """Of an answer of DescribeHyperParameterTuningJob. Raises ``UserError`` for one of several algorithms."""
+def tuning_spec(answer: Described) -> TuningSpec:
+    """Read an answer of DescribeHyperParameterTuningJob. Raises ``UserError`` for one of several algorithms."""
     name, config, definition = (
-        told["HyperParameterTuningJobName"],
-        told["HyperParameterTuningJobConfig"],
-        told.get("TrainingJobDefinition"),
+        answer["HyperParameterTuningJobName"],
+        answer["HyperParameterTuningJobConfig"],
+        answer.get("TrainingJobDefinition"),
     )
     if definition is None:
         raise UserError(f"The tuning job {name} is one of several algorithms; there is no single estimator for it.")
@@ -84,53 +82,53 @@ def tuning_spec(told: Described) -> TuningSpec:
         random_seed=config.get("RandomSeed"),
         strategy_config=config.get("StrategyConfig"),
         completion_criteria_config=config.get("TuningJobCompletionCriteria"),
-        warm_start_config=told.get("WarmStartConfig"),
+        warm_start_config=answer.get("WarmStartConfig"),
     )
 
 
-def _ranges(told: Described) -> dict[str, Parameter]:
+def _ranges(answer: Described) -> dict[str, Parameter]:
     ranges: dict[str, Parameter] = {}
-    for entry in told.get("CategoricalParameterRanges", ()):
+    for entry in answer.get("CategoricalParameterRanges", ()):
         ranges[entry["Name"]] = CategoricalParameter(entry["Values"])
-    for entry in told.get("IntegerParameterRanges", ()):
+    for entry in answer.get("IntegerParameterRanges", ()):
         low, high = int(entry["MinValue"]), int(entry["MaxValue"])
         ranges[entry["Name"]] = IntegerParameter(low, high, entry.get("ScalingType", "Auto"))
-    for entry in told.get("ContinuousParameterRanges", ()):
+    for entry in answer.get("ContinuousParameterRanges", ()):
         ends = float(entry["MinValue"]), float(entry["MaxValue"])
         ranges[entry["Name"]] = ContinuousParameter(*ends, entry.get("ScalingType", "Auto"))
     return ranges
 
 
-def model_spec(told: Described) -> ModelSpec:
-    """Of an answer of DescribeModel."""
-    container = told.get("PrimaryContainer") or (told.get("Containers") or [{}])[0]
+def model_spec(answer: Described) -> ModelSpec:
+    """Read an answer of DescribeModel."""
+    container = answer.get("PrimaryContainer") or (answer.get("Containers") or [{}])[0]
     source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    network = told.get("VpcConfig", {})
+    network = answer.get("VpcConfig", {})
     return ModelSpec(
-        told["ModelName"],
+        answer["ModelName"],
         container.get("ModelDataUrl") or source.get("S3Uri", ""),
         image_uri=container.get("Image"),
-        role=told.get("ExecutionRoleArn"),
+        role=answer.get("ExecutionRoleArn"),
         environment=dict(container.get("Environment", {})),
         subnets=tuple(network.get("Subnets", ())),
         security_group_ids=tuple(network.get("SecurityGroupIds", ())),
-        enable_network_isolation=bool(told.get("EnableNetworkIsolation")),
+        enable_network_isolation=bool(answer.get("EnableNetworkIsolation")),
     )
 
 
-def transform_spec(told: Described, model: ModelSpec) -> TransformSpec:
-    """Of an answer of DescribeTransformJob."""
-    given, output, machines = told["TransformInput"], told["TransformOutput"], told["TransformResources"]
-    source, processing = given["DataSource"]["S3DataSource"], told.get("DataProcessing", {})
+def transform_spec(answer: Described, model: ModelSpec) -> TransformSpec:
+    """Read an answer of DescribeTransformJob."""
+    given, output, machines = answer["TransformInput"], answer["TransformOutput"], answer["TransformResources"]
+    source, processing = given["DataSource"]["S3DataSource"], answer.get("DataProcessing", {})
     more = {
         "input_filter": processing.get("InputFilter"),
         "output_filter": processing.get("OutputFilter"),
         "join_source": processing.get("JoinSource"),
-        "model_client_config": told.get("ModelClientConfig"),
-        "experiment_config": told.get("ExperimentConfig"),
+        "model_client_config": answer.get("ModelClientConfig"),
+        "experiment_config": answer.get("ExperimentConfig"),
     }
     return TransformSpec(
-        told["TransformJobName"],
+        answer["TransformJobName"],
         model,
         source["S3Uri"],
         output["S3OutputPath"],
@@ -142,28 +140,28 @@ def transform_spec(told: Described, model: ModelSpec) -> TransformSpec:
         split_type=given.get("SplitType"),
         accept=output.get("Accept"),
         assemble_with=output.get("AssembleWith"),
-        strategy=told.get("BatchStrategy"),
-        max_concurrent_transforms=told.get("MaxConcurrentTransforms"),
-        max_payload=told.get("MaxPayloadInMB"),
-        environment=dict(told.get("Environment", {})),
+        strategy=answer.get("BatchStrategy"),
+        max_concurrent_transforms=answer.get("MaxConcurrentTransforms"),
+        max_payload=answer.get("MaxPayloadInMB"),
+        environment=dict(answer.get("Environment", {})),
         output_kms_key=output.get("KmsKeyId") or None,
         volume_kms_key=machines.get("VolumeKmsKeyId"),
         more={name: value for name, value in more.items() if value},
     )
 
 
-def _channel(told: Described) -> Channel:
-    source = told.get("DataSource", {}).get("S3DataSource", {})
+def _channel(answer: Described) -> Channel:
+    source = answer.get("DataSource", {}).get("S3DataSource", {})
     return Channel(
-        told["ChannelName"],
+        answer["ChannelName"],
         source.get("S3Uri", ""),
-        content_type=told.get("ContentType"),
-        input_mode=told.get("InputMode"),
+        content_type=answer.get("ContentType"),
+        input_mode=answer.get("InputMode"),
         data_type=source.get("S3DataType", "S3Prefix"),
         distribution=source.get("S3DataDistributionType", "FullyReplicated"),
-        compression=told.get("CompressionType"),
-        record_wrapping=told.get("RecordWrapperType"),
+        compression=answer.get("CompressionType"),
+        record_wrapping=answer.get("RecordWrapperType"),
         attribute_names=tuple(source.get("AttributeNames", ())),
-        shuffle_seed=told.get("ShuffleConfig", {}).get("Seed"),
+        shuffle_seed=answer.get("ShuffleConfig", {}).get("Seed"),
         instance_groups=tuple(source.get("InstanceGroupNames", ())),
     )

@@ -1,6 +1,4 @@
-"""A model, its image and where it shall run come in; the requests CreateModel, CreateEndpointConfig and CreateEndpoint
-go out. ``remote`` calls it.
-"""
+"""Builds the requests CreateModel, CreateEndpointConfig and CreateEndpoint."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ _SERVERLESS_MEMORY = range(1024, 6144 + 1, 1024)
 
 
 def model(spec: ModelSpec) -> Request:
-    """The request CreateModel. spec: with the artifact in S3, the role's ARN and the image."""
+    """Return the request CreateModel. spec: with the artifact in S3, the role's ARN and the image."""
     refuse(model_faults(spec))
     container = {"Image": spec.image_uri, "Environment": dict(spec.environment), "ModelDataUrl": spec.model_data}
     return given(
@@ -51,10 +49,10 @@ def model_faults(spec: ModelSpec) -> list[Fault]:
 
 
 def endpoint_config(spec: EndpointSpec, *, default_output_path: str | None = None) -> Request:
-    """The request CreateEndpointConfig for one model: real-time, serverless or asynchronous.
+    """Return the request CreateEndpointConfig for one model: real-time, serverless or asynchronous.
 
-    The configurations in ``spec`` may be AWS's objects or mappings in the API's form. default_output_path: below it
-    lies what they write, unless they name a place.
+    The configurations in ``spec`` may be AWS's objects or mappings in the API's form. default_output_path: where they
+    write, unless they name a place.
     """
     serverless = _serverless(spec.serverless_inference_config)
     asynchronous = _asynchronous(spec.async_inference_config, default_output_path)
@@ -86,7 +84,7 @@ def endpoint_config(spec: EndpointSpec, *, default_output_path: str | None = Non
 
 
 def endpoint_faults(spec: EndpointSpec) -> list[Fault]:
-    """What SageMaker would refuse of an endpoint, its model apart."""
+    """Return what SageMaker would refuse of an endpoint, except its model."""
     serverless = _serverless(spec.serverless_inference_config)
     return [
         *check_name("endpoint_name", spec.name),
@@ -96,12 +94,12 @@ def endpoint_faults(spec: EndpointSpec) -> list[Fault]:
 
 
 def endpoint(spec: EndpointSpec) -> Request:
-    """The request CreateEndpoint; the configuration has the endpoint's own name."""
+    """Return the request CreateEndpoint; the configuration has the endpoint's name."""
     return given(EndpointName=spec.name, EndpointConfigName=spec.name, Tags=tag_list(spec.tags))
 
 
 def _form(config: object, members: Mapping[str, str], what: str) -> Request | None:
-    """A configuration in the API's form: a mapping already, or the attributes of one of AWS's objects."""
+    """Return a configuration in the API's form, from a mapping or from one of AWS's objects."""
     if config is None:
         return None
     if isinstance(config, Mapping):

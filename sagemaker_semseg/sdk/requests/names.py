@@ -1,4 +1,4 @@
-"""SageMaker's rules for the names of jobs, models and endpoints: a name in, faults out. ``requests`` calls it."""
+"""SageMaker's rules for names of jobs, models and endpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
 
 def check_name(what: str, name: object, length: int = NAME_LENGTH) -> list[Fault]:
-    """A fault if SageMaker wouldn't take the name. what: the argument that it came in."""
+    """Return a fault if SageMaker wouldn't take the name. what: the argument's name."""
     if isinstance(name, str) and len(name) <= length and _NAME.fullmatch(name):
         return []
     rule = f"1 to {length} letters, digits and hyphens, with a letter or a digit at either end"

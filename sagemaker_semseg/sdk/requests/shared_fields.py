@@ -1,4 +1,4 @@
-"""Parts that several requests have: tags, a network, roles and images. ``requests`` calls it."""
+"""Fields that several requests share: tags, network, roles and images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Tags = Mapping[str, str] | Sequence[Mapping[str, str]]
 
 
 def given(**members: Any) -> Request:
-    """The members that are not None."""
+    """Return the members that are not None."""
     return {name: value for name, value in members.items() if value is not None}
 
 
@@ -24,7 +24,7 @@ def refuse(faults: Sequence[Fault]) -> None:
 
 
 def tag_list(tags: Tags | None) -> list[dict[str, str]] | None:
-    """Tags given as a mapping, or in SageMaker's form, in the latter; None if there are none."""
+    """Return tags in SageMaker's form; None if there are none."""
     if not tags:
         return None
     if isinstance(tags, Mapping):
@@ -50,7 +50,7 @@ def check_vpc(spec: TrainingSpec | ModelSpec) -> list[Fault]:
 
 
 def check_more(more: Mapping[str, object], known: Sequence[str]) -> list[Fault]:
-    """A fault for every argument of AWS's SDK that is given and isn't sent."""
+    """Return a fault for every argument of AWS's SDK that is given and isn't sent."""
     return [
         Fault(name, "can't be used with this algorithm", "leave it out")
         for name, value in more.items()
@@ -59,7 +59,7 @@ def check_more(more: Mapping[str, object], known: Sequence[str]) -> list[Fault]:
 
 
 def check_s3(what: str, place: object) -> list[Fault]:
-    """A fault for what is given and is no s3:// place."""
+    """Return a fault for a given place that is no s3:// address."""
     if place is None or (isinstance(place, str) and is_s3(place) and place[5:].strip("/")):
         return []
     return [Fault(what, f"{str(place)[:200]!r} came, s3://bucket/prefix is expected", "give a place in S3")]

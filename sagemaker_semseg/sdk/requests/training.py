@@ -1,6 +1,4 @@
-"""The specification of a training comes in, the request CreateTrainingJob goes out. ``remote`` calls it, and ``tuning``
-makes its training jobs' definition of the result.
-"""
+"""Builds the request CreateTrainingJob."""
 
 from __future__ import annotations
 
@@ -47,10 +45,10 @@ _MOST_CHANNELS, _MOST_DEFINITIONS, _MOST_ATTRIBUTES = 20, 40, 16
 
 
 def training_job(spec: TrainingSpec) -> Request:
-    """The request CreateTrainingJob.
+    """Return the request CreateTrainingJob.
 
-    spec: with everything in S3, the role's ARN and the image. The user's metric definitions come behind those of this
-    package's log lines, since SageMaker doesn't know the image. Raises ``UserError`` with every fault.
+    spec: with everything in S3, the role's ARN and the image. The user's metric definitions follow this package's,
+    since SageMaker doesn't know the image. Raises ``UserError`` with every fault.
     """
     refuse(training_faults(spec))
     more = dict(spec.more)
@@ -102,7 +100,7 @@ def training_job(spec: TrainingSpec) -> Request:
 
 
 def training_faults(spec: TrainingSpec) -> list[Fault]:
-    """What SageMaker would refuse, before anything is sent. That no channel is missing is the caller's to see."""
+    """Return what SageMaker would refuse. The caller checks for missing channels."""
     return [
         *check_name("job_name", spec.name),
         *check_image(spec.image_uri),
@@ -119,7 +117,7 @@ def training_faults(spec: TrainingSpec) -> list[Fault]:
 
 
 def input_data(channel: Channel) -> Request:
-    """One entry of ``InputDataConfig``."""
+    """Return one entry of ``InputDataConfig``."""
     source = given(
         S3DataType=channel.data_type,
         S3Uri=channel.place,
@@ -139,13 +137,13 @@ def input_data(channel: Channel) -> Request:
 
 
 def definitions(metric_definitions: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """This package's metrics and the user's, who may give one of them another expression."""
+    """Return this package's metrics and the user's, who may redefine them."""
     named = {metric["Name"]: dict(metric) for metric in (*METRIC_DEFINITIONS, *metric_definitions)}
     return list(named.values())
 
 
 def _image_config(spec: TrainingSpec) -> Request | None:
-    """Of a registry outside AWS, which is reached through the job's network."""
+    """Return the configuration of a registry outside AWS, which is reached through the job's network."""
     mode = spec.more.get("training_repository_access_mode")
     provider = spec.more.get("training_repository_credentials_provider_arn")
     if mode is None:
@@ -159,7 +157,7 @@ def _switch(name: str, value: object) -> Request | None:
 
 
 def _form(config: Any) -> Request | None:
-    """One of AWS's objects, which know their own form in the API, or a mapping in that form."""
+    """Return one of AWS's objects, or a mapping, in the API's form."""
     if config is None or isinstance(config, Mapping):
         return None if config is None else dict(config)
     form: Request = config._to_request_dict()

@@ -1,7 +1,6 @@
-"""A model, pictures in S3 and a place for their masks come in, the request CreateTransformJob goes out. ``remote``
-calls it.
+"""Builds the request CreateTransformJob.
 
-One picture is one request to the model, and its mask one object, so that nothing is split or assembled.
+One image is one request to the model and its mask one object: nothing is split or assembled.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ _MORE = ("input_filter", "output_filter", "join_source", "model_client_config", 
 
 
 def transform_job(spec: TransformSpec) -> Request:
-    """The request CreateTransformJob. Raises ``UserError`` with every fault."""
+    """Return the request CreateTransformJob. Raises ``UserError`` with every fault."""
     refuse(transform_faults(spec))
     more = spec.more
     processing = given(
@@ -51,7 +50,7 @@ def transform_job(spec: TransformSpec) -> Request:
 
 
 def transform_faults(spec: TransformSpec) -> list[Fault]:
-    """What SageMaker would refuse of it, or what would spoil pictures. Its model apart."""
+    """Return what SageMaker would refuse, or what would damage images; except the model's faults."""
     faults = [
         *check_name("job_name", spec.name),
         *check_s3("data", spec.data or ""),

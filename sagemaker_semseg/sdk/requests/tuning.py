@@ -1,6 +1,4 @@
-"""The request of one training and the ranges to search come in, the request CreateHyperParameterTuningJob goes out. A
-tuner calls it.
-"""
+"""Builds the request CreateHyperParameterTuningJob."""
 
 from __future__ import annotations
 
@@ -35,11 +33,11 @@ def tuning_job(
     warm_start_config: Mapping[str, Any] | None = None,
     tags: Tags | None = None,
 ) -> Request:
-    """The request CreateHyperParameterTuningJob.
+    """Return the request CreateHyperParameterTuningJob.
 
-    training: what ``training_job`` built. hyperparameter_ranges: to each name one of AWS's ``ContinuousParameter``,
-    ``IntegerParameter``, ``CategoricalParameter``, or a pair (lowest, highest), or a list of choices. What is searched
-    is left out of the static hyperparameters. Raises ``UserError`` with every fault.
+    training: the request that ``training_job`` built. hyperparameter_ranges: for each name one of AWS's
+    ``ContinuousParameter``, ``IntegerParameter``, ``CategoricalParameter``, or a pair (lowest, highest), or a list of
+    choices; these names are left out of the static hyperparameters. Raises ``UserError`` with every fault.
     """
     faults = check_name("job_name", name, TUNING_NAME_LENGTH)
     if strategy not in STRATEGIES:
