@@ -5,8 +5,7 @@ fault.
 """
 
 from sagemaker_semseg.sdk.requests.hosting import endpoint, endpoint_config, endpoint_faults, model, model_faults
-from sagemaker_semseg.sdk.requests.names import TUNING_NAME_LENGTH, check_name
-from sagemaker_semseg.sdk.requests.shared_fields import Tags, refuse, tag_list
+from sagemaker_semseg.sdk.requests.shared_fields import TUNING_NAME_LENGTH, Tags, check_name, refuse, tag_list
 from sagemaker_semseg.sdk.requests.training import training_faults, training_job
 from sagemaker_semseg.sdk.requests.transform import transform_faults, transform_job
 from sagemaker_semseg.sdk.requests.tuning import tuning_job

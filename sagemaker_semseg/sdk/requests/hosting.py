@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sagemaker_semseg.errors import Fault
-from sagemaker_semseg.sdk.requests.names import check_name
 from sagemaker_semseg.sdk.requests.shared_fields import (
     Request,
     check_image,
     check_more,
+    check_name,
     check_role,
     check_s3,
     check_vpc,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,11 @@ from sagemaker_semseg.storage import is_s3
 
 Request = dict[str, Any]
 Tags = Mapping[str, str] | Sequence[Mapping[str, str]]
+
+NAME_LENGTH = 63
+TUNING_NAME_LENGTH = 32
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 
 
 def given(**members: Any) -> Request:
@@ -80,3 +86,11 @@ def check_image(image_uri: object) -> list[Fault]:
     what = f"{str(image_uri)[:200]!r} came" if image_uri else missing
     remedy = "build and push it (docs/aws.md), then give image_uri= or set SAGEMAKER_SEMSEG_IMAGE_URI"
     return [Fault("image_uri", what, remedy)]
+
+
+def check_name(what: str, name: object, length: int = NAME_LENGTH) -> list[Fault]:
+    """Return a fault if SageMaker wouldn't take the name. what: the argument's name."""
+    if isinstance(name, str) and len(name) <= length and _NAME.fullmatch(name):
+        return []
+    rule = f"1 to {length} letters, digits and hyphens, with a letter or a digit at either end"
+    return [Fault(what, f"{str(name)[:100]!r} came, {rule} are expected", "give another name")]

@@ -8,11 +8,11 @@ from typing import Any
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.sdk.inputs import AUGMENTED
-from sagemaker_semseg.sdk.requests.names import check_name
 from sagemaker_semseg.sdk.requests.shared_fields import (
     Request,
     check_image,
     check_more,
+    check_name,
     check_role,
     check_s3,
     check_vpc,

@@ -6,8 +6,15 @@ One image is one request to the model and its mask one object: nothing is split 
 from __future__ import annotations
 
 from sagemaker_semseg.errors import Fault
-from sagemaker_semseg.sdk.requests.names import check_name
-from sagemaker_semseg.sdk.requests.shared_fields import Request, check_more, check_s3, given, refuse, tag_list
+from sagemaker_semseg.sdk.requests.shared_fields import (
+    Request,
+    check_more,
+    check_name,
+    check_s3,
+    given,
+    refuse,
+    tag_list,
+)
 from sagemaker_semseg.sdk.specs import TransformSpec
 
 _MORE = ("input_filter", "output_filter", "join_source", "model_client_config", "experiment_config")

@@ -7,8 +7,15 @@ from typing import Any
 
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.hyperparameters import TABLE
-from sagemaker_semseg.sdk.requests.names import TUNING_NAME_LENGTH, check_name
-from sagemaker_semseg.sdk.requests.shared_fields import Request, Tags, given, refuse, tag_list
+from sagemaker_semseg.sdk.requests.shared_fields import (
+    TUNING_NAME_LENGTH,
+    Request,
+    Tags,
+    check_name,
+    given,
+    refuse,
+    tag_list,
+)
 
 STRATEGIES = ("Bayesian", "Random", "Hyperband", "Grid")
 # what a training job of a tuning job has no member for
