@@ -42,16 +42,16 @@ def find_endpoint(name: str, sagemaker_session: Any = None) -> Endpoint:
     return _find(lambda backend: backend.endpoint(name), sagemaker_session)
 
 
-def _find(look: Callable[[Backend], Thing], sagemaker_session: Any) -> Thing:
+def _find(find: Callable[[Backend], Thing], sagemaker_session: Any) -> Thing:
     """Search this machine, then SageMaker; SageMaker alone if a session is given."""
     if sagemaker_session is not None:
-        return look(_remote(sagemaker_session))
+        return find(_remote(sagemaker_session))
     try:
-        return look(_local())
+        return find(_local())
     except UserError as error:
         not_here = error
     try:
-        return look(_remote(None))
+        return find(_remote(None))
     except UserError as error:
         raise UserError(f"{not_here}\nSageMaker was asked, too: {error}") from None
 

@@ -23,8 +23,8 @@ def in_parallel(
 ) -> Iterator[tuple[Argument, Result | DataError]]:
     """Yield each argument with the result of ``work`` or with its ``DataError``, in any order.
 
-    Any other error is raised when the running calls have ended. ``work`` also gets an event that is set when nobody
-    waits any longer: after such an error, Ctrl-C, or when the caller has stopped iterating.
+    Any other error is raised when the running calls have ended. ``work`` also gets an event that is set
+    after such an error, after Ctrl-C, or when the caller has stopped iterating.
     """
     stop = threading.Event()
     ahead = iter(arguments)

@@ -170,7 +170,7 @@ class RemoteBackend:
         return job
 
     def started(self, kind: str) -> list[Started]:
-        """Return what this account has of a kind, the newest first, whoever started it."""
+        """Return what this account has of a kind, the newest first, of any process."""
         return started(self.account, kind)
 
     # ---- requests

@@ -185,7 +185,7 @@ def _check_channels(channels: Sequence[Channel], input_mode: object) -> list[Fau
             faults.append(Fault(channel.name, "SageMaker reads augmented manifests in pipe mode only", remedy))
         if channel.data_type == AUGMENTED and channel.record_wrapping != "RecordIO":
             remedy = 'set record_wrapping="RecordIO"'
-            faults.append(Fault(channel.name, "without RecordIO, pictures in a pipe can't be told apart", remedy))
+            faults.append(Fault(channel.name, "without RecordIO, images in a pipe can't be separated", remedy))
     return faults
 
 

@@ -65,11 +65,9 @@ def transform_faults(spec: TransformSpec) -> list[Fault]:
         *check_more(spec.more, _MORE),
     ]
     if spec.split_type not in (None, "None"):
-        faults.append(Fault("split_type", f"{spec.split_type!r} would cut pictures into pieces", "leave it out"))
+        faults.append(Fault("split_type", f"{spec.split_type!r} would cut images into pieces", "leave it out"))
     if spec.strategy not in (None, "SingleRecord"):
-        faults.append(
-            Fault("strategy", f"{spec.strategy!r} would join pictures", "leave it out, or give 'SingleRecord'")
-        )
+        faults.append(Fault("strategy", f"{spec.strategy!r} would join images", "leave it out, or give 'SingleRecord'"))
     if spec.more.get("join_source") not in (None, "None"):
-        faults.append(Fault("join_source", "a picture can't be joined with its mask", "leave it out"))
+        faults.append(Fault("join_source", "an image can't be joined with its mask", "leave it out"))
     return faults

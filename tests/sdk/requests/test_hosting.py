@@ -193,8 +193,8 @@ def test_a_batch_transform(transform):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"split_type": "RecordIO"}, "split_type: 'RecordIO' would cut pictures into pieces"),
-        ({"strategy": "MultiRecord"}, "strategy: 'MultiRecord' would join pictures"),
+        ({"split_type": "RecordIO"}, "split_type: 'RecordIO' would cut images into pieces"),
+        ({"strategy": "MultiRecord"}, "strategy: 'MultiRecord' would join images"),
         ({"more": {"join_source": "Input"}}, "can't be joined"),
         ({"data": "pictures"}, "data: 'pictures' came"),
         ({"output_path": None}, "output_path: '' came"),
