@@ -3,8 +3,8 @@
     python benchmarks/camvid.py --data CAMVID [--output out/camvid] [--epochs N]
 
 CAMVID holds train, train_annotation, validation and validation_annotation. The page (results/camvid-<date>.md) has the
-settings, the machine, the time, the curve of validation mIOU and the IoU of every class; a picture of predicted masks
-lies beside it. Pictures that show the data set's photographs stay in the output folder: they aren't ours to publish.
+settings, the machine, the time, the curve of validation mIOU and the IoU of every class; an image of predicted masks
+lies beside it. Images that show the data set's own stay in the output folder: they aren't ours to publish.
 """
 
 import argparse
@@ -80,11 +80,11 @@ def predict(output: Path, data: Path) -> list[Path]:
 
 def mosaic(masks: list[Path]) -> Image.Image:
     """Predicted masks at half size, three in a row."""
-    pictures = [Image.open(path).convert("RGB").reduce(2) for path in masks]
-    width, height = pictures[0].size
+    images = [Image.open(path).convert("RGB").reduce(2) for path in masks]
+    width, height = images[0].size
     sheet = Image.new("RGB", (3 * (width + 4) - 4, 2 * (height + 4) - 4), "white")
-    for i, picture in enumerate(pictures):
-        sheet.paste(picture, (i % 3 * (width + 4), i // 3 * (height + 4)))
+    for i, image in enumerate(images):
+        sheet.paste(image, (i % 3 * (width + 4), i // 3 * (height + 4)))
     return sheet
 
 

@@ -1,7 +1,6 @@
 """HTTP/1.1 by hand over asyncio streams: a client that can be polite, and can be as rude as a test needs.
 
-In: bytes to send, whatever they are. Out: the reply, with the times at which it came. Called by `soak.py` and
-`overload.py`; standard library only.
+Input: bytes to send, whatever they are. Output: the reply, with the times at which it came.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Contestants that take turns: each lives as long as the contest, and one at a time runs a round.
 
-In: how each is started. Out: a `Contest` with every round. Called by `training_speed.py` and `serving_latency.py`.
+Input: how each is started. Output: a `Contest` with every round.
 Their ratios compare seconds of the same minute, so a slow phase of the machine hits all of them.
 """
 

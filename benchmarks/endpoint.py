@@ -1,7 +1,7 @@
 """An endpoint of ours as a user starts it: a server process with its workers, watched from outside.
 
-In: a model and flags of `sagemaker-semseg serve`. Out: its port, when it turned healthy, its memory and CPU time, how
-it ended. Called by `serving_latency.py`, `soak.py` and `overload.py`.
+Input: a model and flags of `sagemaker-semseg serve`. Output: its port, when it turned healthy, its memory and CPU time,
+how it ended.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ class EndpointFailed(WorkerFailed):
 
 
 class Endpoint:
-    """Use it in a `with` statement: at the end the server is told to end, and killed if it does not."""
+    """Use it in a `with` statement: at the end the server is stopped, and killed if it does not."""
 
     def __init__(self, model: Path, flags: Sequence[str] = ()) -> None:
         self.port = _free_port()

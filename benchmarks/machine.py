@@ -1,6 +1,6 @@
 """Says what machine a benchmark ran on, for the head of its results file.
 
-In: nothing. Out: a dict of what to print. Called by the benchmark scripts here; standard library only.
+Output: a dict of what to print. Standard library only.
 """
 
 import os

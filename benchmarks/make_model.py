@@ -1,8 +1,6 @@
 """Makes a model with random weights, for what is measured by time and not by quality.
 
-In: flags. Out: a `model.tar.gz` as training writes it, runtime graph included; the same weights on every run. Called by
-the scripts about the endpoint where they are given no model, in a process of its own, for it needs TensorFlow and they
-do not; or by hand: `python benchmarks/make_model.py --algorithm psp -o model.tar.gz`.
+Input: flags. Output: a `model.tar.gz` as training writes it, runtime graph included; the same weights on every run.
 """
 
 import argparse

@@ -19,17 +19,17 @@ from pathlib import Path
 
 
 def lines(count: int) -> Iterator[str]:
-    colours = [
+    colors = [
         {"class-name": name, "hex-color": code}
         for name, code in zip("abc", ("#000001", "#000002", "#000003"), strict=True)
     ]
     for number in range(count):
-        colour_map = {str((key + number) % 8): colour for key, colour in enumerate(colours)}
+        color_map = {str((key + number) % 8): color for key, color in enumerate(colors)}
         entry = {
             "source-ref": f"/data/streets/images/part-{number % 100:03d}/{number:09d}.jpg",
             "labels-ref": f"/data/streets/output/annotations/consolidated/{number:09d}.png",
             "labels-ref-metadata": {
-                "internal-color-map": colour_map,
+                "internal-color-map": color_map,
                 "type": "groundtruth/semantic-segmentation",
                 "human-annotated": "yes",
                 "creation-date": "2026-01-01T00:00:00.000000",

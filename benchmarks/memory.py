@@ -1,9 +1,9 @@
 """The memory that a training step, a validation step and an endpoint's image take, beside what `memory` estimates.
 
-In: flags. Out: a dated markdown page under `benchmarks/results/`. Run by hand, from any folder:
-`python benchmarks/memory.py`. Each row is a process of its own that does the real thing on random pictures and then
+Input: flags. Output: a dated markdown page under `benchmarks/results/`. Run by hand, from any folder:
+`python benchmarks/memory.py`. Each row is a process of its own that does the real thing on random images and then
 says its peak of resident memory (VmHWM, so Linux only). `--rows FILE` keeps what was measured, so that the page can be
-written anew without measuring again.
+written again without measuring again.
 """
 
 import argparse
@@ -212,8 +212,8 @@ def page(known: dict[str, dict[str, float]], note: str) -> str:
 
 Peak of a process's resident memory (10^6 bytes) beside what `sagemaker_semseg.memory` says. `train` are three steps of
 training, `validate` two of an evaluation, `serve` is an endpoint's worker that loads its model and labels three images;
-for that the larger of loading and running counts. Pictures are random numbers, so the reading of files isn't in it: a
-training's own reading adds two batches of bytes and a picture for each core. An image of more than 2^21 pixels goes
+for that the larger of loading and running counts. Images are random numbers, so the reading of files isn't in it: a
+training's own reading adds two batches of bytes and an image for each core. An image of more than 2^21 pixels goes
 through an endpoint in tiles, which are smaller than that by what divides it evenly: there the estimate is the most that
 it can be. {note}
 
@@ -221,7 +221,7 @@ it can be. {note}
 ## What the factors were fitted to
 
 {table(head, fitted)}
-## What they were then held against
+## What they were then compared with
 
 {table(head, held_out)}"""
 

@@ -1,4 +1,4 @@
-"""Lockstep worker: our own training batches, normalised (see `peers/lockstep.py` and `peers/gluoncv_loader.py`).
+"""Lockstep worker: our own training batches, normalized (see `peers/lockstep.py` and `peers/gluoncv_loader.py`).
 
 In: a folder of `<k>.jpg` and `<k>.png`. One "step" is a round: `--batches` batches through an iterator of its own, so
 that nothing is read ahead before the clock starts or after it stops. The float32 normalisation, in training a part of
@@ -40,14 +40,14 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     shift = tf.constant(np.tile(-np.array(MEAN) / np.array(STANDARD_DEVIATION), args.crop), tf.float32)
 
     @tf.function(jit_compile=True)  # one loop over the values instead of three
-    def normalised(images: tf.Tensor) -> tf.Tensor:
+    def normalized(images: tf.Tensor) -> tf.Tensor:
         rows = tf.reshape(images, (-1, args.crop * 3))  # whole rows: broadcasting three values is five times as slow
         return tf.reshape(tf.cast(rows, tf.float32) * scale + shift, tf.shape(images))
 
     def step() -> float:
         seen = 0
         for images, labels in next(rounds):
-            images = normalised(images)
+            images = normalized(images)
             seen += len(labels)
         assert seen == args.batch * args.batches
         assert images.shape == (args.batch, args.crop, args.crop, 3)

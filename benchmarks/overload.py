@@ -1,6 +1,6 @@
 """Overload: an endpoint that is asked for twice what it can do, and how soon it is itself again.
 
-In: flags; without `--model`, a model with random weights is made. Out: a dated markdown page under
+Input: flags; without `--model`, a model with random weights is made. Output: a dated markdown page under
 `benchmarks/results/`, and exit status 1 unless all of this holds: under the doubled load it does at least 90 % of the
 work that it does at its best; the rest is refused with 503, 99 % of it within 50 ms; within 5 s after the load has
 gone, it answers as before. Run by hand, `make bench-overload`. The page is written by `overload_report.py`.
@@ -33,7 +33,7 @@ PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Visit:
+class Exchange:
     """One request: when it began, in seconds since the phase did, how long it took, and its status (0: no reply)."""
 
     begun: float
@@ -49,18 +49,21 @@ class Visit:
 class Phase:
     name: str
     seconds: float
-    visits: list[Visit] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
     begun: float = field(default_factory=time.perf_counter)
 
     @property
     def goodput(self) -> float:
         """Good replies a second, of those that were complete before the phase was over."""
-        return sum(visit.good and visit.begun + visit.taken <= self.seconds for visit in self.visits) / self.seconds
+        return (
+            sum(exchange.good and exchange.begun + exchange.taken <= self.seconds for exchange in self.exchanges)
+            / self.seconds
+        )
 
     def passed(self) -> float:
         return time.perf_counter() - self.begun
 
-    async def visit(self, port: int, message: bytes) -> None:
+    async def exchange(self, port: int, message: bytes) -> None:
         """A request on a connection of its own."""
         connection, begun = Connection(port), self.passed()
         try:
@@ -70,7 +73,7 @@ class Phase:
             status = 0
         finally:
             connection.close()
-        self.visits.append(Visit(begun, self.passed() - begun, status))
+        self.exchanges.append(Exchange(begun, self.passed() - begun, status))
 
 
 async def closed_loop(phase: Phase, port: int, message: bytes, clients: int) -> None:
@@ -78,7 +81,7 @@ async def closed_loop(phase: Phase, port: int, message: bytes, clients: int) -> 
 
     async def client() -> None:
         while phase.passed() < phase.seconds:
-            await phase.visit(port, message)
+            await phase.exchange(port, message)
 
     await asyncio.gather(*(client() for _ in range(clients)))
 
@@ -88,7 +91,7 @@ async def open_loop(phase: Phase, port: int, message: bytes, rate: float) -> lis
     tasks = []
     for number in range(int(rate * phase.seconds)):
         await asyncio.sleep(number / rate - phase.passed())
-        tasks.append(asyncio.create_task(phase.visit(port, message)))
+        tasks.append(asyncio.create_task(phase.exchange(port, message)))
     await asyncio.sleep(phase.seconds - phase.passed())
     return [task for task in tasks if not task.done()]
 

@@ -1,6 +1,6 @@
 """Turns the phases of `overload.py` into a markdown page and a verdict.
 
-In: the phases peak, normal, double and after. Out: text. Called by `overload.py`.
+Input: the phases peak, normal, double and after. Output: text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pages import facts, table
 
 if TYPE_CHECKING:
-    from overload import Phase, Visit
+    from overload import Exchange, Phase
 
 LEAST_SHARE, REFUSAL_SECONDS, RECOVERY_SECONDS = 0.9, 0.05, 5.0
 SLOWER, IN_A_ROW = 2.0, 5
@@ -20,7 +20,7 @@ TIMELINE_SECONDS = 10.0
 
 METHOD = f"""\
 Four phases, one after the other without a pause. *peak*: a few clients, each of which sends its next request when the
-last one has been answered; as many good replies as come in a second are the server's best. *normal*: half as many
+last one has been answered; the good replies of a second are the server's best. *normal*: half as many
 requests a second, evenly spaced. *double*: twice the peak's number, whatever comes back. *after*: as normal. Every
 request has a connection of its own, and those that are refused do not come again. Goodput is the number of good replies
 that were complete within the phase, a second. The server has recovered when {IN_A_ROW} requests in a row are answered,
@@ -32,10 +32,12 @@ def page(title: str, settings: dict[str, str], phases: list[Phase]) -> tuple[str
     """The page, and whether all held."""
     peak, normal, double, after = phases
     share = double.goodput / peak.goodput if peak.goodput else 0.0
-    refusals = [visit.taken for visit in double.visits if visit.status == 503]
-    others = Counter(visit.status for phase in phases for visit in phase.visits if visit.status not in (200, 503))
+    refusals = [exchange.taken for exchange in double.exchanges if exchange.status == 503]
+    others = Counter(
+        exchange.status for phase in phases for exchange in phase.exchanges if exchange.status not in (200, 503)
+    )
     quick = percentile(refusals, 99)
-    recovery = recovered(after, SLOWER * median(visit.taken for visit in normal.visits))
+    recovery = recovered(after, SLOWER * median(exchange.taken for exchange in normal.exchanges))
     verdicts = [
         ["goodput under double load", f"{share:.1%} of the peak", f"at least {LEAST_SHARE:.0%}", share >= LEAST_SHARE],
         ["99 % of the refusals", f"{1000 * quick:.1f} ms", f"{1000 * REFUSAL_SECONDS:g} ms", quick <= REFUSAL_SECONDS],
@@ -51,11 +53,11 @@ def page(title: str, settings: dict[str, str], phases: list[Phase]) -> tuple[str
 
 def recovered(after: Phase, most: float) -> float:
     """Seconds until requests are answered within `most` seconds again; infinite if that does not come."""
-    visits = sorted(after.visits, key=lambda visit: visit.begun)
-    fine = [visit.good and visit.taken <= most for visit in visits]
-    for number in range(len(visits) - IN_A_ROW + 1):
+    exchanges = sorted(after.exchanges, key=lambda exchange: exchange.begun)
+    fine = [exchange.good and exchange.taken <= most for exchange in exchanges]
+    for number in range(len(exchanges) - IN_A_ROW + 1):
         if all(fine[number : number + IN_A_ROW]):
-            return visits[number].begun
+            return exchanges[number].begun
     return float("inf")
 
 
@@ -70,22 +72,22 @@ _HEAD += ["ms for a 503: median, 99 %, most"]
 
 
 def _row(phase: Phase) -> list[str]:
-    good, refused = _taken(phase.visits, 200), _taken(phase.visits, 503)
-    row = [phase.name, f"{phase.seconds:g}", str(len(phase.visits)), str(len(good)), str(len(refused))]
+    good, refused = _taken(phase.exchanges, 200), _taken(phase.exchanges, 503)
+    row = [phase.name, f"{phase.seconds:g}", str(len(phase.exchanges)), str(len(good)), str(len(refused))]
     row += [f"{phase.goodput:.2f}", f"{median(good):.3f}, {percentile(good, 99):.3f}" if good else "-"]
     figures = (median(refused), percentile(refused, 99), max(refused)) if refused else ()
     return [*row, ", ".join(f"{1000 * figure:.1f}" for figure in figures) or "-"]
 
 
-def _taken(visits: list[Visit], status: int) -> list[float]:
-    return [visit.taken for visit in visits if visit.status == status]
+def _taken(exchanges: list[Exchange], status: int) -> list[float]:
+    return [exchange.taken for exchange in exchanges if exchange.status == status]
 
 
 def _timeline(phase: Phase) -> str:
     rows, first = [], 0.0
     while first < phase.seconds:
         last = min(first + TIMELINE_SECONDS, phase.seconds)
-        done = [visit for visit in phase.visits if first < visit.begun + visit.taken <= last]
+        done = [exchange for exchange in phase.exchanges if first < exchange.begun + exchange.taken <= last]
         good, refused = _taken(done, 200), _taken(done, 503)
         worst = f"{1000 * max(refused):.1f}" if refused else "-"
         rows.append([f"{first:g} to {last:g} s", f"{len(good) / (last - first):.2f}", len(refused), worst])

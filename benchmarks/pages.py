@@ -1,6 +1,6 @@
 """What the pages of results have in common.
 
-In: rows. Out: text. Called by the benchmark scripts and their reports; standard library only.
+Input: rows. Output: text. standard library only.
 """
 
 from collections.abc import Iterable, Sequence

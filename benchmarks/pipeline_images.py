@@ -1,7 +1,7 @@
 """Makes the image and mask pairs that both sides of `pipeline_speed.py` read.
 
-In: a folder and a number. Out: `<k>.jpg` (640 x 480, quality 90, about 120 kB) and `<k>.png` (8-bit palette, some kB)
-for k = 0 .. number - 1, the same bytes on every run with the same Pillow. Called by `pipeline_speed.py`.
+Input: a folder and a number. Output: `<k>.jpg` (640 x 480, quality 90, about 120 kB) and `<k>.png` (8-bit palette, some
+kB) for k = 0 .. number - 1, the same bytes on every run with the same Pillow.
 """
 
 from pathlib import Path
@@ -23,12 +23,12 @@ def write_pairs(folder: Path, number: int) -> None:
 
 
 def texture(random: np.random.RandomState) -> np.ndarray:
-    """Noise of all sizes, the weaker the finer, as in photographs: (480, 640, 3) uint8."""
-    picture = np.full((HEIGHT, WIDTH, 3), 120.0)
+    """Noise of all sizes, the weaker the finer, as in real images: (480, 640, 3) uint8."""
+    image = np.full((HEIGHT, WIDTH, 3), 120.0)
     for cells, strength in ((4, 90), (12, 50), (40, 30), (120, 20)):
-        picture += strength * _enlarged(random.uniform(-1, 1, (cells * 3 // 4, cells, 3)))
+        image += strength * _enlarged(random.uniform(-1, 1, (cells * 3 // 4, cells, 3)))
     grain = random.normal(0, 8, (HEIGHT, WIDTH, 1)) + random.normal(0, 4, (HEIGHT, WIDTH, 3))
-    return np.clip(picture + grain, 0, 255).astype(np.uint8)
+    return np.clip(image + grain, 0, 255).astype(np.uint8)
 
 
 def _regions(random: np.random.RandomState) -> np.ndarray:

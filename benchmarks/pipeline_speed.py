@@ -1,7 +1,7 @@
 """Speed of the input pipeline beside GluonCV's loader: the same files, the same core, taking turns.
 
-In: flags, and GluonCV's environment. Out: a dated markdown page under `benchmarks/results/`. Run by hand, from any
-folder: `python benchmarks/pipeline_speed.py`. The workers are `ours_loader.py` and `peers/gluoncv_loader.py`; see
+Input: flags, and GluonCV's environment. Output: a dated markdown page under `benchmarks/results/`. Run by hand, from
+any folder: `python benchmarks/pipeline_speed.py`. The workers are `ours_loader.py` and `peers/gluoncv_loader.py`; see
 `peers/lockstep.py` for what passes between them and this script. Exit status 1 if a worker failed.
 """
 
@@ -23,8 +23,8 @@ from pipeline_images import write_pairs
 HERE = Path(__file__).resolve().parent
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_THREAD_LIMIT"), "1")
 METHOD = """\
-Both sides read the same synthetic pairs (JPEG 640 x 480 of quality 90, 8-bit palette PNG), decode them anew at every
-visit, and do the training augmentation: scale, pad, crop, mirror, blur. The result is a float32 batch, normalised, and
+Both sides read the same synthetic pairs (JPEG 640 x 480 of quality 90, 8-bit palette PNG), decode them again at every
+sample, and do the training augmentation: scale, pad, crop, mirror, blur. The result is a float32 batch, normalized, and
 integer labels. Each side is one process pinned to the same single core; they take turns, and the one that waits is
 stopped. The order is exchanged from round to round. A ratio compares two rounds that are seconds apart. Ours goes
 through an iterator of its own in every round: nothing is read ahead before the clock starts.

@@ -1,7 +1,6 @@
 """What the system says about a process and those that it started: memory, CPU time.
 
-In: process ids. Out: figures from /proc, so Linux only; a process that has ended counts as 0. Called by `endpoint.py`;
-standard library only.
+Input: process ids. Output: figures from /proc, so Linux only; a process that has ended counts as 0.
 """
 
 import os

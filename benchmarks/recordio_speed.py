@@ -1,9 +1,9 @@
 """How fast RecordIO is read and written: records of 3 kB, 120 kB and 1 MB, beside plain reading and MXNet's own reader.
 
-In: flags, and the environment `.envs/recordio` for MXNet. Out: a dated markdown page under `benchmarks/results/`. Run
-by hand, from any folder: `python benchmarks/recordio_speed.py`. Every side is one process, pinned to the same single
-core, a FIFO's sender too; they take turns, file by file. CPU time counts, and the best of all rounds, since other work
-on the machine can only make a round slower.
+Input: flags, and the environment `.envs/recordio` for MXNet. Output: a dated markdown page under `benchmarks/results/`.
+Run by hand, from any folder: `python benchmarks/recordio_speed.py`. Every side is one process, pinned to the same
+single core, a FIFO's sender too; they take turns, file by file. CPU time counts, and the best of all rounds, since
+other work on the machine can only make a round slower.
 """
 
 import argparse
@@ -40,7 +40,7 @@ for path in sys.argv[1:]:
 METHOD = """\
 A file of records of one size, random bytes, in memory (`/dev/shm`), read from front to back. *plain read* takes the
 same bytes by `read()` calls of a record's size and does nothing with them: it is what no reader in Python can beat.
-*multi-part* is a file in which every record holds the magic number twice at multiples of four, and comes in three
+*multi-part* is a file in which every record holds the magic number twice at multiples of four, and is stored in three
 parts. *FIFO* is a named pipe that another process (`cp`) writes on the same core, opened as in Pipe mode. MB are
 payload, seconds are the process's CPU time, so this is per core; what the system does for it (copying) is in it.
 """

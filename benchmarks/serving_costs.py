@@ -1,6 +1,6 @@
 """What the endpoint costs besides an answer's time: until it is healthy, memory, and the way of large replies.
 
-In: a folder with a model (`<algorithm>.tar.gz`). Out: sections of a markdown page. Called by `serving_latency.py`.
+Input: a folder with a model (`<algorithm>.tar.gz`). Output: sections of a markdown page.
 """
 
 import argparse

@@ -1,10 +1,10 @@
 """Latency of the endpoint beside bare ONNX Runtime, OpenVINO, GluonCV, PyTorch and Keras, interleaved in one run.
 
-In: flags, and an environment for each peer. Out: a dated markdown page under `benchmarks/results/`. Run by hand, from
-any folder: `python benchmarks/serving_latency.py`. The endpoint gets an HTTP request with a JPEG and answers with a
-PNG; the others run the same architecture on the pixels (`peers/*_infer.py`, `keras_infer.py`). After that come the time
-to start, memory, and large replies (`serving_costs.py`). Exit status 1 if a contestant failed; the page is written all
-the same.
+Input: flags, and an environment for each peer. Output: a dated markdown page under `benchmarks/results/`. Run by hand,
+from any folder: `python benchmarks/serving_latency.py`. The endpoint gets an HTTP request with a JPEG and answers with
+a PNG; the others run the same architecture on the pixels (`peers/*_infer.py`, `keras_infer.py`). After that come the
+time to start, memory, and large replies (`serving_costs.py`). Exit status 1 if a contestant failed; the page is written
+all the same.
 """
 
 import argparse

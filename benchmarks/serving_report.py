@@ -1,7 +1,6 @@
 """Turns the contests of `serving_latency.py` into a markdown page.
 
-In: one `Contest` per algorithm and number of cores, and sections that are text already. Out: text. Called by
-`serving_latency.py`.
+Input: one `Contest` per algorithm and number of cores, and sections that are text already. Output: text.
 """
 
 from statistics import median
@@ -13,7 +12,7 @@ ENDPOINT, BASE, FULL = "endpoint", "onnxruntime", "onnxruntime-full"
 
 METHOD = """\
 The endpoint is `sagemaker-semseg serve` with one worker: a step is an HTTP request with a JPEG, until the last byte of
-the reply, a mask as PNG. All others are given the pixels in memory, normalised where the network does not do it itself,
+the reply, a mask as PNG. All others are given the pixels in memory, normalized where the network does not do it itself,
 and compute logits; nothing is decoded, no label is chosen, nothing is encoded. onnxruntime and openvino run the
 endpoint's own graph up to the logits of an eighth of the size, as the endpoint does; onnxruntime-full, gluoncv, torch
 and keras give them at the image's size. None has an auxiliary head. Each peer takes part in the form that was fastest

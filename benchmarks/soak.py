@@ -1,9 +1,9 @@
 """Soak test: an endpoint under 16 clients at once, a fifth of whose requests are hostile, for half an hour.
 
-In: flags; without `--model`, a model with random weights is made. Out: a dated markdown page under
+Input: flags; without `--model`, a model with random weights is made. Output: a dated markdown page under
 `benchmarks/results/`, and exit status 1 unless all of this holds: every good reply equals what the same model gives
-offline, byte for byte; bad requests are refused with the status that fits, never with 500; nobody waits for ever;
-memory is flat; no worker was replaced; the server ends when it is told to. Run by hand, `make soak`, or by
+offline, byte for byte; bad requests are refused with the status that fits, never with 500; no client waits for ever;
+memory is flat; no worker was replaced; the server ends when it is asked to. Run by hand, `make soak`, or by
 `tests/serving/test_soak.py`. The requests are made by `soak_clients.py`.
 """
 
@@ -19,7 +19,7 @@ import soak_report
 from contest import say
 from endpoint import Endpoint, EndpointFailed
 from make_model import make_model
-from soak_clients import Tally, visit
+from soak_clients import Tally, run_clients
 from soak_images import make_samples
 from soak_memory import Memory
 from soak_offline import Offline
@@ -44,11 +44,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 async def watched(endpoint: Endpoint, offline: Offline, args: argparse.Namespace) -> tuple[Tally, Memory]:
-    """The clients at work, while memory is looked at."""
+    """The clients at work, while memory is measured."""
     memory = Memory(endpoint.processes)
     watching = asyncio.create_task(memory.watch())
     try:
-        tally = await visit(endpoint.port, offline, 60 * args.minutes, args.connections, args.seed, say)
+        tally = await run_clients(endpoint.port, offline, 60 * args.minutes, args.connections, args.seed, say)
     finally:
         watching.cancel()
     return tally, memory

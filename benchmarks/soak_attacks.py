@@ -1,6 +1,6 @@
 """What the soak test does besides sending images: each attack is a list of steps, and what may come of it.
 
-In: a sample and a source of random numbers. Out: an `Attack`. Called by `soak.py`.
+Input: a sample and a source of random numbers. Output: an `Attack`.
 """
 
 import io

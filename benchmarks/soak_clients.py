@@ -1,7 +1,6 @@
 """The clients of the soak test: each sends one request after the other, four good ones to a hostile one on average.
 
-In: a port, and what good replies have to be. Out: a `Tally` of what came back and of what was wrong with it. Called by
-`soak.py`.
+Input: a port, and what good replies have to be. Output: a `Tally` of what came back and of what was wrong with it.
 """
 
 import asyncio
@@ -21,8 +20,8 @@ HOSTILE_SHARE = 0.2
 NEW_CONNECTION_SHARE = 0.1
 PATIENCE_SECONDS = 60.0
 OVERLOADED = 503
-TOLD_FAULTS = 20
-TOLD_SECONDS = 30.0
+MAX_FAULTS = 20
+REPORT_SECONDS = 30.0
 GOOD = "good: "
 
 
@@ -34,14 +33,14 @@ class Tally:
     seconds: list[float] = field(default_factory=list)
     """Of good requests that were not refused, from the end of the request to the end of the reply."""
     faults: int = 0
-    told: list[str] = field(default_factory=list)
+    first_faults: list[str] = field(default_factory=list)
     """The first of the faults."""
     lasted: float = 0.0
 
     def fault(self, text: str) -> None:
         self.faults += 1
-        if len(self.told) < TOLD_FAULTS:
-            self.told.append(text)
+        if len(self.first_faults) < MAX_FAULTS:
+            self.first_faults.append(text)
 
     def number(self, *, good: bool, overloaded: bool = False) -> int:
         return sum(
@@ -51,7 +50,7 @@ class Tally:
         )
 
 
-async def visit(
+async def run_clients(
     port: int, offline: Offline, seconds: float, connections: int, seed: int, tell: Callable[[str], None]
 ) -> Tally:
     tally, begun = Tally(), time.monotonic()
@@ -68,7 +67,7 @@ async def visit(
 
 async def _tell_progress(tally: Tally, tell: Callable[[str], None]) -> None:
     while True:
-        await asyncio.sleep(TOLD_SECONDS)
+        await asyncio.sleep(REPORT_SECONDS)
         tell(f"{tally.counts.total()} requests, {tally.faults} faults")
 
 

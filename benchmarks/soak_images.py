@@ -1,6 +1,6 @@
 """The images of the soak test: of many sizes, and in every form in which images come.
 
-In: a number. Out: that many encoded images, the same bytes on every run with the same Pillow. Called by `soak.py`.
+Input: a number. Output: that many encoded images, the same bytes on every run with the same Pillow.
 """
 
 import io

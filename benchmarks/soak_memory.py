@@ -1,7 +1,6 @@
 """Memory of processes over time, and whether it grows.
 
-In: a function that gives process ids. Out: for each, resident memory once a second, its growth and slope. Called by
-`soak.py` and `soak_report.py`.
+Input: a function that gives process ids. Output: for each, resident memory once a second, its growth and slope.
 
 Flat means: the median over the last quarter of the time is not above the median over the second quarter by more than 8
 MB or 5 %, whichever is more. The first quarter is warm-up (an allocator keeps what the largest requests needed).

@@ -1,6 +1,6 @@
 """Turns what the soak test saw into a markdown page and a verdict.
 
-In: the clients' tally, memory, checks. Out: text. Called by `soak.py`.
+Input: the clients' tally, memory, checks. Output: text.
 """
 
 from statistics import median, quantiles
@@ -49,7 +49,7 @@ def _traffic(tally: Tally) -> list[str]:
     if len(tally.seconds) > 1:
         percentile = quantiles(tally.seconds, n=100)[98]
         text += f" An answer took {median(tally.seconds):.3f} s (median; 99 % took at most {percentile:.3f} s)."
-    return [f"{text}\n", *(f"- {fault}" for fault in tally.told), *[""][: len(tally.told)]]
+    return [f"{text}\n", *(f"- {fault}" for fault in tally.first_faults), *[""][: len(tally.first_faults)]]
 
 
 def _memory(memory: Memory) -> str:

@@ -1,9 +1,9 @@
 """Training speed of ours beside GluonCV (MXNet) and the same net in PyTorch, interleaved in one run.
 
-In: flags, and an environment for each peer. Out: a dated markdown page under `benchmarks/results/`. Run by hand, from
-any folder: `python benchmarks/training_speed.py`. The workers are `ours_train.py` and `peers/*_train.py`; see
-`peers/lockstep.py` for what passes between them and this script. Exit status 1 if a worker failed; the page is
-written all the same.
+Input: flags, and an environment for each peer. Output: a dated markdown page under `benchmarks/results/`. Run by hand,
+from any folder: `python benchmarks/training_speed.py`. The workers are `ours_train.py` and `peers/*_train.py`; see
+`peers/lockstep.py` for what passes between them and this script. Exit status 1 if a worker failed; the page is written
+all the same.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Turns the rounds of `training_speed.py` into a markdown page.
 
-In: one `Contest` per algorithm and number of cores. Out: text. Called by `training_speed.py`.
+Input: one `Contest` per algorithm and number of cores. Output: text.
 """
 
 from statistics import median

@@ -1,6 +1,6 @@
 """A local endpoint asked by boto3, by a client that knows nothing of this package.
 
-    python examples/aws_clients.py --model out/local_life/models/JOB/output/model.tar.gz --photo photo.jpg
+    python examples/aws_clients.py --model out/local_life/models/JOB/output/model.tar.gz --image image.jpg
 
 Programs that can't be changed find the endpoint by variables of the environment (docs/serving.md, "AWS's clients").
 """
@@ -14,7 +14,7 @@ from sagemaker_semseg import SemSegModel
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", required=True, help="a model.tar.gz, here or in s3://")
-parser.add_argument("--photo", type=Path, required=True, help="a JPEG or PNG")
+parser.add_argument("--image", type=Path, required=True, help="a JPEG or PNG")
 parser.add_argument("--output", type=Path, default=Path("mask.png"))
 options = parser.parse_args()
 
@@ -24,14 +24,14 @@ try:
         "sagemaker-runtime",
         endpoint_url=predictor.endpoint.url,
         region_name="us-east-1",
-        aws_access_key_id="anything",  # a local endpoint asks for nobody's
+        aws_access_key_id="anything",  # a local endpoint needs none
         aws_secret_access_key="anything",
     )
     reply = runtime.invoke_endpoint(
         EndpointName=predictor.endpoint_name,
         ContentType="application/x-image",
         Accept="image/png",
-        Body=options.photo.read_bytes(),
+        Body=options.image.read_bytes(),
     )
     options.output.write_bytes(reply["Body"].read())
     print(f"{options.output}: {reply['ContentType']}, a pixel's number is its class")

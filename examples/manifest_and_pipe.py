@@ -1,6 +1,6 @@
 """Train on an augmented manifest: from its files, then through pipes, as SageMaker sends it.
 
-    python examples/manifest_and_pipe.py                  # on generated pictures
+    python examples/manifest_and_pipe.py                  # on generated images
     python examples/manifest_and_pipe.py --data mydata --num-classes 3
 
 The manifest may as well come from SageMaker Ground Truth, and refer to s3:// (docs/data.md, docs/pipe.md).
@@ -15,25 +15,25 @@ from sagemaker_semseg import SemSegEstimator, ShuffleConfig, TrainingInput
 from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--data", type=Path, help="folder with the four channels (default: pictures are generated)")
+parser.add_argument("--data", type=Path, help="folder with the four channels (default: images are generated)")
 parser.add_argument("--num-classes", type=int, default=len(CLASS_NAMES))
 parser.add_argument("--output", type=Path, default=Path("out/manifest"), help="where everything is written")
 parser.add_argument("--epochs", type=int, default=2)
 parser.add_argument("--crop-size", type=int, default=64)
-parser.add_argument("--pictures", type=int, default=48, help="how many to generate without --data")
+parser.add_argument("--images", type=int, default=48, help="how many to generate without --data")
 options = parser.parse_args()
 
 data, output = options.data or options.output / "data", options.output
 if not options.data:
-    make_demo_set(data, train=options.pictures, validation=max(2, options.pictures // 6), test=0)
+    make_demo_set(data, train=options.images, validation=max(2, options.images // 6), test=0)
 output.mkdir(parents=True, exist_ok=True)
 
-# a line for each picture: where it is, and where its mask is
+# a line for each image: where it is, and where its mask is
 manifests, counts = {}, {}
 for split in ("train", "validation"):
     masks = sorted((data / f"{split}_annotation").glob("*.png"))
-    pictures = {path.stem: path for path in (data / split).iterdir()}
-    lines = [{"source-ref": str(pictures[mask.stem].resolve()), "mask-ref": str(mask.resolve())} for mask in masks]
+    images = {path.stem: path for path in (data / split).iterdir()}
+    lines = [{"source-ref": str(images[mask.stem].resolve()), "mask-ref": str(mask.resolve())} for mask in masks]
     manifests[split], counts[split] = output / f"{split}.manifest", len(lines)
     manifests[split].write_text("".join(json.dumps(line) + "\n" for line in lines))
     print(f"{manifests[split]}: {counts[split]} lines")
@@ -42,7 +42,7 @@ settings = {
     "backbone": "resnet-18",
     "use_pretrained_model": False,
     "num_classes": options.num_classes,
-    "num_training_samples": counts["train"],  # a pipe doesn't tell its length, so SageMaker has to be told
+    "num_training_samples": counts["train"],  # a pipe has no length, so SageMaker needs the number
     "crop_size": options.crop_size,
     "base_size": 2 * options.crop_size,
     "mini_batch_size": 8,

@@ -1,7 +1,7 @@
 """The whole life of a model on Amazon SageMaker: train on a GPU, deploy, predict, delete. It costs money.
 
     python examples/on_sagemaker.py --image-uri ACCOUNT.dkr.ecr.REGION.amazonaws.com/semseg:0.1.0 \\
-        --role arn:aws:iam::ACCOUNT:role/SageMakerRole --bucket my-bucket --photo photo.jpg --dry-run
+        --role arn:aws:iam::ACCOUNT:role/SageMakerRole --bucket my-bucket --image image.jpg --dry-run
 
 --dry-run prints the request for the training and sends nothing. s3://BUCKET/set holds the four channels. docs/aws.md
 says what is needed once: the image, the role, permissions, a quota.
@@ -23,7 +23,7 @@ parser.add_argument("--bucket", required=True, help="holds the data below set/; 
 parser.add_argument("--region", help="such as eu-west-1 (default: what `aws configure` says)")
 parser.add_argument("--num-classes", type=int, default=21)
 parser.add_argument("--num-training-samples", type=int, default=1464)
-parser.add_argument("--photo", type=Path, help="a picture to predict")
+parser.add_argument("--image", type=Path, help="an image to predict")
 parser.add_argument("--spot", action="store_true", help="train on spare machines: cheaper, and may be taken away")
 parser.add_argument("--dry-run", action="store_true", help="print the request for the training, and stop")
 options = parser.parse_args()
@@ -37,7 +37,7 @@ estimator = SemSegEstimator(
     sagemaker_session=boto3.Session(region_name=options.region),
     max_run=6 * 60 * 60,
     output_path=f"{bucket}/models",
-    # a training on spare machines goes on from its checkpoints when it gets one again
+    # a training on spare machines resumes from its checkpoints when it gets one again
     use_spot_instances=options.spot,
     max_wait=12 * 60 * 60 if options.spot else None,
     checkpoint_s3_uri=f"{bucket}/checkpoints" if options.spot else None,
@@ -62,10 +62,10 @@ if options.dry_run:
 estimator.fit(channels)  # follows the log until the job has ended. Ctrl-C ends the following, not the job
 print(estimator.training_job_analytics)
 
-if options.photo:
+if options.image:
     predictor = estimator.deploy(initial_instance_count=1, instance_type="ml.c5.xlarge")
     try:
-        predictor.overlay(options.photo).save("overlay.png")
+        predictor.overlay(options.image).save("overlay.png")
     finally:  # it costs money as long as it is there
         predictor.delete_endpoint()
         predictor.delete_model()

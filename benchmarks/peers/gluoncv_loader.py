@@ -1,6 +1,6 @@
 """Lockstep worker: GluonCV's loader for semantic segmentation, in training mode (see `lockstep.py`).
 
-In: a folder of `<k>.jpg` and `<k>.png`. One "step" is a round: `--batches` batches of `--batch` pairs, normalised
+In: a folder of `<k>.jpg` and `<k>.png`. One "step" is a round: `--batches` batches of `--batch` pairs, normalized
 float32 images (3, crop, crop) and int32 labels, as GluonCV's training script loads them, in one process (no workers, so
 that all work is on this process's core). Run by `pipeline_speed.py` with the Python of an environment that holds mxnet
 1.9.1 and gluoncv 0.10.5.post0.
@@ -44,8 +44,8 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
             target[target == 255] = -1
             return mx.nd.array(target, mx.cpu(0))
 
-    normalise = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    transform = transforms.Compose([transforms.ToTensor(), normalise])
+    normalize = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    transform = transforms.Compose([transforms.ToTensor(), normalize])
     random.seed(0)
     pairs = Pairs(args.folder, transform=transform, base_size=args.base, crop_size=args.crop)
     loader = mx.gluon.data.DataLoader(pairs, args.batch, shuffle=True, last_batch="rollover", num_workers=0)

@@ -1,8 +1,7 @@
-"""What the workers of `serving_latency.py` share: a decoded image comes in, a step that runs a network on it goes out.
+"""What the workers of `serving_latency.py` share: it gives a step that runs a network on a decoded image.
 
 A framework has more than one way to run a network, and which is fastest depends on the machine and the number of
-cores: each worker times its forms before the contest and enters with the fastest. Called by each `*_infer.py`, with
-`lockstep.py`; needs numpy only.
+cores: each worker times its forms before the contest and enters with the fastest.
 """
 
 import argparse

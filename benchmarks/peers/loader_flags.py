@@ -1,6 +1,6 @@
 """The command line that the two workers of `pipeline_speed.py` share.
 
-In: a worker's docstring. Out: its parser. Called by `ours_loader.py` and `gluoncv_loader.py`; standard library only.
+Input: a worker's docstring. Output: its parser.
 """
 
 import argparse

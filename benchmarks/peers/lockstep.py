@@ -1,10 +1,10 @@
-"""The worker's half of a contest: a process that runs some steps, of training mostly, only when it is told to.
+"""The worker's half of a contest: a process that runs some steps, of training mostly, only when it is asked to.
 
 In: the command line that every worker shares, then lines on stdin ("go": run a round of steps; "stop", or the end of
 stdin: exit). Out on stdout, one JSON object per line: `{"ready": true, "versions": ...}` after the warm-up,
 then per round `{"wall": s, "cpu": s, "rss_peak_mb": MB, "loss": x}`, wall and CPU seconds (user + system, all
-threads) for the whole round. All else that a framework prints goes to stderr. Called by each `*_train.py`,
-`*_loader.py` and `*_infer.py`; `worker.py` is the other half. Needs numpy only, since every worker lives in an
+threads) for the whole round. All else that a framework prints goes to stderr.
+ Needs numpy only, since every worker lives in an
 environment of its own.
 """
 
@@ -64,7 +64,7 @@ def serve(
     build: Callable[[argparse.Namespace], tuple[Step, dict[str, str]]],
     warm_up: int = WARM_UP_STEPS,
 ) -> None:
-    """Warm up, then run rounds as told. `build` imports its framework, makes the net and returns (step, versions)."""
+    """Warm up, then run rounds as asked. `build` imports its framework, makes the net and returns (step, versions)."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 

@@ -1,7 +1,7 @@
 """Shows that `torch_net.py` is the reference's network: compares its numbers with those of a folder of reference data.
 
-In: a folder with `<net>.params.json`, `<net>.npz`, `large_resnet50.npz` and `<algorithm>_resnet50_train.npz`,
-computed with GluonCV; the weights are a function of each array's name and shape, so none are stored. Out: one line
+Input: a folder with `<net>.params.json`, `<net>.npz`, `large_resnet50.npz` and `<algorithm>_resnet50_train.npz`,
+computed with GluonCV; the weights are a function of each array's name and shape, so none are stored. Output: one line
 per array with its largest error; exit status 1 if one exceeds its tolerance. Run by hand: `python
 benchmarks/peers/torch_check.py REFERENCE_DIR`.
 """

@@ -1,6 +1,6 @@
 """FCN, PSPNet and DeepLabV3 on dilated ResNets in plain PyTorch: the peer that our speed is measured beside.
 
-In: images (N, 3, H, W) float32, normalised. Out: (logits, auxiliary logits), each (N, classes, H, W) float32.
+Input: images (N, 3, H, W) float32, normalized. Output: (logits, auxiliary logits), each (N, classes, H, W) float32.
 `torch_train.py` trains it, `torch_infer.py` uses it, `torch_check.py` compares it with the reference numbers. The
 architecture is GluonCV's (bottleneck "v1s" ResNet with a deep stem, output stride 8, symmetric padding, align_corners
 up-sampling), so that every framework does the same sums, and modules carry the reference's structural names
@@ -156,7 +156,7 @@ class SegmentationNet(nn.Module):
         self.auxlayer = FCNHead(1024, classes)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(c3, c4): what the auxiliary head and the head look at."""
+        """(c3, c4): what the auxiliary head and the head use."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         c3 = self.layer3(self.layer2(self.layer1(x)))
         return c3, self.layer4(c3)

@@ -1,6 +1,6 @@
 """The orchestrator's half of one lockstep worker: starts the process, lets it run a round, keeps it still in between.
 
-In: what to start. Out: versions when it is ready, then one `Round` per call. Called by `contest.py`;
+Input: what to start. Output: versions when it is ready, then one `Round` per call.
 `lockstep.py` is the other half. A worker that is not computing is stopped (SIGSTOP), so that threads which spin while
 they wait cost the others nothing.
 """
