@@ -72,7 +72,7 @@ def test_a_run_that_does_nothing_writes_nothing(tmp_path):
 
 def test_names_that_are_no_unicode(tmp_path):
     write(tmp_path, ONE, ("/\udcff.jpg", "1", {"\udcff.png": "5"}))
-    assert ProgressLog(LocalFileSystem(tmp_path), ONE).stamps == {"\udcff.png": "5"}
+    assert ProgressLog(LocalFileSystem(tmp_path), ONE).versions == {"\udcff.png": "5"}
 
 
 @pytest.fixture(scope="module")
