@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sagemaker_semseg.inference import Segmenter as Segmenter
+    from sagemaker_semseg.jobs.api import evaluate as evaluate
+    from sagemaker_semseg.jobs.api import predict as predict
+    from sagemaker_semseg.jobs.api import train as train
     from sagemaker_semseg.sdk import deserializers as deserializers
     from sagemaker_semseg.sdk import serializers as serializers
     from sagemaker_semseg.sdk import training_input as inputs  # noqa: F401
@@ -49,6 +52,9 @@ _HOMES = {
     "ShuffleConfig": "sdk.training_input",
     "TrainingInput": "sdk.training_input",
     "Tuner": "sdk.tuner",
+    "evaluate": "jobs.api",
+    "predict": "jobs.api",
+    "train": "jobs.api",
 }
 # by v2's names, for notebooks that begin with ``import sagemaker_semseg as sagemaker``
 _MODULES = {
@@ -74,6 +80,9 @@ __all__ = [  # ``__getattr__`` has them
     "ShuffleConfig",
     "TrainingInput",
     "Tuner",
+    "evaluate",
+    "predict",
+    "train",
 ]
 
 

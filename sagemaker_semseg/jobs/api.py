@@ -1,0 +1,207 @@
+"""Train, evaluate and predict from Python, with everything that the command line can do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sagemaker_semseg.data.channels import SPLITS
+from sagemaker_semseg.jobs.evaluation import EvaluationConfig, run_evaluation
+from sagemaker_semseg.jobs.training import Callback, TrainingConfig, run_training
+from sagemaker_semseg.metrics import Scores
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.jobs.prediction import PredictionResult
+    from sagemaker_semseg.training.trainer import TrainingResult
+
+Location: TypeAlias = str | os.PathLike[str]
+Data: TypeAlias = Location | Mapping[str, Location]
+AttributeNames: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]]
+
+
+def train(
+    data: Data | None,
+    output: Location,
+    *,
+    model: Location | None = None,
+    pretrained_weights: Location | None = None,
+    attribute_names: AttributeNames | None = None,
+    checkpoints: Location | None = None,
+    model_path: Location | None = None,
+    restart: bool = False,
+    fifos: Location | None = None,
+    callbacks: Sequence[Callback] = (),
+    quiet: bool = False,
+    verbose: bool = False,
+    **hyperparameters: Any,
+) -> TrainingResult:
+    """Train a network and write the model with the best validation mIOU.
+
+    Args:
+        data: a folder with the channels ``train``, ``train_annotation``, ``validation``, ``validation_annotation`` and,
+            if the masks need one, ``label_map``; or the manifest ``train.manifest`` with ``validation.manifest`` beside
+            it; or where each channel is, by name. Paths or s3:// URIs. None if all of it comes through ``fifos``.
+        output: the folder for the model and the checkpoints.
+        model: an earlier model that is trained further: its folder or ``model.tar.gz``.
+        pretrained_weights: a file or a folder with ImageNet weights of the backbone. Without it they are downloaded,
+            unless ``use_pretrained_model`` is False.
+        attribute_names: a manifest's attributes for images and masks; or these by split.
+        checkpoints: the folder of the checkpoints; ``OUTPUT/checkpoints`` if None. The same call continues from there.
+        model_path: where the model is written: as an archive if the name ends in ``.tar.gz``, else as a folder.
+            ``OUTPUT/model.tar.gz`` if None.
+        restart: whether checkpoints are removed, and the training starts over.
+        fifos: a folder in which the FIFOs of Pipe mode appear, for the splits that ``data`` doesn't have.
+        callbacks: Keras callbacks. They see ``loss`` after a batch, and ``loss``, ``learning_rate``, ``throughput``,
+            ``val_mIOU``, ``val_pixel_accuracy`` and ``val_throughput`` after an epoch.
+        quiet: whether nothing is printed.
+        verbose: whether messages of TensorFlow's libraries are shown.
+        **hyperparameters: as in docs/hyperparameters.md, for instance ``num_classes=3, algorithm="deeplab"``.
+
+    Returns:
+        ``artifact``, the path of the model; ``history``, the figures of each epoch; ``best_epoch``, from 0 on;
+        ``scores`` of that epoch on the validation data.
+
+    Raises:
+        UserError: with everything that is wrong with hyperparameters, data and output.
+
+    Example:
+        >>> result = train("mydata", "out", num_classes=3, epochs=30)  # doctest: +SKIP
+        >>> result.scores.miou  # doctest: +SKIP
+        0.71
+    """
+    channels = {"model": model, "pretrained": pretrained_weights}
+    config = TrainingConfig(
+        **_data_arguments(data, attribute_names, channels),
+        hyperparameters=hyperparameters,
+        output=_text(output),
+        checkpoints=_text(checkpoints),
+        model_path=_text(model_path),
+        restart=restart,
+        fifos=_text(fifos),
+        quiet=quiet,
+        verbose=verbose,
+    )
+    return run_training(config, callbacks)
+
+
+def evaluate(
+    model: Location,
+    data: Data,
+    *,
+    split: str = "validation",
+    attribute_names: AttributeNames | None = None,
+    batch_size: int | None = None,
+    verbose: bool = False,
+) -> Scores:
+    """Measure a model on labeled images, every pixel at the images' own size.
+
+    Args:
+        model: a ``model.tar.gz``, a folder of its files, or the output folder of a training.
+        data: as for ``train``.
+        split: ``validation`` or ``train``.
+        attribute_names: as for ``train``.
+        batch_size: images in one step; the model's ``validation_mini_batch_size`` if None.
+        verbose: whether messages of TensorFlow's libraries are shown.
+
+    Returns:
+        mIOU, pixel accuracy, IoU and accuracy of each class, and the confusion matrix.
+
+    Raises:
+        ArtifactError: the model can't be used.
+        DataError: with everything that is wrong with the data.
+
+    Example:
+        >>> evaluate("out", "mydata").miou  # doctest: +SKIP
+        0.71
+    """
+    config = EvaluationConfig(
+        **_data_arguments(data, attribute_names),
+        model=os.fspath(model),
+        split=split,
+        batch_size=batch_size,
+        verbose=verbose,
+    )
+    return run_evaluation(config).scores
+
+
+def predict(
+    model: Location,
+    images: Location | Sequence[Location],
+    output: Location,
+    *,
+    accept: str = "image/png",
+    overlay: bool = False,
+    overwrite: bool = False,
+    scales: Sequence[float] | None = None,
+    flip: bool | None = None,
+    tile_pixels: int | None = None,
+    runtime: str | None = None,
+    threads: int | None = None,
+) -> PredictionResult:
+    """Write a mask, or the probabilities of all classes, for each of many images.
+
+    A second call does only what isn't done. For arrays in memory use ``Segmenter``.
+
+    Args:
+        model: a ``model.tar.gz``, a folder of its files, the output folder of a training, or an s3:// URI.
+        images: JPEG and PNG files, folders of them, or s3:// URIs.
+        output: a folder or an s3:// URI.
+        accept: what is written: ``image/png`` for masks, 8-bit palette PNGs whose numbers are the labels;
+            ``application/x-npy`` or ``application/x-recordio-protobuf`` for probabilities, (C, H, W) float32, or
+            float16 with ``;dtype=float16``.
+        overlay: whether each image is also written with its labels drawn over it.
+        overwrite: whether images that are done are done again.
+        scales: factors by which each image is resized; the probabilities are averaged. As trained if None.
+        flip: whether to average over the mirrored image, too. As trained if None.
+        tile_pixels: pixels of the largest image that goes through the network whole.
+        runtime: ``onnxruntime`` or ``openvino``.
+        threads: one for each core if None.
+
+    Returns:
+        How many images were ``written``, ``kept`` since an earlier call did them, and ``failed``.
+
+    Raises:
+        ArtifactError: the model can't be used.
+        DataError: there is no image, or one would be overwritten.
+        UserError: an option is wrong, or S3 can't be used.
+
+    Example:
+        >>> predict("out", "photos", "masks", overlay=True).written  # doctest: +SKIP
+        12
+    """
+    from sagemaker_semseg.jobs.prediction import PredictionConfig, run_prediction  # and ONNX Runtime
+
+    several = [images] if isinstance(images, str | os.PathLike) else images
+    config = PredictionConfig(
+        model=os.fspath(model),
+        images=[os.fspath(image) for image in several],
+        output=os.fspath(output),
+        accept=accept,
+        overlay=overlay,
+        overwrite=overwrite,
+        scales=scales,
+        flip=flip,
+        tile_pixels=tile_pixels,
+        runtime=runtime,
+        threads=threads,
+    )
+    return run_prediction(config)
+
+
+def _data_arguments(
+    data: Data | None, attribute_names: AttributeNames | None, more: Mapping[str, Location | None] | None = None
+) -> dict[str, Any]:
+    """The fields ``data``, ``channels`` and ``attribute_names`` of a configuration."""
+    by_name = data if isinstance(data, Mapping) else {}
+    channels = {name: os.fspath(location) for name, location in {**by_name, **(more or {})}.items() if location}
+    names = attribute_names or {}
+    return {
+        "data": None if data is None or isinstance(data, Mapping) else os.fspath(data),
+        "channels": channels,
+        "attribute_names": names if isinstance(names, Mapping) else dict.fromkeys(SPLITS, names),
+    }
+
+
+def _text(location: Location | None) -> str | None:
+    return None if location is None else os.fspath(location)
