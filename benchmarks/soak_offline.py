@@ -1,7 +1,6 @@
 """What every good reply of the soak test has to be: computed without a server, before it is started.
 
-Input: a model and samples. Output: for a sample, a kind of reply and its bytes, what is wrong with them. Called by
-`soak.py` and `soak_clients.py`.
+Input: a model and samples. Output: for a sample, a kind of reply and its bytes, what is wrong with them.
 """
 
 import multiprocessing

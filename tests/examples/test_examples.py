@@ -92,7 +92,7 @@ def test_the_notebook_is_kept_without_results():
 
 @pytest.mark.slow
 def test_the_script_from_training_to_deletion(tmp_path, state):
-    told = run("local_life.py", "--pictures", 8, "--epochs", 1, "--crop-size", 32, "--output", "out", folder=tmp_path)
+    told = run("local_life.py", "--images", 8, "--epochs", 1, "--crop-size", 32, "--output", "out", folder=tmp_path)
     assert "100.0% of the pixels of 0000.jpg as the endpoint had them" in told
     assert {"mask.png", "overlay.png", "masks", "models"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert list((state / "endpoints").iterdir()) == []
@@ -100,7 +100,7 @@ def test_the_script_from_training_to_deletion(tmp_path, state):
 
 @pytest.mark.slow
 def test_files_and_pipes_train_the_same(tmp_path):
-    small = ("--pictures", 16, "--epochs", 1, "--crop-size", 32)
+    small = ("--images", 16, "--epochs", 1, "--crop-size", 32)
     files, pipes = run("manifest_and_pipe.py", *small, folder=tmp_path).split("==> The manifest through pipes")
     losses = [float(re.search(r"^ +1 +([0-9.]+)", told, re.MULTILINE)[1]) for told in (files, pipes)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -109,7 +109,7 @@ def test_files_and_pipes_train_the_same(tmp_path):
 def test_boto3_gets_a_mask_from_an_endpoint_here(tmp_path, state):
     write_small_model(tmp_path / "model.tar.gz")
     (photo,) = make_demo_set(tmp_path, train=0, validation=0, test=1)["test"]
-    told = run("aws_clients.py", "--model", "model.tar.gz", "--photo", photo, folder=tmp_path)
+    told = run("aws_clients.py", "--model", "model.tar.gz", "--image", photo, folder=tmp_path)
     assert told.startswith("mask.png: image/png")
     with Image.open(tmp_path / "mask.png") as mask, Image.open(photo) as image:
         assert (mask.size, mask.mode) == (image.size, "P")
