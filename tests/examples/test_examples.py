@@ -26,7 +26,7 @@ PARAMETERS = """
 DATA = None
 CLASS_NAMES = ["ground", "disc", "box", "triangle"]
 OUTPUT = "out"
-PICTURES = 8
+IMAGES = 8
 SETTINGS = {
     "backbone": "resnet-18",
     "use_pretrained_model": False,
