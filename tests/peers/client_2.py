@@ -35,13 +35,13 @@ class ImageDeserializer(BaseDeserializer):
 
 
 predictor = Predictor(expected.endpoint_name, sagemaker.Session())
-expected.check("a mask without saying anything", predictor.predict(expected.photo) == expected.mask)
-answer = predictor.predict(expected.photo, initial_args={"ContentType": "image/jpeg", "Accept": RECORDIO})
+expected.check("a mask without saying anything", predictor.predict(expected.image) == expected.mask)
+answer = predictor.predict(expected.image, initial_args={"ContentType": "image/jpeg", "Accept": RECORDIO})
 expected.check("probabilities as bytes", answer == expected.record)
 predictor.serializer = IdentitySerializer("image/jpeg")
 predictor.deserializer = ImageDeserializer()
-expected.check("a mask", np.array_equal(predictor.predict(expected.photo), expected.labels()))
+expected.check("a mask", np.array_equal(predictor.predict(expected.image), expected.labels()))
 predictor.deserializer = RecordDeserializer()
-expected.check_records("its own reader of probabilities", predictor.predict(expected.photo))
+expected.check_records("its own reader of probabilities", predictor.predict(expected.image))
 expected.check_refusal("no image", lambda: predictor.predict(NO_IMAGE))
 sys.exit(expected.report())

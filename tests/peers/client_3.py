@@ -18,11 +18,11 @@ from sagemaker.core.serializers import IdentitySerializer
 expected = Expected(f"sagemaker {version('sagemaker')}, Endpoint.invoke")
 endpoint = Endpoint(endpoint_name=expected.endpoint_name)
 
-reply = endpoint.invoke(expected.photo, content_type="image/jpeg", accept=PNG)
+reply = endpoint.invoke(expected.image, content_type="image/jpeg", accept=PNG)
 expected.check("a mask", (reply.content_type, reply.body.read()) == (PNG, expected.mask))
-reply = endpoint.invoke(expected.photo)
+reply = endpoint.invoke(expected.image)
 expected.check("a mask without saying anything", reply.body.read() == expected.mask)
-reply = endpoint.invoke(expected.photo, content_type="image/jpeg", accept=RECORDIO)
+reply = endpoint.invoke(expected.image, content_type="image/jpeg", accept=RECORDIO)
 expected.check("probabilities", (reply.content_type, reply.body.read()) == (RECORDIO, expected.record))
 expected.check_refusal("no image", lambda: endpoint.invoke(NO_IMAGE, content_type="image/jpeg"))
 
@@ -39,6 +39,6 @@ class ImageDeserializer(BaseDeserializer):
 endpoint = Endpoint(
     endpoint_name=expected.endpoint_name, serializer=IdentitySerializer("image/jpeg"), deserializer=ImageDeserializer()
 )
-reply = endpoint.invoke(expected.photo, content_type="image/jpeg", accept=PNG)
+reply = endpoint.invoke(expected.image, content_type="image/jpeg", accept=PNG)
 expected.check("a mask by a deserializer", np.array_equal(reply.body, expected.labels()))
 sys.exit(expected.report())

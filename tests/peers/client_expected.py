@@ -1,4 +1,4 @@
-"""What a client of AWS should get from the endpoint of ``with_endpoint.py``: files come in, a verdict goes out. The
+"""What a client of AWS should get from the endpoint of ``with_endpoint.py``: reads files, gives a verdict. The
 scripts ``client_*.py`` call it; nothing of this project is imported.
 """
 
@@ -22,7 +22,7 @@ class Expected:
     def __init__(self, package):
         self.endpoint_name, folder = sys.argv[1], Path(sys.argv[2])
         self.package, self.checked, self.wrong = package, 0, 0
-        self.photo = (folder / "photo.jpg").read_bytes()
+        self.image = (folder / "image.jpg").read_bytes()
         self.mask = (folder / "mask.png").read_bytes()
         self.record = (folder / "probabilities.rec").read_bytes()
 

@@ -1,4 +1,6 @@
-"""The image as SageMaker runs it, by Docker: its name comes in; a training and a request have worked, or this fails.
+"""The image as SageMaker runs it, by Docker.
+
+Takes its name; fails unless a training and a request have worked, or this fails.
 
 `make test-docker` calls it. No network, no name for the user, a root folder that can't be written.
 """
@@ -45,14 +47,14 @@ def main(image):
             subprocess.run(["docker", "stop", name], check=True)
 
 
-def ask(url, picture):
+def ask(url, image):
     for _ in range(120):
         try:
             urllib.request.urlopen(f"{url}/ping").close()
             break
         except OSError:
             time.sleep(0.5)
-    request = urllib.request.Request(f"{url}/invocations", picture, {"Content-Type": "image/jpeg"})
+    request = urllib.request.Request(f"{url}/invocations", image, {"Content-Type": "image/jpeg"})
     with urllib.request.urlopen(request) as reply:
         assert reply.read().startswith(b"\x89PNG")
     with urllib.request.urlopen(f"{url}/execution-parameters") as reply:

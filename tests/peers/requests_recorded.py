@@ -1,4 +1,4 @@
-"""What AWS's SDK and this package send to SageMaker for the same job, recorded, compared, and held against a list of
+"""What AWS's SDK and this package send to SageMaker for the same job, recorded, compared, and checked with a list of
 differences that are wanted. ``requests_2.py`` and ``requests_3.py`` are the jobs.
 
 moto answers in this process: nothing leaves the machine.
@@ -23,7 +23,7 @@ NAMES = ("train", "train_annotation", "validation", "validation_annotation")
 
 
 def prepare() -> None:
-    """Before anything of AWS is imported: credentials of nobody, no configuration of the user's, no telemetry."""
+    """Before anything of AWS is imported: invented credentials, no configuration of the user's, no telemetry."""
     folder = Path(tempfile.mkdtemp())
     settings = folder / "config.yaml"
     settings.write_text("SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n")

@@ -3,7 +3,7 @@ which knows nothing of this package, ask the same in an environment of its own.
 
     python tests/peers/with_endpoint.py PYTHON CLIENT          (``make test-clients`` and others)
 
-CLIENT, a script, is given the name of the endpoint and a folder with photo.jpg, mask.png and probabilities.rec; where
+CLIENT, a script, is given the name of the endpoint and a folder with image.jpg, mask.png and probabilities.rec; where
 the endpoint is it learns as AWS's clients do, from ``AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME``. Its exit status is passed
 on.
 """
@@ -28,13 +28,13 @@ from tests.conftest import write_small_model  # noqa: E402
 NAME = "my-endpoint"
 
 
-def write_photo(path: Path) -> None:
+def write_image(path: Path) -> None:
     coarse = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
     Image.fromarray(coarse).resize((157, 101), Image.Resampling.BICUBIC).save(path, quality=95)
 
 
 def variables(folder: Path, url: str) -> dict[str, str]:
-    """For the client: credentials of nobody, nothing of the user's, no telemetry."""
+    """For the client: invented credentials, nothing of the user's, no telemetry."""
     settings = folder / "config.yaml"
     settings.write_text("SchemaVersion: '1.0'\nSageMaker:\n  PythonSDK:\n    Modules:\n      TelemetryOptOut: true\n")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAGEMAKER_", "PYTHON"))}
@@ -53,15 +53,15 @@ def main(python: str, client: str) -> int:
         folder = Path(place)
         os.environ["SAGEMAKER_SEMSEG_STATE"] = str(folder / "state")
         write_small_model(folder / "model.tar.gz")
-        write_photo(folder / "photo.jpg")
-        photo = (folder / "photo.jpg").read_bytes()
+        write_image(folder / "image.jpg")
+        image = (folder / "image.jpg").read_bytes()
         predictor = SemSegModel(model_data=str(folder / "model.tar.gz")).deploy(
             1, "local", IdentitySerializer("image/jpeg"), BytesDeserializer(), endpoint_name=NAME
         )
         try:
-            (folder / "mask.png").write_bytes(predictor.predict(photo, accept="image/png"))
+            (folder / "mask.png").write_bytes(predictor.predict(image, accept="image/png"))
             (folder / "probabilities.rec").write_bytes(
-                predictor.predict(photo, accept="application/x-recordio-protobuf")
+                predictor.predict(image, accept="application/x-recordio-protobuf")
             )
             command = [python, client, NAME, str(folder)]
             return subprocess.run(command, env=variables(folder, predictor.endpoint.url)).returncode

@@ -1,4 +1,4 @@
-"""Replies become arrays; what a damaged or hostile reply claims is held against its bytes."""
+"""Replies become arrays; what a damaged or hostile reply claims is compared with its bytes."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""S3 as it looks on a bad day: moto's server, and between it and the client a proxy that does harm on demand."""
+"""A failing S3: moto's server behind a proxy that injects faults."""
 
 import contextlib
 import hashlib
@@ -54,7 +54,7 @@ class Forward(http.server.BaseHTTPRequestHandler):
         headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in NOT_PASSED]
         length = int(answer.headers["Content-Length"] or 0) if self.command == "HEAD" else len(body)
         half = len(body) // 2
-        if harm in ("corrupt", "short", "long", "encrypted"):  # botocore would look at nothing else
+        if harm in ("corrupt", "short", "long", "encrypted"):  # botocore checks nothing else
             headers = [(name, value) for name, value in headers if "checksum" not in name.lower()]
         if harm in ("cut", "reset within"):
             self.reply(answer.status, headers, body[:half], length)
@@ -96,7 +96,7 @@ class Forward(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def reset(self):
-        """End the connection with a reset instead of a farewell."""
+        """End the connection with a reset instead of a normal close."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.leave()
 

@@ -13,9 +13,9 @@ def everything(name: str) -> bool:
 @pytest.fixture(params=["folder", "s3"])
 def place(request, tmp_path):
     if request.param == "folder":
-        return str(tmp_path / "photos")
+        return str(tmp_path / "images")
     request.getfixturevalue("bucket")
-    return "s3://pictures/photos"
+    return "s3://pictures/images"
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_file_that_has_gone(store, place):
     else:
         from sagemaker_semseg.storage import s3
 
-        s3.client().delete_object(Bucket="pictures", Key="photos/a")
+        s3.client().delete_object(Bucket="pictures", Key="images/a")
     with pytest.raises(DataError) as caught:
         store.read(entry, 100)
     assert caught.value.faults[0].where == f"{place}/a"

@@ -40,7 +40,7 @@ def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
             locate(str(tmp_path / name))
 
 
-def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
     faults: list = []
     assert list(LocalFileSystem(tmp_path / "none").files(lambda name: True, faults)) == []
     assert [(fault.where, "No such file" in fault.what) for fault in faults] == [(str(tmp_path / "none"), True)]

@@ -1,4 +1,4 @@
-"""S3: what is listed, what is asked for, and each way in which it can fail; no credential is ever told."""
+"""S3: what is listed, what is asked for, and each way in which it can fail; no credential is ever shown."""
 
 import http.server
 import threading
@@ -40,11 +40,11 @@ def test_keys_of_every_kind(bucket):
 
 
 def test_an_empty_object_marks_a_folder(bucket):
-    bucket.put_object(Bucket="pictures", Key="photos")
-    bucket.put_object(Bucket="pictures", Key="photos/a.jpg", Body=b"x")
-    store, entry = locate("s3://pictures/photos")
-    assert (store.where(), entry) == ("s3://pictures/photos/", None)
-    assert names("s3://pictures") == names("s3://pictures/") == ["photos", "photos/a.jpg"]
+    bucket.put_object(Bucket="pictures", Key="images")
+    bucket.put_object(Bucket="pictures", Key="images/a.jpg", Body=b"x")
+    store, entry = locate("s3://pictures/images")
+    assert (store.where(), entry) == ("s3://pictures/images/", None)
+    assert names("s3://pictures") == names("s3://pictures/") == ["images", "images/a.jpg"]
 
 
 def test_the_media_type_is_kept(bucket):
@@ -84,7 +84,7 @@ def test_what_is_no_bucket(text):
 # ---- what fails
 
 
-def told(error: UserError) -> str:
+def seen(error: UserError) -> str:
     """All that a user could ever see of it."""
     text = str(error) + "".join(traceback.format_exception(error))
     assert not [secret for secret in SECRETS.values() if secret in text]
@@ -107,7 +107,7 @@ def told(error: UserError) -> str:
 def test_what_s3_refuses(aws, code, expected, of_one_object):
     for name, value in SECRETS.items():
         aws.setenv(name, value)
-    store = S3FileSystem(S3Uri("pictures", "photos"))
+    store = S3FileSystem(S3Uri("pictures", "images"))
     with Stubber(s3.client()) as stub:
         for method, call in (
             ("list_objects_v2", lambda: list(store.files(lambda name: True, []))),
@@ -117,8 +117,8 @@ def test_what_s3_refuses(aws, code, expected, of_one_object):
             stub.add_client_error(method, code, "the words of S3")
             with pytest.raises(UserError) as caught:
                 call()
-            assert expected in told(caught.value)
-            assert "s3://pictures/photos/" in caught.value.faults[0].where
+            assert expected in seen(caught.value)
+            assert "s3://pictures/images/" in caught.value.faults[0].where
             assert isinstance(caught.value, DataError) == of_one_object
 
 
@@ -126,17 +126,17 @@ def test_without_credentials(aws):
     for name in SECRETS:
         aws.delenv(name, raising=False)
     with pytest.raises(UserError, match=r"no credentials were found .*aws configure"):
-        locate("s3://pictures/photos")
+        locate("s3://pictures/images")
 
 
-def test_a_credential_that_ends_in_a_line_break_is_not_told(aws):
+def test_a_credential_that_ends_in_a_line_break_is_not_shown(aws):
     """botocore's own message quotes the header with it."""
     for name, value in SECRETS.items():
         aws.setenv(name, value + "\n")
     aws.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="no credential ends in a line break") as caught:
-        locate("s3://pictures/photos")
-    told(caught.value)
+        locate("s3://pictures/images")
+    seen(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_credential_that_ends_in_a_line_break_is_not_told(aws):
     [
         ("AWS_ENDPOINT_URL_S3", "nonsense", "the endpoint is no URL"),
         ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9", "can't be reached"),
-        ("AWS_PROFILE", "nobody", "there is no such profile"),
+        ("AWS_PROFILE", "missing", "there is no such profile"),
     ],
 )
 def test_a_wrong_configuration(aws, variable, value, expected):
@@ -153,14 +153,14 @@ def test_a_wrong_configuration(aws, variable, value, expected):
     aws.setenv("AWS_MAX_ATTEMPTS", "1")
     aws.setenv(variable, value)
     with pytest.raises(UserError) as caught:
-        locate("s3://pictures/photos")
-    assert expected in told(caught.value)
+        locate("s3://pictures/images")
+    assert expected in seen(caught.value)
 
 
 def test_without_boto3(aws):
     aws.setitem(__import__("sys").modules, "boto3", None)
     with pytest.raises(UserError, match=r"pip install 'sagemaker-semseg\[aws\]'"):
-        locate("s3://pictures/photos")
+        locate("s3://pictures/images")
 
 
 def test_every_exception_of_botocore_has_its_words():
@@ -172,7 +172,7 @@ def test_every_exception_of_botocore_has_its_words():
     for cls in classes(botocore.exceptions.BotoCoreError):
         error = cls.__new__(cls)
         error.args = ("THESECRET",)
-        assert "THESECRET" not in told(translate_error(error, "s3://b/k"))
+        assert "THESECRET" not in seen(translate_error(error, "s3://b/k"))
     assert translate_error(ValueError("x"), "s3://b/k") is None
 
 

@@ -46,10 +46,10 @@ def test_a_prefix_becomes_a_folder(bucket, cache, asked):
         **DATA,
         **{"set/": b"", "set/train/": b"", "set/.DS_Store": b"x", "set/train/.a/b": b"x", "set2/a": b"x"},
     )
-    told = []
-    folder = cache.prefix("s3://pictures/set", lambda *counts: told.append(counts))
+    seen = []
+    folder = cache.prefix("s3://pictures/set", lambda *counts: seen.append(counts))
     assert tree(folder) == {"train/a.jpg": b"1", "train/north/b.JPG": b"22", "train_annotation/a.png": b"333"}
-    assert (told[0], told[-1]) == ((0, 3), (3, 3))
+    assert (seen[0], seen[-1]) == ((0, 3), (3, 3))
     del asked[:]
     assert cache.prefix("s3://pictures/set/") == folder
     assert asked == [("ListObjectsV2", "set/")]
@@ -63,7 +63,7 @@ def test_a_changed_prefix_is_another_folder_and_only_what_is_new_is_fetched(buck
     bucket.delete_object(Bucket="pictures", Key="set/train_annotation/a.png")
     second = cache.prefix("s3://pictures/set")
     assert tree(second) == {"train/a.jpg": b"2", "train/north/b.JPG": b"22", "train/c.jpg": b"4"}
-    assert tree(first)["train/a.jpg"] == b"1"  # whoever reads there goes on undisturbed
+    assert tree(first)["train/a.jpg"] == b"1"  # a reader there isn't disturbed
     assert sorted(key for name, key in asked if name == "GetObject") == ["set/train/a.jpg", "set/train/c.jpg"]
 
 
@@ -88,11 +88,11 @@ def test_objects_of_several_buckets_in_their_order(bucket, cache, asked):
     bucket.put_object(Bucket="others", Key="set/train/a.jpg", Body=b"other")
     put(bucket, **DATA)
     uris = ["s3://pictures/set/train_annotation/a.png", "s3://others/set/train/a.jpg", "s3://pictures/set/train/a.jpg"]
-    told = []
-    files = cache.objects([*uris, uris[0]], lambda *counts: told.append(counts))
+    seen = []
+    files = cache.objects([*uris, uris[0]], lambda *counts: seen.append(counts))
     assert [file.read_bytes() for file in files] == [b"333", b"other", b"1", b"333"]
     assert [file.suffix for file in files] == [".png", ".jpg", ".jpg", ".png"]
-    assert told[-1] == (3, 3)
+    assert seen[-1] == (3, 3)
     assert sorted(name for name, _ in asked) == ["GetObject"] * 3 + ["HeadObject"] * 3
     del asked[:]
     assert cache.objects([*uris, uris[0]]) == files
@@ -131,7 +131,7 @@ def test_nothing_there(bucket, cache, uri):
         cache.prefix(uri)
 
 
-def test_a_bucket_that_is_not_there_is_told_once(bucket, cache):
+def test_a_bucket_that_is_not_there_is_reported_once(bucket, cache):
     for call in (
         lambda: cache.prefix("s3://nobodys/set"),
         lambda: cache.objects(f"s3://nobodys/{number}" for number in range(500)),
@@ -141,7 +141,7 @@ def test_a_bucket_that_is_not_there_is_told_once(bucket, cache):
         assert len(caught.value.faults) == 1
 
 
-def test_the_disk_is_looked_at_first(bucket, cache, asked, monkeypatch):
+def test_the_disk_is_checked_first(bucket, cache, asked, monkeypatch):
     put(bucket, **DATA)
     monkeypatch.setattr(s3_cache.shutil, "disk_usage", lambda path: s3_cache.shutil._ntuple_diskusage(10**9, 10**9, 5))
     with pytest.raises(UserError, match=r"GB are free .*SAGEMAKER_SEMSEG_CACHE"):

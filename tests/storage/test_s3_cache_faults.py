@@ -49,7 +49,7 @@ def test_what_passes_in_a_listing(proxy, put, cache, kind):
 
 
 @pytest.mark.parametrize("kind", ["slow down", "reset"])
-def test_what_passes_in_a_look_up(proxy, put, cache, kind):
+def test_transient_faults_of_a_head(proxy, put, cache, kind):
     put(DATA)
     proxy.harm(kind, 3, method="HEAD")
     key = "set/train/03.jpg"

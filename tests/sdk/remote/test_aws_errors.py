@@ -1,4 +1,4 @@
-"""Each way in which SageMaker can refuse or fail: a clear error, nothing left behind, no credential told."""
+"""Each way in which SageMaker can refuse or fail: a clear error, nothing left behind, no credential shown."""
 
 import traceback
 from dataclasses import replace
@@ -183,7 +183,7 @@ def test_nothing_is_left_of_an_endpoint_that_is_refused(backend, stub, endpoint,
         backend.deploy(endpoint, keep=True)
 
 
-def endpoint_told(status, **more):
+def endpoint_answer(status, **more):
     return {
         "EndpointName": "street", "EndpointArn": "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/street",
         "EndpointConfigName": "street", "EndpointStatus": status, "CreationTime": 0, "LastModifiedTime": 0, **more,
@@ -202,8 +202,8 @@ def test_an_endpoint_that_fails_while_it_starts(backend, stub, endpoint):
     sagemaker = stub("sagemaker")
     started = deployed(backend, sagemaker, endpoint)
     why = "The primary container for production variant AllTraffic did not pass the ping health check."
-    sagemaker.add_response("describe_endpoint", endpoint_told("Creating"))
-    sagemaker.add_response("describe_endpoint", endpoint_told("Failed", FailureReason=why))
+    sagemaker.add_response("describe_endpoint", endpoint_answer("Creating"))
+    sagemaker.add_response("describe_endpoint", endpoint_answer("Failed", FailureReason=why))
     sagemaker.add_response("delete_endpoint", {}, {"EndpointName": "street"})
     sagemaker.add_response("delete_endpoint_config", {}, {"EndpointConfigName": "street"})
     sagemaker.add_response("delete_model", {}, {"ModelName": "street"})
@@ -216,7 +216,7 @@ def test_an_endpoint_that_fails_while_it_starts(backend, stub, endpoint):
 def test_what_can_t_be_deleted_again_is_said(backend, stub, endpoint):
     sagemaker = stub("sagemaker")
     started = deployed(backend, sagemaker, endpoint)
-    sagemaker.add_response("describe_endpoint", endpoint_told("Failed", FailureReason="InsufficientInstanceCapacity"))
+    sagemaker.add_response("describe_endpoint", endpoint_answer("Failed", FailureReason="InsufficientInstanceCapacity"))
     sagemaker.add_client_error("delete_endpoint", "AccessDeniedException", "no")
     sagemaker.add_client_error("delete_endpoint_config", "ValidationException", "Could not find it")
     sagemaker.add_response("delete_model", {})
@@ -228,8 +228,8 @@ def test_what_can_t_be_deleted_again_is_said(backend, stub, endpoint):
 
 
 def test_an_endpoint_of_another_process_is_not_deleted(backend, stub):
-    stub("sagemaker").add_response("describe_endpoint", endpoint_told("InService"))
-    stub("sagemaker").add_response("describe_endpoint", endpoint_told("Failed", FailureReason="gone"))
+    stub("sagemaker").add_response("describe_endpoint", endpoint_answer("InService"))
+    stub("sagemaker").add_response("describe_endpoint", endpoint_answer("Failed", FailureReason="gone"))
     with pytest.raises(JobFailed, match="it is still there"):
         backend.endpoint("street").wait()
 
@@ -239,10 +239,10 @@ def test_a_model_s_name_that_is_taken(backend, stub, endpoint):
     sagemaker = stub("sagemaker")
     model = endpoint.model
     container = {"Image": model.image_uri, "ModelDataUrl": model.model_data, "Environment": {}}
-    told = {"ModelName": "street", "CreationTime": 0, "ModelArn": "a" * 30, "ExecutionRoleArn": ROLE}
+    described = {"ModelName": "street", "CreationTime": 0, "ModelArn": "a" * 30, "ExecutionRoleArn": ROLE}
     for data, follows in ((model.model_data, True), ("s3://pictures/other", False)):
         sagemaker.add_client_error("create_model", "ValidationException", "Cannot create already existing model")
-        answer = {**told, "PrimaryContainer": {**container, "ModelDataUrl": data}}
+        answer = {**described, "PrimaryContainer": {**container, "ModelDataUrl": data}}
         sagemaker.add_response("describe_model", answer, {"ModelName": "street"})
         if follows:
             sagemaker.add_client_error("create_endpoint_config", "ResourceLimitExceeded", "limit")
@@ -279,7 +279,7 @@ def test_all_faults_of_a_job_before_it_is_sent(cloud, backend, training, tmp_pat
 def test_faults_of_an_endpoint_and_a_transform(backend, endpoint, transform):
     assert [fault.where for fault in backend.faults(replace(endpoint, instance_type=None))] == ["instance_type"]
     model = replace(transform.model, model_data="/no/model.tar.gz")
-    spec = replace(transform, model=model, data="/no/photos", split_type="Line")
+    spec = replace(transform, model=model, data="/no/images", split_type="Line")
     assert [fault.where for fault in backend.faults(spec)] == ["model_data", "split_type", "data"]
     assert backend.faults(endpoint) == backend.faults(transform) == []
 

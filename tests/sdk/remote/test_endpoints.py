@@ -8,7 +8,7 @@ from botocore.response import StreamingBody
 
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.specs import InvocationFailed
-from tests.sdk.remote.test_aws_errors import deployed, endpoint_told
+from tests.sdk.remote.test_aws_errors import deployed, endpoint_answer
 
 CONFIG = {
     "EndpointConfigName": "street",
@@ -23,13 +23,13 @@ def body(data):
 
 
 def real_time(backend, stub):
-    stub("sagemaker").add_response("describe_endpoint", endpoint_told("InService"))
+    stub("sagemaker").add_response("describe_endpoint", endpoint_answer("InService"))
     return backend.endpoint("street")
 
 
 def asynchronous(backend, stub):
-    told = endpoint_told("InService", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://pictures/a"}})
-    stub("sagemaker").add_response("describe_endpoint", told)
+    answer = endpoint_answer("InService", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://pictures/a"}})
+    stub("sagemaker").add_response("describe_endpoint", answer)
     return backend.endpoint("street")
 
 
@@ -142,7 +142,7 @@ def test_the_body_of_an_asynchronous_request_is_brought_to_s3(backend, stub):
 def test_an_endpoint_is_deleted_and_its_model_after_it(backend, stub, config):
     found = real_time(backend, stub)
     sagemaker = stub("sagemaker")
-    sagemaker.add_response("describe_endpoint", endpoint_told("InService"))
+    sagemaker.add_response("describe_endpoint", endpoint_answer("InService"))
     sagemaker.add_response("describe_endpoint_config", CONFIG, {"EndpointConfigName": "street"})
     sagemaker.add_response("delete_endpoint", {}, {"EndpointName": "street"})
     if config:
@@ -155,7 +155,7 @@ def test_an_endpoint_is_deleted_and_its_model_after_it(backend, stub, config):
 def test_a_model_is_deleted_before_its_endpoint(backend, stub, endpoint):
     sagemaker = stub("sagemaker")
     found = deployed(backend, sagemaker, endpoint)
-    sagemaker.add_response("describe_endpoint", endpoint_told("InService"))
+    sagemaker.add_response("describe_endpoint", endpoint_answer("InService"))
     sagemaker.add_response("describe_endpoint_config", CONFIG)
     sagemaker.add_response("delete_model", {}, {"ModelName": "street-model"})
     found.delete_model()
@@ -164,5 +164,5 @@ def test_a_model_is_deleted_before_its_endpoint(backend, stub, endpoint):
 def test_an_endpoint_that_is_up(backend, stub, endpoint):
     found = deployed(backend, stub("sagemaker"), endpoint)
     for status in ("Creating", "Updating", "InService"):
-        stub("sagemaker").add_response("describe_endpoint", endpoint_told(status))
+        stub("sagemaker").add_response("describe_endpoint", endpoint_answer(status))
     found.wait()

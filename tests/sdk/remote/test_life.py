@@ -15,7 +15,7 @@ from tests.sdk.remote.conftest import SECRETS
 from tests.sdk.remote.life import artifact, data, live, log, make_role
 
 
-def told(client_method, **name):
+def answer(client_method, **name):
     return getattr(boto3.client("sagemaker"), client_method)(**name)
 
 
@@ -35,7 +35,7 @@ def test_the_whole_life(moto_cloud, backend, tmp_path, training, endpoint, trans
     assert files == [f"out/{training.name}/output/model.tar.gz"]
     assert (tmp_path / files[0]).read_bytes() == b"the model"
 
-    job = told("describe_training_job", TrainingJobName=training.name)
+    job = answer("describe_training_job", TrainingJobName=training.name)
     assert job["RoleArn"] == "arn:aws:iam::123456789012:role/service/SageMakerRole"
     (place,) = {channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in job["InputDataConfig"][:1]}
     keys = [
@@ -46,14 +46,14 @@ def test_the_whole_life(moto_cloud, backend, tmp_path, training, endpoint, trans
     ]
     assert [key.removeprefix(place.split("/", 3)[3]) for key in keys] == ["/a.png", "/north/b.png"]
 
-    transformed = told("describe_transform_job", TransformJobName=transform.name)
+    transformed = answer("describe_transform_job", TransformJobName=transform.name)
     assert transformed["TransformOutput"]["S3OutputPath"] == "s3://sagemaker-eu-west-1-123456789012/street-1"
     assert done.state().output == transformed["TransformOutput"]["S3OutputPath"]
     assert tuning.describe()["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxNumberOfTrainingJobs"] == 2
 
     # nothing is left of the endpoint
     for kind in ("models", "endpoints", "endpoint_configs"):
-        assert next(value for name, value in told(f"list_{kind}").items() if name.endswith("s")) == []
+        assert next(value for name, value in answer(f"list_{kind}").items() if name.endswith("s")) == []
 
 
 def test_credentials_are_nowhere(moto_cloud, backend, tmp_path, training, endpoint, transform, capsys):
@@ -62,7 +62,7 @@ def test_credentials_are_nowhere(moto_cloud, backend, tmp_path, training, endpoi
     captured = capsys.readouterr()
     texts = [captured.out, captured.err, repr(training), repr(backend.training_job(training.name).describe())]
     texts += [path.read_bytes().decode() for path in tmp_path.rglob("*") if path.is_file()]
-    texts += [repr(told("describe_transform_job", TransformJobName=transform.name))]
+    texts += [repr(answer("describe_transform_job", TransformJobName=transform.name))]
     s3 = boto3.client("s3")
     for bucket in s3.list_buckets()["Buckets"]:
         texts += [item["Key"] for item in s3.list_objects_v2(Bucket=bucket["Name"])["Contents"]]
@@ -180,8 +180,8 @@ def test_a_manifest_on_this_machine(moto_cloud, backend, tmp_path, training):
 
 
 def test_a_name_s_role_that_is_not_there(moto_cloud, backend, training):
-    with pytest.raises(UserError, match=r"role Nobody: there is no such thing .*or give the role's ARN"):
-        backend.train(replace(training, role="Nobody"), keep=True)
+    with pytest.raises(UserError, match=r"role Missing: there is no such thing .*or give the role's ARN"):
+        backend.train(replace(training, role="Missing"), keep=True)
     make_role()
     assert backend.account.role_arn("service/SageMakerRole").endswith(":role/service/SageMakerRole")
 

@@ -18,7 +18,7 @@ S3 = {
     "put_object": {"s3:PutObject"},
     "upload_file": {"s3:PutObject", "s3:AbortMultipartUpload"},
 }  # fmt: skip
-# no request of its own: looked at when a job or an endpoint is made
+# no request of its own: checked when a job or an endpoint is made
 WITH_REQUESTS = {"iam:PassRole", "sagemaker:AddTags"}
 # needs no permission
 FREE = {"sts:GetCallerIdentity"}

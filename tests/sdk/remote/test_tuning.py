@@ -14,7 +14,7 @@ from tests.sdk.remote.life import NAMES, make_role
 from tests.sdk.service_model import check
 
 
-def told(status, **more):
+def described(status, **more):
     return {
         "HyperParameterTuningJobName": "tuning", "HyperParameterTuningJobArn": "a" * 30,
         "HyperParameterTuningJobConfig": {"Strategy": "Random", "ResourceLimits": {"MaxParallelTrainingJobs": 1}},
@@ -32,14 +32,14 @@ def summary(name):
 
 @pytest.fixture
 def tuning(backend, stub):
-    stub("sagemaker").add_response("describe_hyper_parameter_tuning_job", told("InProgress"))
+    stub("sagemaker").add_response("describe_hyper_parameter_tuning_job", described("InProgress"))
     return backend.tuning_job("tuning")
 
 
 def test_a_tuning_that_ends_well(tuning, stub, capsys):
     sagemaker = stub("sagemaker")
     for status, counts in (("InProgress", {"InProgress": 2}), ("Completed", {"Completed": 2})):
-        answer = told(status, TrainingJobStatusCounters=counts, BestTrainingJob=summary("tuning-2"))
+        answer = described(status, TrainingJobStatusCounters=counts, BestTrainingJob=summary("tuning-2"))
         sagemaker.add_response("describe_hyper_parameter_tuning_job", answer)
     assert tuning.wait() == "Completed"
     assert capsys.readouterr().out.splitlines() == [
@@ -58,14 +58,14 @@ def test_a_tuning_that_ends_well(tuning, stub, capsys):
 
 
 def test_a_tuning_that_fails(tuning, stub):
-    answer = told("Failed", FailureReason="all training jobs failed")
+    answer = described("Failed", FailureReason="all training jobs failed")
     stub("sagemaker").add_response("describe_hyper_parameter_tuning_job", answer)
     with pytest.raises(JobFailed, match="all training jobs failed"):
         tuning.wait()
 
 
 def test_a_tuning_that_is_stopped(tuning, stub):
-    stub("sagemaker").add_response("describe_hyper_parameter_tuning_job", told("InProgress"))
+    stub("sagemaker").add_response("describe_hyper_parameter_tuning_job", described("InProgress"))
     stub("sagemaker").add_response("stop_hyper_parameter_tuning_job", {}, {"HyperParameterTuningJobName": "tuning"})
     tuning.stop()
 
@@ -106,7 +106,7 @@ def test_a_tuner_starts_one_and_another_finds_it(moto_cloud, monkeypatch):
     assert sent[0]["TrainingJobDefinition"]["StaticHyperParameters"] == {"num_classes": "21", "epochs": "3"}
     assert sent[0]["Tags"] == [{"Key": "cost", "Value": "low"}, {"Key": "team", "Value": "streets"}]
 
-    answer = {**told("Completed"), **sent[0], "BestTrainingJob": summary("streets-2")}
+    answer = {**described("Completed"), **sent[0], "BestTrainingJob": summary("streets-2")}
     found = RemoteTuning(RemoteBackend().account, "streets")
     monkeypatch.setattr(found, "describe", lambda: answer)
     monkeypatch.setattr(
@@ -144,4 +144,4 @@ def test_what_v2_configures_with_objects_is_sent_as_it_makes_it(cloud):
 
 def test_one_of_several_algorithms_has_no_estimator():
     with pytest.raises(UserError, match="one of several algorithms"):
-        tuning_spec({**told("Completed"), "TrainingJobDefinitions": []})
+        tuning_spec({**described("Completed"), "TrainingJobDefinitions": []})

@@ -47,7 +47,7 @@ def test_a_model_and_a_transform_there_and_back(transform):
     assert transform_spec(transform_job(every), every.model) == every
 
 
-def test_little_is_told():
+def test_a_short_description():
     """Of a job that something else has started, in another way."""
     assert training_spec({"TrainingJobName": "x"}).channels == []
     assert model_spec({"ModelName": "m"}).model_data == ""

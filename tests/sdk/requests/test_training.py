@@ -1,4 +1,4 @@
-"""CreateTrainingJob: the whole request of several jobs, held against SageMaker's own model, and what is refused."""
+"""CreateTrainingJob: the whole request of several jobs, compared with SageMaker's own model, and what is refused."""
 
 from dataclasses import replace
 
@@ -223,7 +223,7 @@ def test_secrets_are_in_no_message(training):
 
 
 def test_the_checker_of_these_tests_finds_what_is_wrong(training):
-    """The service's model has enums, patterns and lengths that botocore doesn't look at."""
+    """The service's model has enums, patterns and lengths that botocore doesn't check."""
     request = training_job(training)
     for path, value in (
         (("TrainingJobName",), "a_b"),
