@@ -1,4 +1,4 @@
-"""``sagemaker-semseg weights``: ImageNet weights listed, fetched ahead of a training, held against their digests."""
+"""``sagemaker-semseg weights``: ImageNet weights listed, fetched ahead of a training, checked against their digests."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from sagemaker_semseg.environment import WeightLocations, weight_locations
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.jobs.progress_bar import progress_bar
-from sagemaker_semseg.weights import sources
-from sagemaker_semseg.weights.pretrained import PUBLISHED
+from sagemaker_semseg.weights import pretrained
+from sagemaker_semseg.architectures import VISIBLE_BACKBONES
 
 SUMMARY = "list, fetch and verify ImageNet weights"
 DESCRIPTION = """\
@@ -28,24 +28,26 @@ examples:
   sagemaker-semseg weights verify
 
 variables: SAGEMAKER_SEMSEG_CACHE is the cache, SAGEMAKER_SEMSEG_WEIGHTS the folder of a container's image, HF_ENDPOINT
-  another hub, HF_HUB_OFFLINE=1 forbids to ask any
+  another hub, HF_HUB_OFFLINE=1 forbids downloads
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend
+exit status: 0 done, 1 a fault of this program, 2 something you can fix
 """
+
+_KNOWN = ", ".join(VISIBLE_BACKBONES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=sorted(_ACTIONS), metavar="ACTION", help="list, fetch or verify")
-    parser.add_argument("backbones", nargs="*", metavar="BACKBONE", help=f"one or more of {', '.join(PUBLISHED)}")
+    parser.add_argument("backbones", nargs="*", metavar="BACKBONE", help=f"one or more of {_KNOWN}")
     parser.add_argument("--output", type=Path, metavar="DIR", help="fetch: where to, instead of the cache")
 
 
 def run(options: argparse.Namespace) -> int:
-    unknown = [name for name in options.backbones if name not in PUBLISHED]
-    faults = [Fault(name, "there is no such backbone", f"give one of {', '.join(PUBLISHED)}") for name in unknown]
+    unknown = [name for name in options.backbones if name not in VISIBLE_BACKBONES]
+    faults = [Fault(name, "there is no such backbone", f"give one of {_KNOWN}") for name in unknown]
     faults += options.faults
     if options.action == "fetch" and not options.backbones:
-        faults.append(Fault("BACKBONE", "is missing", f"give one or more of {', '.join(PUBLISHED)}"))
+        faults.append(Fault("BACKBONE", "is missing", f"give one or more of {_KNOWN}"))
     if faults:
         raise UserError("The command can't be carried out:", faults)
     places = weight_locations()
@@ -56,10 +58,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(backbones: list[str], places: WeightLocations) -> None:
-    for name in backbones or PUBLISHED:
-        found = sources.find(name, places)
-        where = f"{found.origin}: {found.path}" if found else f"to be fetched: {PUBLISHED[name].url(places.hub)}"
-        print(f"{name:<12}{PUBLISHED[name].model:<22}{where}")
+    for name in backbones or VISIBLE_BACKBONES:
+        found = pretrained.find(name, places)
+        published = pretrained.published(name)
+        where = f"{found.origin}: {found.path}" if found else f"to be fetched: {published.url(places.hub)}"
+        print(f"{name:<12}{published.model:<22}{where}")
 
 
 def _fetch(backbones: list[str], places: WeightLocations) -> None:
@@ -67,13 +70,13 @@ def _fetch(backbones: list[str], places: WeightLocations) -> None:
         fault = Fault("HF_HUB_OFFLINE", "forbids to ask the hub", "unset it, or bring the file")
         raise UserError("Weights can't be fetched:", [fault])
     for name in backbones:
-        with progress_bar(f"fetching {name}") as move:
-            found = sources.fetch_weights(name, places, move)
+        with progress_bar(f"fetching {name}") as on_progress:
+            found = pretrained.fetch_weights(name, places, on_progress)
         _show(name, found)
 
 
 def _verify(backbones: list[str], places: WeightLocations) -> None:
-    found = {name: sources.find(name, places) for name in backbones or PUBLISHED}
+    found = {name: pretrained.find(name, places) for name in backbones or VISIBLE_BACKBONES}
     missing = [name for name in backbones if not found[name]]
     if missing or not any(found.values()):
         what = f"there are no weights of {', '.join(missing) or 'any backbone'}"
@@ -84,10 +87,10 @@ def _verify(backbones: list[str], places: WeightLocations) -> None:
             _show(name, file)
 
 
-def _show(backbone: str, found: sources.Found) -> None:
-    """Read the file as training would, and tell what it was held against."""
-    arrays = sources.load(backbone, found)
-    known = sources.verify(backbone, found.path) or "no digest of it is known"
+def _show(backbone: str, found: pretrained.Found) -> None:
+    """Read the file as training would, and print what it was checked against."""
+    arrays = pretrained.load(backbone, found)
+    known = pretrained.verify(backbone, found.path) or "no digest of it is known"
     print(f"{backbone:<12}{found.path}: {len(arrays)} arrays of the right shapes; {known}")
 
 

@@ -15,8 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from sagemaker_semseg import __version__
-from sagemaker_semseg.models.decoders import AdaptiveAveragePooling
-from sagemaker_semseg.models.layers import BatchNormalization, Conv2D, ResizeLike
+from sagemaker_semseg.models.layers import AdaptiveAveragePooling, BatchNormalization, Conv2D, ResizeLike
 from sagemaker_semseg.models.network import MEAN, STANDARD_DEVIATION
 
 OPSET = 17

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Literal
 
+from sagemaker_semseg.architectures import BACKBONES, DECODERS, VISIBLE_BACKBONES
+
 Kind = Literal["integer", "number", "boolean", "choice", "integers", "weights", "scales", "names"]
 
 # The original sets no upper end for whole numbers. This one is where the 32-bit counters of the libraries below would
@@ -47,7 +49,8 @@ class Hyperparameter:
 
     default: the typed value when none is given; None for ``required`` ones and for ``num_training_samples``.
     interval: of a number, or of every entry of a list.
-    choices: of a choice; ``added_choices`` are those of them that the original doesn't have.
+    choices: of a choice; ``added_choices`` are those of them that the original doesn't have. ``hidden_choices`` are
+        accepted too, but for tests: no help text or document has them.
     tunable: the range (or the choices) that the original lets a tuner search; None where it may not be tuned.
     extension: whether the whole row is this project's own.
     """
@@ -61,6 +64,7 @@ class Hyperparameter:
     interval: Interval = Interval()
     choices: tuple[str, ...] = ()
     added_choices: tuple[str, ...] = ()
+    hidden_choices: tuple[str, ...] = ()
     tunable: Interval | tuple[str, ...] | None = None
     extension: bool = False
 
@@ -102,17 +106,16 @@ _SIDE = Interval(16, low_open=True)
 class Hyperparameters:
     """The checked hyperparameters of one training; make one with ``resolve``, which is what does the checking."""
 
-    algorithm: str = _row(
-        "Network", "choice", "fcn", "The decoder: FCN, PSPNet or DeepLabV3.", choices=("fcn", "psp", "deeplab")
-    )
+    algorithm: str = _row("Network", "choice", "fcn", "The decoder: FCN, PSPNet or DeepLabV3.", choices=tuple(DECODERS))
     backbone: str = _row(
         "Network",
         "choice",
         "resnet-50",
         "The encoder: a dilated ResNet of output stride 8. 18 and 34 are built of basic blocks, the others of "
         "bottlenecks.",
-        choices=("resnet-50", "resnet-101", "resnet-18", "resnet-34", "resnet-152"),
-        added_choices=("resnet-18", "resnet-34", "resnet-152"),
+        choices=tuple(sorted(VISIBLE_BACKBONES, key=lambda name: BACKBONES[name].extension)),
+        added_choices=tuple(name for name in VISIBLE_BACKBONES if BACKBONES[name].extension),
+        hidden_choices=tuple(name for name, spec in BACKBONES.items() if spec.hidden),
     )
     use_pretrained_model: bool = _row(
         "Network",

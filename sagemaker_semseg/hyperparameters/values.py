@@ -147,7 +147,7 @@ def _unquoted(value: object) -> object:
 
 
 def _choice(row: Hyperparameter, value: object) -> str:
-    if not isinstance(value, str) or value not in row.choices:
+    if not isinstance(value, str) or value not in row.choices + row.hidden_choices:
         raise _Refused
     return value
 

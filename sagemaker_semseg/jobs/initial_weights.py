@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from sagemaker_semseg.architectures import is_classifier
 from sagemaker_semseg.artifact import Artifact
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.progress_bar import progress_bar
-from sagemaker_semseg.weight_shapes import is_classifier
-from sagemaker_semseg.weights import sources
+from sagemaker_semseg.weights import pretrained
 from sagemaker_semseg.weights.model import DECISIVE, read_any
 
 
@@ -54,7 +54,7 @@ def find_local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightL
         raise HyperparameterError("This training can't be started:", [fault])
     if not hp.use_pretrained_model:
         return RANDOM_INIT
-    found = sources.find(hp.backbone, places, folders.get("pretrained"))
+    found = pretrained.find(hp.backbone, places, folders.get("pretrained"))
     if found:
         return _pretrained(hp, found)
     if places.offline:
@@ -66,7 +66,7 @@ def download(hp: Hyperparameters, places: WeightLocations) -> InitialWeights:
     """Download the backbone's ImageNet weights into the cache and return them. Raises UserError."""
     with progress_bar(f"fetching ImageNet weights of {hp.backbone}") as update:
         try:
-            found = sources.fetch_weights(hp.backbone, places, update)
+            found = pretrained.fetch_weights(hp.backbone, places, update)
         except UserError as error:
             reason = "; ".join(fault.what for fault in error.faults) or error.message
             raise _missing(hp, places, f"the hub's {reason}") from None
@@ -75,12 +75,12 @@ def download(hp: Hyperparameters, places: WeightLocations) -> InitialWeights:
 
 def _missing(hp: Hyperparameters, places: WeightLocations, reason: str) -> HyperparameterError:
     return HyperparameterError(
-        "This training can't be started:", [sources.missing_weights_error(hp.backbone, places, reason)]
+        "This training can't be started:", [pretrained.missing_weights_error(hp.backbone, places, reason)]
     )
 
 
-def _pretrained(hp: Hyperparameters, found: sources.Found) -> InitialWeights:
-    return InitialWeights(sources.load(hp.backbone, found), f"ImageNet weights ({found.path})")
+def _pretrained(hp: Hyperparameters, found: pretrained.Found) -> InitialWeights:
+    return InitialWeights(pretrained.load(hp.backbone, found), f"ImageNet weights ({found.path})")
 
 
 def _from_earlier_model(hp: Hyperparameters, artifact: Artifact, path: Path) -> InitialWeights:

@@ -20,7 +20,12 @@ if keras.backend.backend() == "tensorflow":
 else:
     tf = None
 
-CHANNELS_LAST = "channels_last"  # said to every layer that asks: a user's keras.json may say otherwise
+CHANNELS_LAST = "channels_last"  # given to every layer that takes it: a user's keras.json may have another
+
+
+def layer_name(name: str) -> str:
+    """The name of the Keras layer for a structural name; PyTorch takes no dots."""
+    return name.replace(".", "_")
 
 
 @functools.cache
@@ -152,3 +157,32 @@ def resample(x: Any, rows: Any, columns: Any) -> Any:
     """(N, h, w, C) -> (N, H, W, C) by a (H, h) and a (W, w) matrix."""
     x = ops.einsum("Hh,nhwc->nHwc", rows, x)
     return ops.einsum("Ww,nhwc->nhWc", columns, x)
+
+
+class AdaptiveAveragePooling(keras.layers.Layer):
+    """Means over bins x bins areas: bin i of a side of length n covers floor(i n / bins) to ceil((i + 1) n / bins).
+
+    (N, h, w, C) -> (N, bins, bins, C) for every h and w from 1 up; neighboring bins overlap where bins does not
+    divide the length (the rule of PyTorch's AdaptiveAvgPool2d).
+    """
+
+    def __init__(self, bins: int, **options: Any):
+        super().__init__(**options)
+        self.bins = bins
+
+    def call(self, x: Any) -> Any:
+        shape = ops.shape(x)
+        return resample(x, self._matrix(shape[1], x.dtype), self._matrix(shape[2], x.dtype))
+
+    def _matrix(self, length: Any, dtype: Any) -> Any:
+        i = ops.arange(self.bins)[:, None]
+        first, last = i * length // self.bins, ((i + 1) * length + self.bins - 1) // self.bins
+        position = ops.arange(length)[None, :]
+        inside = ops.cast(ops.logical_and(position >= first, position < last), dtype)
+        return inside / ops.sum(inside, axis=1, keepdims=True)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.bins, self.bins, input_shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bins": self.bins}

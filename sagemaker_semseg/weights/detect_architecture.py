@@ -1,50 +1,41 @@
-"""Arrays held against what networks have: named arrays from a file come in; what network they are, and float32 arrays
-of exactly its names and shapes, go out. Called by the commands and by ``sources``.
+"""Detects which network named arrays belong to, and checks their names, shapes and values.
 
-Names and shapes say everything about these networks: the blocks of each stage name the backbone, the head's parts name
-the algorithm, the last convolution has a row for each class.
+The blocks of each stage identify the backbone, the decoder's parts the algorithm, the last convolution's filters the
+number of classes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from sagemaker_semseg.architectures import BACKBONES, DECODERS, VISIBLE_BACKBONES, ArchitectureSpec, Shapes, is_decoder
 from sagemaker_semseg.errors import ArtifactError, Fault
-from sagemaker_semseg.weight_shapes import BACKBONES, BASIC, BOTTLENECK, Shapes, backbone_shapes, shapes
 from sagemaker_semseg.weights.mxnet import Array
 from sagemaker_semseg.weights.name_mapping import structural
 
 CLASSES = range(2, 255)
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """What weights say about their network. algorithm and num_classes: None where there is a backbone alone."""
+def network_weights(arrays: Mapping[str, Array], where: str) -> tuple[ArchitectureSpec, dict[str, Array]]:
+    """Detects the network of a file's arrays.
 
-    backbone: str
-    algorithm: str | None
-    num_classes: int | None
-    auxiliary: bool
+    Args:
+        arrays: by any library's names.
+        where: the file, for messages.
 
-    @property
-    def shapes(self) -> Shapes:
-        if self.algorithm is None or self.num_classes is None:
-            return backbone_shapes(self.backbone)
-        return shapes(self.algorithm, self.backbone, self.num_classes, auxiliary=self.auxiliary)
+    Returns:
+        The network, and its weights by structural names, in the reference's order, float32.
 
-
-def network_weights(arrays: Mapping[str, Array], where: str) -> tuple[Architecture, dict[str, Array]]:
-    """The network that the arrays of a file are, and its weights in the reference's order, checked, in float32.
-
-    Raises ArtifactError with all faults, also where there is only a backbone.
+    Raises:
+        ArtifactError: with all faults, also where there is only a backbone.
     """
     named, faults = structural(arrays)
     _raise(faults, where)
-    architecture = _infer(named, where)
+    architecture = _detect(named, where)
     if architecture.algorithm is None:
         what = f"holds a {architecture.backbone} without a segmentation head"
         remedy = "give it to train, as --pretrained-weights"
@@ -53,22 +44,21 @@ def network_weights(arrays: Mapping[str, Array], where: str) -> tuple[Architectu
 
 
 def backbone_weights(arrays: Mapping[str, Array], backbone: str, where: str) -> dict[str, Array]:
-    """The weights of ``backbone`` out of a file that holds it, with a head or without; else as ``network_weights``."""
+    """The weights of ``backbone`` in a file that holds it, with a decoder or without. Raises as ``network_weights``."""
     named, faults = structural(arrays)
     _raise(faults, where)
-    found = _infer(named, where).backbone
+    found = _detect(named, where).backbone
     if found != backbone:
         remedy = f"give weights of {backbone}, or train with --backbone {found}"
         _raise([Fault(where, f"holds the weights of {found}, {backbone} is to be trained", remedy)], where)
-    body = {name: array for name, array in named.items() if not name.startswith(("head.", "auxlayer."))}
-    return _checked(body, backbone_shapes(backbone), where)
+    body = {name: array for name, array in named.items() if not is_decoder(name)}
+    return _checked(body, ArchitectureSpec(backbone).shapes, where)
 
 
-def with_auxiliary(architecture: Architecture, weights: Mapping[str, Array]) -> dict[str, Array]:
-    """The weights and, where the auxiliary head is missing, one that has not learned anything.
+def with_auxiliary(architecture: ArchitectureSpec, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights and, where the auxiliary decoder is missing, random ones for it, the same every time.
 
-    It takes no part in predictions; training, which needs one, begins with it as with a new network's. The same every
-    time.
+    Predictions don't use it; training, which needs one, starts from it as from a new network's.
     """
     complete: dict[str, Array] = dict(weights)
     random = np.random.default_rng(0)
@@ -89,40 +79,40 @@ def _raise(faults: list[Fault], where: str) -> None:
         raise ArtifactError(f"{where} can't be used as weights:", faults)
 
 
-def _infer(named: Mapping[str, Array], where: str) -> Architecture:
-    """The architecture, by names and two shapes; ``_checked`` judges all others."""
+def _detect(named: Mapping[str, Array], where: str) -> ArchitectureSpec:
+    """The network, by names and one shape; ``_checked`` checks all others."""
     blocks = [match for name in named if (match := re.match(r"layer([1-4])\.(\d{1,3})\.", name))]
     counts = tuple(len({match[2] for match in blocks if match[1] == stage}) for stage in "1234")
-    kind = BOTTLENECK if "layer1.0.conv3.weight" in named else BASIC
-    deep = "conv1.0.weight" in named
-    backbone = next((name for name, depth in BACKBONES.items() if depth == (kind, counts)), None)
-    if backbone is None or deep != (kind == BOTTLENECK):
-        _raise([_foreign(named, kind, counts, deep, where)], where)
+    kind = "bottleneck" if "layer1.0.conv3.weight" in named else "basic"
+    found = (kind, counts, "conv1.0.weight" in named)
+    backbone = next((k for k, spec in BACKBONES.items() if (spec.block, spec.counts, spec.deep_stem) == found), None)
+    if backbone is None:
+        _raise([_foreign(named, *found, where)], where)
         raise AssertionError
     if "head.block.4.weight" not in named:
-        return Architecture(backbone, None, None, False)
-    algorithm = next((a for a, part in (("psp", "psp"), ("deeplab", "aspp")) if f"head.{part}" in _parts(named)), "fcn")
+        return ArchitectureSpec(backbone, auxiliary=False)
+    algorithm = next((a for a, spec in DECODERS.items() if spec.joined and _has(named, f"{spec.joined}.")), "fcn")
     weight = named["head.block.4.weight"]
     if weight.ndim != 4 or len(weight) not in CLASSES:
         what = f"has the shape {weight.shape}, (classes, channels, 1, 1) is expected with {CLASSES[0]} to {CLASSES[-1]}"
         _raise([Fault("head.block.4.weight", f"{what} classes")], where)
-    return Architecture(backbone, algorithm, len(weight), any(name.startswith("auxlayer.") for name in named))
+    return ArchitectureSpec(backbone, algorithm, len(weight), _has(named, "auxlayer."))
 
 
-def _parts(named: Mapping[str, Array]) -> set[str]:
-    return {".".join(name.split(".")[:2]) for name in named}
+def _has(named: Mapping[str, Array], prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in named)
 
 
 def _foreign(named: Mapping[str, Array], kind: str, counts: tuple[int, ...], deep: bool, where: str) -> Fault:
-    """A fault that says what it is instead of one of the known backbones."""
+    """The fault of weights that are of none of the known backbones."""
     if not any(counts):
         names = ", ".join(name[:40] for name in list(named)[:3]) or "none"
         what = f"holds no ResNet whose names are known (its arrays: {names}{', ...' if len(named) > 3 else ''})"
         return Fault(where, what, "give weights of GluonCV, timm, torchvision or this package")
     stem = "three 3 x 3 convolutions" if deep else "one 7 x 7 convolution"
     what = f"holds a ResNet of {kind} blocks {counts} whose stem is {stem}"
-    wanted = "; ".join(f"{name}: {depth[0]} {depth[1]}" for name, depth in BACKBONES.items())
-    if kind == BOTTLENECK and not deep:
+    wanted = "; ".join(f"{name}: {BACKBONES[name].block} {BACKBONES[name].counts}" for name in VISIBLE_BACKBONES)
+    if kind == "bottleneck" and not deep:
         remedy = (
             "the networks here have a stem of three 3 x 3 convolutions, which torchvision's ResNets of 50 layers and "
             "more don't have: give timm's resnet50s, resnet101s or resnet152s"

@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 import numpy as np
 import safetensors.numpy
 
+from sagemaker_semseg.architectures import STATISTICS
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
-from sagemaker_semseg.weight_shapes import STATISTICS
 from sagemaker_semseg.weights.mxnet import Array
 from sagemaker_semseg.weights.torchfile import read_safetensors
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.artifact import Artifact, read_artifact
 from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import ArtifactError, Fault, OriginalArtifactError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
-from sagemaker_semseg.weight_shapes import BACKBONES, BASIC
 from sagemaker_semseg.weights import mxnet
-from sagemaker_semseg.weights.detect_architecture import Architecture, network_weights, with_auxiliary
+from sagemaker_semseg.weights.detect_architecture import network_weights, with_auxiliary
 from sagemaker_semseg.weights.files import read_arrays
 from sagemaker_semseg.weights.sagemaker_artifact import BEST, known_hyperparameters, read_original
 
@@ -61,7 +61,7 @@ def gluoncv_params(artifact: Artifact, where: str) -> Iterator[bytes]:
     Raises ArtifactError where the weights don't fit, and for backbones on which GluonCV has no such networks.
     """
     architecture, weights = network_weights(artifact.weights, where)
-    if BACKBONES[architecture.backbone][0] == BASIC:
+    if architecture.body.block == "basic":
         what = f"is on {architecture.backbone}; GluonCV's segmentation networks begin with resnet-50"
         raise ArtifactError("This model can't be exported for GluonCV:", [Fault(where, what)])
     return mxnet.write(weights)
@@ -75,7 +75,7 @@ def _gzipped(path: Path) -> bool:
         return False  # whoever reads it says so
 
 
-def _check(architecture: Architecture, known: dict[str, Any], where: str) -> None:
+def _check(architecture: ArchitectureSpec, known: dict[str, Any], where: str) -> None:
     given = resolve({"num_classes": 2, **known})
     faults = [
         Fault(name, f"is {getattr(given, name)} in hyperparams.json, the weights are of {getattr(architecture, name)}")
