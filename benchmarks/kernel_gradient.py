@@ -10,7 +10,6 @@ import datetime
 import sys
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import machine

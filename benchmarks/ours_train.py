@@ -52,12 +52,11 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
 def stock_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
     import keras
 
-    from sagemaker_semseg.models import backbones, decoders
+    from sagemaker_semseg.models import network as networks
     from sagemaker_semseg.models.network import build_network, normalize
 
-    for module in (backbones, decoders):
-        module.Conv2D = keras.layers.Conv2D  # type: ignore[attr-defined]
-    backbones.BatchNormalization = keras.layers.BatchNormalization  # type: ignore[misc]
+    networks.Conv2D = keras.layers.Conv2D  # type: ignore[misc]
+    networks.BatchNormalization = keras.layers.BatchNormalization  # type: ignore[misc]
     network = build_network(args.algorithm, "resnet-50", args.classes, dtype=args.precision)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
     network.compile(keras.optimizers.SGD(0.001, momentum=0.9), [loss, loss], loss_weights=[1.0, 0.5])

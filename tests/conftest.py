@@ -93,29 +93,9 @@ def write_small_model(path):
 
 
 SETTINGS = [
-    *("--num-classes", "4", "--backbone", "resnet-18", "--use-pretrained-model", "False", "--crop-size", "32"),
+    *("--num-classes", "4", "--backbone", "resnet-tiny", "--use-pretrained-model", "False", "--crop-size", "32"),
     *("--base-size", "48", "--mini-batch-size", "4", "--class-names", "ground,disc,box,triangle"),
 ]
-
-
-@contextlib.contextmanager
-def _few_blocks():
-    """``resnet-18`` with one block a stage: the same code, half the time."""
-    from sagemaker_semseg.environment import configure_tensorflow
-
-    configure_tensorflow()
-    from sagemaker_semseg import weight_shapes
-    from sagemaker_semseg.models import backbones
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(weight_shapes.BACKBONES, "resnet-18", (weight_shapes.BASIC, (1, 1, 1, 1)))
-        patch.setitem(backbones.BACKBONES, "resnet-18", backbones.ResNetConfig("basic", (1, 1, 1, 1)))
-        yield
-
-
-@pytest.fixture(scope="session")
-def few_blocks():
-    return _few_blocks
 
 
 @pytest.fixture(scope="session")
@@ -145,6 +125,6 @@ def trained(data, tmp_path_factory):
 
     output = tmp_path_factory.mktemp("trained") / "out"
     text = io.StringIO()
-    with _few_blocks(), contextlib.redirect_stdout(text):
+    with contextlib.redirect_stdout(text):
         assert main(["train", "--data", str(data), "--output", str(output), "--epochs", "1", *SETTINGS]) == 0
     return Trained(output, text.getvalue())

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sagemaker_semseg.architectures import VISIBLE_BACKBONES
 from sagemaker_semseg.environment import WeightLocations
-from sagemaker_semseg.weights.pretrained import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 INSTRUCTIONS = {"FROM", "ARG", "WORKDIR", "COPY", "RUN", "ENV", "EXPOSE", "LABEL", "ENTRYPOINT"}
@@ -84,7 +84,7 @@ def test_weights_lie_where_they_are_looked_for():
     assert f"image/weights {folder}" in values("COPY")
     assert any(f"--output {folder}" in value for value in values("RUN"))
     (given,) = [shlex.split(value)[0].split("=")[1] for value in values("ARG") if value.startswith("WEIGHTS")]
-    assert set(given.split()) <= set(PUBLISHED)
+    assert set(given.split()) <= set(VISIBLE_BACKBONES)
 
 
 def test_nothing_is_fetched_or_written_outside_of_tmp_when_it_runs():

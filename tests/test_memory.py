@@ -121,7 +121,7 @@ def test_every_convolution_has_the_size_that_keras_gives_it(algorithm, backbone)
             shapes = sizes[layer.name]
             sizes[layer.name] = [layer.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)]
     keras_s = sorted(int(np.prod(sizes[layer.name][0])) for layer in network.layers if isinstance(layer, Conv2D))
-    ours = sorted(c.after for c in memory._convolutions(hyperparameters(algorithm, backbone), 96, 128))
+    ours = sorted(c.after for c in memory.convolution_costs(hyperparameters(algorithm, backbone), 96, 128))
     assert ours == keras_s
 
 

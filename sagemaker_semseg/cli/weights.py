@@ -6,11 +6,11 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from sagemaker_semseg.architectures import VISIBLE_BACKBONES
 from sagemaker_semseg.environment import WeightLocations, weight_locations
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.weights import pretrained
-from sagemaker_semseg.architectures import VISIBLE_BACKBONES
 
 SUMMARY = "list, fetch and verify ImageNet weights"
 DESCRIPTION = """\

@@ -14,7 +14,7 @@ from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.training import trainer
 
 HYPERPARAMETERS = {
-    "num_classes": "4", "backbone": '"resnet-18"', "use_pretrained_model": "False", "crop_size": "32",
+    "num_classes": "4", "backbone": '"resnet-tiny"', "use_pretrained_model": "False", "crop_size": "32",
     "base_size": "48", "mini_batch_size": "4", "epochs": "2", "_tuning_objective_metric": "validation:mIOU",
 }  # fmt: skip
 CHANNELS = ("train", "train_annotation", "validation", "validation_annotation")
@@ -65,7 +65,7 @@ def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
 
     artifact = read_artifact(base / "model")
     assert artifact.metrics["best_epoch"] == 1
-    assert read_inference_artifact(base / "model").hyperparameters["backbone"] == "resnet-18"
+    assert read_inference_artifact(base / "model").hyperparameters["backbone"] == "resnet-tiny"
     with open(base / "output" / "data" / "metrics.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]

@@ -41,7 +41,10 @@ def test_an_artifact_without_a_graph_gets_one(trained, tmp_path):
     [
         (["{model}", "-o", "{out}/model.pb"], "model.pb tells no format (add --format, one of"),
         (["{model}", "-o", "{out}/m", "--format", "coreml"], "invalid choice: 'coreml'"),
-        (["{model}", "-o", "{out}/m.params"], "is on resnet-18; GluonCV's segmentation networks begin with resnet-50"),
+        (
+            ["{model}", "-o", "{out}/m.params"],
+            "is on resnet-tiny; GluonCV's segmentation networks begin with resnet-50",
+        ),
         (["{model}"], "-o/--output"),
         (["/nowhere.tar.gz", "-o", "{out}/m.onnx"], "/nowhere.tar.gz"),
     ],

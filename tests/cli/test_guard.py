@@ -20,11 +20,6 @@ time.sleep(30)
 LOADS = TRAINS.replace("signal.signal(signal.SIGTERM, lambda *of: sys.exit(7))", "")
 
 
-@pytest.fixture
-def small_networks():
-    """TensorFlow isn't needed here."""
-
-
 def job(code):
     return (sys.executable, "-c", code)
 

@@ -36,7 +36,7 @@ def test_what_was_imported_predicts_as_before(theirs, trained, data, tmp_path, c
     ours = tmp_path / "new" / "model.tar.gz"
     assert main(["import", str(theirs), "-o", str(ours), "--class-names", "ground, disc,box,triangle"]) == 0
     text = capsys.readouterr().out
-    assert "network     fcn on resnet-18, 4 classes" in text
+    assert "network     fcn on resnet-tiny, 4 classes" in text
     assert "note        '_num_gpus' is not known here" in text
     assert read_inference_artifact(ours).labels["class_names"] == ["ground", "disc", "box", "triangle"]
     before, after = tmp_path / "before", tmp_path / "after"

@@ -10,11 +10,6 @@ from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore
 from sagemaker_semseg.sdk.local.process_identity import Process
 
 
-@pytest.fixture
-def small_networks():
-    """TensorFlow isn't needed here."""
-
-
 @pytest.fixture(autouse=True)
 def state(tmp_path, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_SEMSEG_STATE", str(tmp_path / "state"))

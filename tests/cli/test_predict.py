@@ -27,11 +27,6 @@ from sagemaker_semseg.serving.worker import answer
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def small_networks():
-    """TensorFlow isn't needed here."""
-
-
 def picture(seed, height=40, width=56, kind="JPEG"):
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     file = io.BytesIO()

@@ -27,11 +27,6 @@ PATIENCE = 60
 
 
 @pytest.fixture
-def small_networks():
-    """TensorFlow isn't needed here."""
-
-
-@pytest.fixture
 def settings(monkeypatch, tmp_path):
     """The settings that follow from a command line and variables."""
 

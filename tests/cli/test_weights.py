@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.cli import main
-from sagemaker_semseg.weight_shapes import backbone_shapes
 
 
 @pytest.fixture(scope="module")
 def file():
-    return safetensors.numpy.save({name: np.ones(s, np.float32) for name, s in backbone_shapes("resnet-18").items()})
+    return safetensors.numpy.save(
+        {name: np.ones(s, np.float32) for name, s in ArchitectureSpec("resnet-18").shapes.items()}
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def test_fetch_and_verify(hub, cache, file, capsys):
     assert main(["weights", "fetch", "resnet-18"]) == 0
     path = cache / "resnet18.gluon_in1k.safetensors"
     assert path.read_bytes() == file
-    count, digest = len(backbone_shapes("resnet-18")), hashlib.sha256(file).hexdigest()
+    count, digest = len(ArchitectureSpec("resnet-18").shapes), hashlib.sha256(file).hexdigest()
     told = f"{path}: {count} arrays of the right shapes; sha256 {digest}"
     assert told in capsys.readouterr().out
     assert main(["weights", "verify"]) == 0

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.environment import WeightLocations
@@ -21,7 +22,6 @@ from sagemaker_semseg.errors import ArtifactError, HyperparameterError, UserErro
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.jobs import initial_weights as start
 from sagemaker_semseg.training import trainer
-from sagemaker_semseg.weight_shapes import backbone_shapes, shapes
 from sagemaker_semseg.weights import mxnet
 
 
@@ -33,7 +33,7 @@ def drawn(expected):
 @pytest.fixture(scope="module")
 def timm():
     """A safetensors file as timm publishes it."""
-    arrays = drawn(backbone_shapes("resnet-18"))
+    arrays = drawn(ArchitectureSpec("resnet-18").shapes)
     theirs = {name.replace(".gamma", ".weight").replace(".beta", ".bias"): array for name, array in arrays.items()}
     return safetensors.numpy.save({**theirs, "fc.weight": np.zeros((1000, 512), np.float32)})
 
@@ -51,8 +51,8 @@ def test_pretrained_weights_of_a_channel(timm, places, tmp_path):
     (tmp_path / "pretrained").mkdir()
     (tmp_path / "pretrained" / "model.safetensors").write_bytes(timm)
     begin = start.find_local(HP, {"pretrained": tmp_path / "pretrained"}, places)
-    assert list(begin.weights) == list(backbone_shapes("resnet-18"))
-    np.testing.assert_array_equal(begin.weights[GAMMA], drawn(backbone_shapes("resnet-18"))[GAMMA])
+    assert list(begin.weights) == list(ArchitectureSpec("resnet-18").shapes)
+    np.testing.assert_array_equal(begin.weights[GAMMA], drawn(ArchitectureSpec("resnet-18").shapes)[GAMMA])
     assert begin.description == f"ImageNet weights ({tmp_path / 'pretrained' / 'model.safetensors'})"
 
 
@@ -95,7 +95,7 @@ def test_a_new_head_without_an_earlier_model(places):
 
 
 def test_aws_s_model(places, tmp_path):
-    weights = drawn(shapes("fcn", "resnet-18", 4))
+    weights = drawn(ArchitectureSpec("resnet-18", "fcn", 4).shapes)
     settings = {"algorithm": "fcn", "backbone": "resnet-18", "num_classes": "4", "crop_size": "480"}
     members = {"hyperparams.json": json.dumps(settings).encode(), "model_best.params": b"".join(mxnet.write(weights))}
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz", compresslevel=0) as file:
@@ -155,7 +155,7 @@ def test_training_fetches_once_and_begins_with_what_came(hub, data, tmp_path, mo
         ]
         assert main(command) == 0
     assert asked == ["/timm/resnet18.gluon_in1k/resolve/main/model.safetensors"]
-    expected = drawn(backbone_shapes("resnet-18"))
+    expected = drawn(ArchitectureSpec("resnet-18").shapes)
     assert all(np.array_equal(weights[name], array) for weights in begun for name, array in expected.items())
     assert (
         f"from ImageNet weights ({tmp_path / 'cache' / 'resnet18.gluon_in1k.safetensors'})" in capsys.readouterr().out

@@ -23,11 +23,6 @@ def planned(places, output, endings=OVERLAYS, written=()):
 
 
 @pytest.fixture
-def small_networks():
-    """TensorFlow isn't needed here."""
-
-
-@pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"
     for name in ("a.jpg", "b.JPEG", "deeper/c.PNG", ".hidden/d.jpg", "._a.jpg", "notes.txt"):

@@ -14,11 +14,6 @@ from sagemaker_semseg.storage import FileInfo, LocalFileSystem
 ONE, OTHER = ({"model": text, "options": {"scales": (1.0, 0.5)}} for text in ("m", "n"))
 
 
-@pytest.fixture
-def small_networks():
-    """TensorFlow isn't needed here."""
-
-
 def image(identity, stamp):
     return InputImage(LocalFileSystem(Path()), FileInfo(identity, 1, stamp, ""), identity, "")
 

@@ -1,4 +1,4 @@
-"""Two logical CPUs for the tests of several replicas, and a network small enough to train in a test.
+"""Two logical CPUs for the tests of several replicas, and a small data set.
 
 Logical devices can only be made before TensorFlow is first used, hence here and not in a fixture.
 """
@@ -17,18 +17,9 @@ import tensorflow as tf  # noqa: E402
 from sagemaker_semseg.data.images import encode_mask  # noqa: E402
 from sagemaker_semseg.data.samples import find_channels, read_channels  # noqa: E402
 from sagemaker_semseg.hyperparameters import resolve  # noqa: E402
-from sagemaker_semseg.models import backbones  # noqa: E402
 
 CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def tiny_backbone():
-    """``resnet-18`` with one block a stage: the same code, half the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backbones.BACKBONES, "resnet-18", backbones.ResNetConfig("basic", (1, 1, 1, 1)))
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +54,8 @@ def make_hp():
 
     def make(**changes):
         values = {
-            "num_classes": 2, "backbone": "resnet-18", "use_pretrained_model": False, "crop_size": 32, "base_size": 48,
-            "mini_batch_size": 2, "epochs": 2, "learning_rate": 0.01, "seed": 3,
+            "num_classes": 2, "backbone": "resnet-tiny", "use_pretrained_model": False, "crop_size": 32,
+            "base_size": 48, "mini_batch_size": 2, "epochs": 2, "learning_rate": 0.01, "seed": 3,
         }  # fmt: skip
         return dataclasses.replace(resolve(values), **changes)
 

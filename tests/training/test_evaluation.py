@@ -15,7 +15,7 @@ from sagemaker_semseg.training.pipeline import evaluation_batches
 
 @pytest.fixture(scope="module")
 def network():
-    return build_network("fcn", "resnet-18", 2)
+    return build_network("fcn", "resnet-tiny", 2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 37), (33, 20), (64, 64)])

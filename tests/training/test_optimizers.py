@@ -85,7 +85,7 @@ def test_heads_learn_faster_and_only_kernels_decay():
 
 
 def test_heads_of_a_real_network():
-    network = build_network("deeplab", "resnet-18", 3)
+    network = build_network("deeplab", "resnet-tiny", 3)
     optimizer = optimizers.SGD(0.1, momentum=0.9, head_multiplier=10.0, decay=0.5)
     optimizer.build(network.trainable_variables)
     names = {id(variable): name for name, variable in named_variables(network)}

@@ -27,7 +27,7 @@ def run(strategy, syncbn, class_weights=None, dtype="float64"):
     """Losses and final weights, as float64, of a few steps from the same start."""
     keras.utils.set_random_seed(1)
     with strategy.scope():
-        network = build_network("fcn", "resnet-18", 3, syncbn=syncbn, dtype=dtype, dropout=0.0)
+        network = build_network("fcn", "resnet-tiny", 3, syncbn=syncbn, dtype=dtype, dropout=0.0)
         optimizer = SGD(0.01, momentum=0.9, decay=1e-4, head_multiplier=10.0)
         optimizer.build(network.trainable_variables)
     step = make_train_step(network, optimizer, strategy, 0.5, class_weights)
@@ -66,7 +66,7 @@ def test_class_weights_too(two_replicas):
 
 
 def test_a_batch_without_a_valid_pixel_changes_no_weight_but_by_decay(make_hp):
-    network = build_network("fcn", "resnet-18", 3)
+    network = build_network("fcn", "resnet-tiny", 3)
     optimizer = SGD(0.01, momentum=0.9)
     optimizer.build(network.trainable_variables)
     before = get_weights(network)

@@ -46,7 +46,7 @@ def whole(tiny_channels, tmp_path_factory):
     """An uninterrupted training of two epochs, made once, and what a callback saw of it."""
     from sagemaker_semseg.hyperparameters import resolve
 
-    values = {"num_classes": 2, "backbone": "resnet-18", "use_pretrained_model": False, "crop_size": 32,
+    values = {"num_classes": 2, "backbone": "resnet-tiny", "use_pretrained_model": False, "crop_size": 32,
               "base_size": 48, "mini_batch_size": 2, "epochs": 2, "learning_rate": 0.01, "seed": 3}  # fmt: skip
     watcher = Watcher()
     output = tmp_path_factory.mktemp("whole")

@@ -16,8 +16,8 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagemaker_semseg.architectures import STATISTICS
 from sagemaker_semseg.errors import ArtifactError, UserError
-from sagemaker_semseg.weight_shapes import STATISTICS
 from sagemaker_semseg.weights import files, torchfile
 from sagemaker_semseg.weights.files import read_arrays
 

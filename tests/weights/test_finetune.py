@@ -16,13 +16,13 @@ import keras
 import numpy as np
 import pytest
 
+from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.data.samples import find_channels, read_channels
 from sagemaker_semseg.demo import make_demo_set
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.jobs import initial_weights as start
 from sagemaker_semseg.training import trainer
-from sagemaker_semseg.weight_shapes import shapes
 from sagemaker_semseg.weights import mxnet
 
 STEPS = 30
@@ -50,7 +50,9 @@ def drawn(name, shape):
 
 def artifact(path, hp):
     """``model.tar.gz`` as AWS's algorithm leaves it."""
-    weights = {name: drawn(name, s) for name, s in shapes(hp.algorithm, hp.backbone, hp.num_classes).items()}
+    weights = {
+        name: drawn(name, s) for name, s in ArchitectureSpec(hp.backbone, hp.algorithm, hp.num_classes).shapes.items()
+    }
     settings = {"algorithm": hp.algorithm, "backbone": hp.backbone, "num_classes": str(hp.num_classes)}
     members = {"hyperparams.json": json.dumps(settings).encode(), "model_best.params": b"".join(mxnet.write(weights))}
     with tarfile.open(path, "w:gz", compresslevel=0) as file:

@@ -104,7 +104,7 @@ def get(url, path, **options):
 
 def test_a_file_over_a_redirect(url, path, script):
     moves = []
-    fetched = get(url, path, move=lambda done, total: moves.append((done, total)))
+    fetched = get(url, path, on_progress=lambda done, total: moves.append((done, total)))
     assert path.read_bytes() == DATA
     assert (fetched.sha256, fetched.size, fetched.revision, fetched.stated) == (SHA256, len(DATA), COMMIT, True)
     assert moves[-1] == (len(DATA), len(DATA))

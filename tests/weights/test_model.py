@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagemaker_semseg import weight_shapes
+from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
 from sagemaker_semseg.errors import ArtifactError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
-from sagemaker_semseg.weight_shapes import shapes
 from sagemaker_semseg.weights import mxnet
 from sagemaker_semseg.weights.model import gluoncv_params, import_weights, read_any
 from sagemaker_semseg.weights.sagemaker_artifact import known_hyperparameters
@@ -23,16 +22,8 @@ from sagemaker_semseg.weights.sagemaker_artifact import known_hyperparameters
 
 def weights_of(seed, *, auxiliary=True):
     random = np.random.default_rng(seed)
-    expected = shapes("deeplab", "resnet-18", 3, auxiliary=auxiliary)
+    expected = ArchitectureSpec("resnet-tiny", "deeplab", 3, auxiliary=auxiliary).shapes
     return {name: random.random(shape, np.float32) for name, shape in expected.items()}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_networks():
-    """``resnet-18`` with one block a stage: the same code, less than half the bytes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(weight_shapes.BACKBONES, "resnet-18", (weight_shapes.BASIC, (1, 1, 1, 1)))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +38,7 @@ def last():
 
 # as the job's record in the developer guide has them, all strings; what else AWS writes is not known
 SETTINGS = {
-    "algorithm": "deeplab", "backbone": "resnet-18", "num_classes": "3", "crop_size": "480", "epochs": "30",
+    "algorithm": "deeplab", "backbone": "resnet-tiny", "num_classes": "3", "crop_size": "480", "epochs": "30",
     "learning_rate": "0.0001", "use_pretrained_model": "True", "num_training_samples": "1464",
 }  # fmt: skip
 
@@ -109,7 +100,7 @@ def test_a_file_of_weights_alone(members, best, tmp_path):
     assert same(artifact, best)
     assert [artifact.hyperparameters[name] for name in ("algorithm", "backbone", "num_classes")] == [
         "deeplab",
-        "resnet-18",
+        "resnet-tiny",
         "3",
     ]
     assert artifact.labels["class_names"] == ["x", "y", "z"]
@@ -137,7 +128,10 @@ def test_hyperparameters_of_another_network(members, tmp_path):
 def test_the_file_for_gluoncv(sample):
     """Names, order and shapes are those of the reference's own file; MXNet itself reads it in make test-gluoncv."""
     expected = json.loads(sample("deeplab_resnet50.params.json").read_text())
-    weights = {name: np.full(shape, 1, np.float32) for name, shape in shapes("deeplab", "resnet-50", 5).items()}
+    weights = {
+        name: np.full(shape, 1, np.float32)
+        for name, shape in ArchitectureSpec("resnet-50", "deeplab", 5).shapes.items()
+    }
     shuffled = dict(reversed(weights.items()))
     data = b"".join(gluoncv_params(Artifact({}, shuffled, {}, {}), "x"))
     found = mxnet.read(data, "x")

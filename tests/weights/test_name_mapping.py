@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
+from sagemaker_semseg.architectures import BACKBONES, ArchitectureSpec
 from sagemaker_semseg.errors import ArtifactError
-from sagemaker_semseg.weight_shapes import BACKBONES, backbone_shapes, shapes
-from sagemaker_semseg.weights.detect_architecture import Architecture, backbone_weights, network_weights, with_auxiliary
+from sagemaker_semseg.weights.detect_architecture import backbone_weights, network_weights, with_auxiliary
 from sagemaker_semseg.weights.name_mapping import structural
 
-NETS = {
-    "fcn_resnet50": ("fcn", "resnet-50"),
-    "psp_resnet50": ("psp", "resnet-50"),
-    "deeplab_resnet50": ("deeplab", "resnet-50"),
-    "fcn_resnet101": ("fcn", "resnet-101"),
-}
 ZERO = np.zeros((), np.float32)
 
 
@@ -30,23 +22,8 @@ def small():
     """A whole network that is quick to check, every weight different."""
     random = np.random.default_rng(1)
     return {
-        name: random.random(shape, np.float32) for name, shape in shapes("fcn", "resnet-18", 3).items()
+        name: random.random(shape, np.float32) for name, shape in ArchitectureSpec("resnet-18", "fcn", 3).shapes.items()
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("net", NETS)
-def test_layout_is_the_references(sample, net):
-    expected = json.loads(sample(f"{net}.params.json").read_text())
-    assert [(name, list(shape)) for name, shape in shapes(*NETS[net], 5).items()] == [
-        (entry["name"], entry["shape"]) for entry in expected
-    ]
-
-
-def test_layout_of_a_backbone_alone(sample):
-    expected = json.loads(sample("backbone_resnet18.params.json").read_text())
-    assert [(name, list(shape)) for name, shape in backbone_shapes("resnet-18").items()] == [
-        (entry["name"], entry["shape"]) for entry in expected
-    ]
 
 
 @pytest.mark.parametrize(
@@ -61,9 +38,9 @@ def test_layout_of_a_backbone_alone(sample):
     ],
 )
 def test_every_network_is_known_by_its_weights(algorithm, backbone, auxiliary):
-    expected = shapes(algorithm, backbone, 7, auxiliary=auxiliary)
+    expected = ArchitectureSpec(backbone, algorithm, 7, auxiliary=auxiliary).shapes
     architecture, weights = network_weights(arrays_of(expected), "x")
-    assert architecture == Architecture(backbone, algorithm, 7, auxiliary)
+    assert architecture == ArchitectureSpec(backbone, algorithm, 7, auxiliary)
     assert [(name, array.shape) for name, array in weights.items()] == list(expected.items())
 
 
@@ -182,7 +159,7 @@ def test_all_faults_at_once():
 
 def test_a_backbone_out_of_a_classifier_and_out_of_a_network():
     weights = small()
-    body = {name: weights[name] for name in backbone_shapes("resnet-18")}
+    body = {name: weights[name] for name in ArchitectureSpec("resnet-18").shapes}
     classifier = {**body, "fc.weight": np.zeros((1000, 512)), "fc.bias": np.zeros(1000)}
     for arrays in (weights, classifier):
         found = backbone_weights(arrays, "resnet-18", "x")
@@ -197,11 +174,13 @@ def test_another_backbone():
 
 def test_a_backbone_is_no_network():
     with pytest.raises(ArtifactError, match=r"resnet-18 without a segmentation head \(give it to train"):
-        network_weights(arrays_of(backbone_shapes("resnet-18")), "x")
+        network_weights(arrays_of(ArchitectureSpec("resnet-18").shapes), "x")
 
 
 def test_torchvisions_resnet_50_has_another_stem():
-    theirs = {name: shape for name, shape in backbone_shapes("resnet-50").items() if not name.startswith("conv1.")}
+    theirs = {
+        name: shape for name, shape in ArchitectureSpec("resnet-50").shapes.items() if not name.startswith("conv1.")
+    }
     theirs["conv1.weight"] = (64, 3, 7, 7)
     with pytest.raises(ArtifactError, match=r"one 7 x 7 convolution .*torchvision's.* give timm's resnet50s"):
         backbone_weights(arrays_of(theirs), "resnet-50", "x")
@@ -213,8 +192,11 @@ def test_torchvisions_resnet_50_has_another_stem():
         ({"a": (1,), "b": (1,)}, r"no ResNet whose names are known \(its arrays: a, b\)"),
         ({"layer1.0.conv1.weight": (64, 64, 3, 3)}, r"basic blocks \(1, 0, 0, 0\)"),
         ({}, "its arrays: none"),
-        ({**shapes("fcn", "resnet-18", 2), "head.block.4.weight": (1, 128, 1, 1)}, r"shape \(1, 128, 1, 1\)"),
-        ({**shapes("fcn", "resnet-18", 2), "head.block.4.weight": ()}, r"shape \(\)"),
+        (
+            {**ArchitectureSpec("resnet-18", "fcn", 2).shapes, "head.block.4.weight": (1, 128, 1, 1)},
+            r"shape \(1, 128, 1, 1\)",
+        ),
+        ({**ArchitectureSpec("resnet-18", "fcn", 2).shapes, "head.block.4.weight": ()}, r"shape \(\)"),
     ],
 )
 def test_what_is_no_network(arrays, message):
@@ -226,7 +208,7 @@ def test_a_missing_auxiliary_head_is_a_new_one():
     weights = {name: array for name, array in small().items() if not name.startswith("auxlayer.")}
     architecture, found = network_weights(weights, "x")
     complete = with_auxiliary(architecture, found)
-    assert {name: array.shape for name, array in complete.items()} == shapes("fcn", "resnet-18", 3)
+    assert {name: array.shape for name, array in complete.items()} == ArchitectureSpec("resnet-18", "fcn", 3).shapes
     assert all(complete[name] is found[name] for name in found)
     kernel = complete["auxlayer.block.0.weight"]
     assert kernel.std() == pytest.approx(np.sqrt(2 / (256 * 9)), rel=0.02)

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from sagemaker_semseg import weight_shapes
+from sagemaker_semseg.architectures import VISIBLE_BACKBONES, ArchitectureSpec
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, UserError
-from sagemaker_semseg.weights import sources
+from sagemaker_semseg.weights import pretrained
 from sagemaker_semseg.weights.hub import Fetched
-from sagemaker_semseg.weights.pretrained import PUBLISHED
-from sagemaker_semseg.weights.sources import find, load, verify
+from sagemaker_semseg.weights.pretrained import find, load, verify
 
 
 @pytest.fixture
@@ -33,12 +32,12 @@ def touch(path):
 def test_the_order_of_places(places, tmp_path):
     assert find("resnet-50", places) is None
     image = touch(places.image / "resnet50_v1s-25a187fa.params")
-    assert find("resnet-50", places) == sources.Found(image, "image")
+    assert find("resnet-50", places) == pretrained.Found(image, "image")
     cache = touch(places.cache / "resnet50s.gluon_in1k.safetensors")
-    assert find("resnet-50", places) == sources.Found(cache, "cache")
+    assert find("resnet-50", places) == pretrained.Found(cache, "cache")
     assert find("resnet-101", places) is None
     given = touch(tmp_path / "any name at all")
-    assert find("resnet-50", places, given) == sources.Found(given, "given")
+    assert find("resnet-50", places, given) == pretrained.Found(given, "given")
 
 
 def test_names_in_a_folder(places, tmp_path):
@@ -58,14 +57,14 @@ def test_what_was_given_is_not_passed_over(places, tmp_path):
 
 
 def test_digests_that_names_carry():
-    for name, published in PUBLISHED.items():
+    for name in VISIBLE_BACKBONES:
+        published = pretrained.published(name)
         assert published.digest(published.pth)[0] == "sha256"
         assert published.pth == f"gluon_{published.params[:-16]}-{published.digest(published.pth)[1]}.pth"
         kind, digits = published.digest(published.params)
         assert (kind, len(digits)) == ("sha1", 40)
         assert f"-{digits[:8]}." in published.params
         assert name.removeprefix("resnet-") in published.model
-    assert list(PUBLISHED) == list(weight_shapes.BACKBONES)
 
 
 def test_a_known_digest(tmp_path, monkeypatch):
@@ -79,13 +78,13 @@ def test_a_known_digest(tmp_path, monkeypatch):
 
 
 def test_what_was_fetched_is_held_against_its_record(places, monkeypatch):
-    def fetch(url, path, *, sha256, move):
+    def fetch(url, path, *, sha256, on_progress):
         touch(path)
         assert url == "https://hub.invalid/timm/resnet101s.gluon_in1k/resolve/main/model.safetensors"
         return Fetched(url, hashlib.sha256(b"x").hexdigest(), 1, "c" * 40, True)
 
-    monkeypatch.setattr(sources, "fetch", fetch)
-    found = sources.fetch_weights("resnet-101", places)
+    monkeypatch.setattr(pretrained, "fetch", fetch)
+    found = pretrained.fetch_weights("resnet-101", places)
     assert found.path == places.cache / "resnet101s.gluon_in1k.safetensors"
     assert json.loads(Path(f"{found.path}.json").read_text())["revision"] == "c" * 40
     assert verify("resnet-101", found.path).startswith("sha256 2d711642")
@@ -96,9 +95,7 @@ def test_what_was_fetched_is_held_against_its_record(places, monkeypatch):
 
 def test_weights_of_a_file(places, tmp_path):
     random = np.random.default_rng(0)
-    arrays = {
-        name: random.random(shape, np.float32) for name, shape in weight_shapes.backbone_shapes("resnet-18").items()
-    }
+    arrays = {name: random.random(shape, np.float32) for name, shape in ArchitectureSpec("resnet-18").shapes.items()}
     theirs = {name.replace(".gamma", ".weight").replace(".beta", ".bias"): array for name, array in arrays.items()}
     path = tmp_path / "x.safetensors"
     path.write_bytes(safetensors.numpy.save({**theirs, "fc.bias": np.zeros(1000, np.float32)}))
@@ -121,7 +118,7 @@ def test_where_the_places_are():
 
 
 def test_the_error_that_says_what_to_bring(places):
-    text = str(sources.missing_weights_error("resnet-50", places, "the hub is not asked"))
+    text = str(pretrained.missing_weights_error("resnet-50", places, "the hub is not asked"))
     for part in (
         "use_pretrained_model: is True (the default), but",
         "https://huggingface.co/timm/resnet50s.gluon_in1k/resolve/main/model.safetensors",

@@ -6,6 +6,7 @@ networks have random weights: what is tested is every name, shape, stride and di
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.abc
 import importlib.util
 import sys
@@ -54,8 +55,8 @@ timm = pytest.importorskip("timm")
 import keras  # noqa: E402 (after torch, whose backend it may be)
 import safetensors.torch  # noqa: E402
 
-from sagemaker_semseg.models import backbones  # noqa: E402
-from sagemaker_semseg.models.backbones import BACKBONES, LayerFactory, backbone  # noqa: E402
+from sagemaker_semseg.architectures import BACKBONES, ArchitectureSpec  # noqa: E402
+from sagemaker_semseg.models.network import LayerFactory, build_backbone  # noqa: E402
 from sagemaker_semseg.models.weights import set_weights  # noqa: E402
 from sagemaker_semseg.weights.detect_architecture import backbone_weights  # noqa: E402
 from sagemaker_semseg.weights.files import read_arrays  # noqa: E402
@@ -80,20 +81,6 @@ def theirs(name, output_stride):
     return net
 
 
-def at_stride_32(images, name, make):
-    """Our backbone as it was before it was dilated: the last two stages halve the resolution."""
-    depth = BACKBONES[name]
-    deep = depth.block == "bottleneck"
-    stem, block = (backbones._deep_stem, backbones._bottleneck) if deep else (backbones._stem, backbones._basic)
-    x = make.pad(stem(images, make), 1, "maxpool_pad")
-    x = keras.layers.MaxPooling2D(3, 2, name="maxpool")(x)
-    features = []
-    for stage, (planes, count, stride) in enumerate(zip((64, 128, 256, 512), depth.blocks, (1, 2, 2, 2), strict=True)):
-        x = backbones._stage(x, f"layer{stage + 1}", block, planes, count, make, stride=stride)
-        features.append(x)
-    return features[-2:]
-
-
 @pytest.mark.parametrize("output_stride", [8, 32])
 @pytest.mark.parametrize("name", MODELS)
 def test_features(name, output_stride, tmp_path):
@@ -101,7 +88,11 @@ def test_features(name, output_stride, tmp_path):
     path = tmp_path / "model.safetensors"
     safetensors.torch.save_file(net.state_dict(), path)
     images = keras.Input((None, None, 3))
-    ours = keras.Model(images, (backbone if output_stride == 8 else at_stride_32)(images, name, LayerFactory()))
+    spec = BACKBONES[name]
+    if output_stride == 32:  # as it was before it was dilated: the last two stages halve the resolution
+        spec = dataclasses.replace(spec, strides=(1, 2, 2, 2), dilations=(1, 1, 1, 1))
+    ours = keras.Model(images, build_backbone(images, spec, LayerFactory()))
+    ours.architecture = ArchitectureSpec(name)
     set_weights(ours, backbone_weights(read_arrays(path), name, str(path)))
 
     x = np.random.default_rng(3).standard_normal((2, 65, 97, 3)).astype(np.float32)
