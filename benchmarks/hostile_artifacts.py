@@ -48,7 +48,7 @@ READERS = {
             "from sagemaker_semseg.artifact.members import read_members",
             'read_members(path, ("labels.json",))',
         ),
-        "tarfile, r|gz": (
+        "tarfile, stream mode": (
             "import tarfile",
             '[tarfile.data_filter(member, "/nowhere") for member in tarfile.open(path, "r|gz")]',
         ),
