@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sagemaker_semseg.environment import Hosting, base_folder, hosting
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.jobs.model_location import locate_artifact
-from sagemaker_semseg.serving.content_negotiation import choose_reply
+from sagemaker_semseg.serving.content_negotiation import choose_response_format
 from sagemaker_semseg.serving.http_errors import RequestError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def settings_of(options: argparse.Namespace, base: Path) -> Settings:
         **chosen("port", "accept", "workers", "threads", "queue", "max_payload_mb", "batch"),
     )
     try:
-        choose_reply(None, settings.accept)
+        choose_response_format(None, settings.accept)
     except RequestError as error:
         faults.append(Fault(_source(options, "accept"), error.message, error.remedy))
     if faults:

@@ -28,9 +28,9 @@ from sagemaker_semseg.jobs.model_location import load_inference_artifact
 from sagemaker_semseg.jobs.prediction_inputs import PredictionTask, find_images
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.progress_log import ProgressLog
-from sagemaker_semseg.serving.content_negotiation import ResponseFormat, choose_reply
+from sagemaker_semseg.serving.content_negotiation import ResponseFormat, choose_response_format
 from sagemaker_semseg.serving.http_errors import PayloadTooLarge, RequestError
-from sagemaker_semseg.serving.response_encoding import check_size, encode
+from sagemaker_semseg.serving.response_encoding import check_response_size, encode_response
 from sagemaker_semseg.storage import FileSystem, filesystem_at
 from sagemaker_semseg.storage.filesystem import Bytes
 
@@ -126,7 +126,7 @@ def run_prediction(config: PredictionConfig) -> PredictionResult:
 
 def _response_format(accept: str) -> ResponseFormat:
     try:
-        return choose_reply(accept)
+        return choose_response_format(accept)
     except RequestError as error:
         raise UserError("The command can't be carried out:", [Fault("--accept", error.message)]) from None
 
@@ -199,7 +199,7 @@ class _Prediction:
             array = segmenter.labels(image, token)
         else:
             array = segmenter.probabilities(image, np.dtype(self.reply.dtype), token)
-        contents: Contents = {self.endings[0]: (encode(self.reply, array), self.reply.content_type)}
+        contents: Contents = {self.endings[0]: (encode_response(self.reply, array), self.reply.content_type)}
         if OVERLAY_ENDING in self.endings:
             labels = array if self.reply.is_mask else array.argmax(0).astype(np.uint8)
             file = io.BytesIO()
@@ -225,7 +225,7 @@ def _read(task: PredictionTask, num_classes: int, reply: ResponseFormat) -> byte
     image, where = task.image, shown(task.image.where)
     data = image.store.read(image.entry, MAX_FILE_BYTES)
     height, width = image_size(data, where)
-    check_size(reply, num_classes, height, width)
+    check_response_size(reply, num_classes, height, width)
     return data if height * width > LARGE_IMAGE else decode_image(data, where)
 
 

@@ -1,8 +1,7 @@
-"""What a request's headers ask for: Content-Type and Accept come in, the ``Reply`` to be made goes out.
+"""Chooses the response format from the Accept header, and checks the Content-Type.
 
-Pure functions, called by the application before it reads a byte of the body: a request that can't be answered costs
-nothing. The rules are those of RFC 9110, sections 8.3 and 12.5.1, read leniently: a part of Accept that can't be
-understood is passed over like a type that isn't offered.
+Both happen before a byte of the body is read. The rules are those of RFC 9110, sections 8.3 and 12.5.1, applied
+leniently: a part of Accept that can't be parsed is ignored like a type that isn't offered.
 """
 
 from __future__ import annotations
@@ -11,22 +10,19 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from sagemaker_semseg.serving.http_errors import BadRequest, NotAcceptable, UnsupportedMediaType, shown
+from sagemaker_semseg.serving.http_errors import BadRequest, NotAcceptable, UnsupportedMediaType, quote
 
-REQUESTS = ("image/jpeg", "image/png", "application/x-image", "application/octet-stream")
-"""Content types that are taken. The bytes decide which format it is. The last one, which is what SageMaker's SDK sends
-unless it's told otherwise, says no more than a missing header (RFC 9110, 8.3)."""
+CONTENT_TYPES = ("image/jpeg", "image/png", "application/x-image", "application/octet-stream")
+"""Accepted content types. The bytes decide which format it is. The last one, the default of SageMaker's SDK, means no
+more than a missing header (RFC 9110, 8.3)."""
 
-HEADER_CHARACTERS = 1024
+MAX_ACCEPT_CHARACTERS = 1024
 """SageMaker's own limit for Accept and Content-Type."""
 
 
 @dataclass(frozen=True)
 class ResponseFormat:
-    """The kind of a reply.
-
-    media_type: "image/png" is the mask, the others are probabilities. dtype: of the probabilities.
-    """
+    """A mask ("image/png") or probabilities (the other media types) of a dtype."""
 
     media_type: str
     dtype: Literal["float32", "float16"] = "float32"
@@ -37,12 +33,12 @@ class ResponseFormat:
 
     @property
     def content_type(self) -> str:
-        """The reply's Content-Type. A .npy file says its dtype itself, and SageMaker's reader wants the bare name."""
+        """The response's Content-Type. A .npy file contains its dtype; SageMaker's reader expects the bare name."""
         named = self.dtype != "float32" and self.media_type != "application/x-npy"
         return f"{self.media_type}; dtype={self.dtype}" if named else self.media_type
 
 
-REPLIES = (
+RESPONSE_FORMATS = (
     ResponseFormat("image/png"),
     ResponseFormat("application/x-recordio-protobuf"),
     ResponseFormat("application/x-protobuf"),
@@ -51,26 +47,32 @@ REPLIES = (
     ResponseFormat("application/x-protobuf", "float16"),
     ResponseFormat("application/x-npy", "float16"),
 )
-"""All there are. Of those that a client likes equally well the earlier is chosen."""
+"""All formats. Of those that a client prefers equally, the earlier is chosen."""
 
 
-def request_kind(content_type: str | None) -> None:
-    """Raises ``UnsupportedMediaType`` unless the type is one of ``REQUESTS``; a missing one is an image's."""
+def check_content_type(content_type: str | None) -> None:
+    """Raises ``UnsupportedMediaType`` unless the type is missing or one of ``CONTENT_TYPES``."""
     given = (content_type or "").split(";")[0].strip().lower()
-    if given and given not in REQUESTS:
-        expected = ", ".join(REQUESTS)
-        message = f"The body's Content-Type is {shown(given)}; expected is one of {expected}."
+    if given and given not in CONTENT_TYPES:
+        expected = ", ".join(CONTENT_TYPES)
+        message = f"The body's Content-Type is {quote(given)}; expected is one of {expected}."
         raise UnsupportedMediaType(message, "send the bytes of a JPEG or PNG file, with Content-Type: image/jpeg")
 
 
-def choose_reply(accept: str | None, default: str = "image/png") -> ResponseFormat:
-    """The reply that an Accept header likes best.
+def choose_response_format(accept: str | None, default: str = "image/png") -> ResponseFormat:
+    """Returns the format that an Accept header prefers.
 
-    default: an Accept header too; it decides where there is none, and among what a wildcard allows. Weights (``q``)
-    come first; between equal ones a named type goes before a wildcard, and an earlier one in the header before a later.
-    Raises ``NotAcceptable`` where nothing that there is will do, ``BadRequest`` for a header that is too long.
+    Weights (``q``) decide first; between equal ones a named type precedes a wildcard, and an earlier one a later one.
+
+    Args:
+        accept: The header; None where there is none.
+        default: An Accept header for requests without one, and for the choice among what a wildcard allows.
+
+    Raises:
+        NotAcceptable: No format is acceptable.
+        BadRequest: The header is too long.
     """
-    preferred = _best(default, REPLIES[0])
+    preferred = _best(default, RESPONSE_FORMATS[0])
     return _best(accept, preferred) if accept and accept.strip(", \t") else preferred
 
 
@@ -81,8 +83,8 @@ _Specificity = tuple[bool, bool, bool]
 
 
 @dataclass(frozen=True)
-class _Range:
-    """One element of an Accept header, in small letters."""
+class _MediaRange:
+    """One element of an Accept header, in lower case."""
 
     kind: str
     subtype: str
@@ -93,36 +95,36 @@ class _Range:
     def specificity(self) -> _Specificity:
         return (self.subtype != "*", self.kind != "*", bool(self.dtypes))
 
-    def __contains__(self, reply: ResponseFormat) -> bool:
-        kind, subtype = reply.media_type.split("/")
+    def __contains__(self, response_format: ResponseFormat) -> bool:
+        kind, subtype = response_format.media_type.split("/")
         # other parameters are ignored, and the mask has none
-        fits = reply.is_mask or self.dtypes <= {reply.dtype}
+        fits = response_format.is_mask or self.dtypes <= {response_format.dtype}
         return fits and self.kind in ("*", kind) and self.subtype in ("*", subtype)
 
 
 def _best(accept: str, preferred: ResponseFormat) -> ResponseFormat:
-    if len(accept) > HEADER_CHARACTERS:
-        raise BadRequest(f"The Accept header has {len(accept)} characters; at most {HEADER_CHARACTERS} are read.")
+    if len(accept) > MAX_ACCEPT_CHARACTERS:
+        raise BadRequest(f"The Accept header has {len(accept)} characters; at most {MAX_ACCEPT_CHARACTERS} are read.")
     ranges = [found for element in _split(accept, ",") if (found := _range(element))]
     best: tuple[float, _Specificity, int, bool] | None = None
     chosen = preferred
-    for reply in REPLIES:
-        covering = [(found.specificity, -place, found.weight) for place, found in enumerate(ranges) if reply in found]
+    for offered in RESPONSE_FORMATS:
+        covering = [(found.specificity, -place, found.weight) for place, found in enumerate(ranges) if offered in found]
         if not covering:
             continue
-        specificity, earliness, weight = max(covering)  # the most specific range decides about a reply
-        rank = (weight, specificity, earliness, reply == preferred and not specificity[0])
+        specificity, earliness, weight = max(covering)  # the most specific range decides about a format
+        rank = (weight, specificity, earliness, offered == preferred and not specificity[0])
         if weight and (best is None or rank > best):
-            best, chosen = rank, reply
+            best, chosen = rank, offered
     if best is None:
-        offered = ", ".join(reply.media_type for reply in REPLIES if reply.dtype == "float32")
-        message = f"Accept is {shown(accept)}; there are {offered}, and all but the first with dtype=float16 too."
+        names = ", ".join(offered.media_type for offered in RESPONSE_FORMATS if offered.dtype == "float32")
+        message = f"Accept is {quote(accept)}; there are {names}, and all but the first with dtype=float16 too."
         raise NotAcceptable(message, "ask for one of these, or send no Accept header")
     return chosen
 
 
-def _range(element: str) -> _Range | None:
-    """What an element of an Accept header says; None where it says nothing that can be understood."""
+def _range(element: str) -> _MediaRange | None:
+    """Parses an element of an Accept header; None where it can't be parsed."""
     media, *parameters = _split(element.lower(), ";") or [""]
     weight, dtypes = "1", set()
     for parameter in parameters:
@@ -131,11 +133,11 @@ def _range(element: str) -> _Range | None:
             weight = _unquoted(value)
         elif name == "dtype":
             dtypes.add(_unquoted(value))
-    media = "*/*" if media == "*" else media  # as Java's clients have sent it
+    media = "*/*" if media == "*" else media  # as Java's clients send it
     if not _MEDIA.fullmatch(media) or not _WEIGHT.fullmatch(weight):
         return None
     kind, subtype = media.split("/")
-    return _Range(kind, subtype, frozenset(dtypes), float(weight))
+    return _MediaRange(kind, subtype, frozenset(dtypes), float(weight))
 
 
 def _split(text: str, separator: str) -> list[str]:

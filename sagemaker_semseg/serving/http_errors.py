@@ -1,4 +1,4 @@
-"""The errors of the endpoint and what a client gets to see of any error: an exception comes in, JSON goes out.
+"""The endpoint's errors, and the JSON bodies of error replies.
 
     UserError
     └── RequestError               the request can't be served as it is      400
@@ -13,9 +13,8 @@
     SemSegError
     └── Overloaded                 no room now, or the server is ending      503
 
-``negotiate``, ``replies`` and whoever reads requests raise them; the application turns them, and every other exception,
-into replies by ``body`` and ``model_error``. What the client did wrong is told to the client in full; of everything
-else it learns that it happened, and the server's log says the rest.
+The application turns them, and every other exception, into replies with ``error_body`` and ``model_error``. A client
+reads in full what it did wrong. Of every other error it reads only that it happened; the server's log has the details.
 """
 
 from __future__ import annotations
@@ -29,10 +28,7 @@ _MESSAGE = 1000
 
 
 class RequestError(UserError):
-    """A request that can't be served as it is.
-
-    message: what came and what was expected. remedy: how to mend it.
-    """
+    """A request that can't be served as it is. message: what came and what was expected; remedy: how to fix it."""
 
     remedy = ""
 
@@ -46,27 +42,27 @@ class BadRequest(RequestError):
 
 
 class NotFound(RequestError):
-    """There is nothing at this path."""
+    """No route has this path."""
 
     http_status = 404
     remedy = "POST images to /invocations; GET /ping tells whether the model is ready"
 
     def __init__(self, method: str, path: str):
-        super().__init__(f"There is nothing at the path {shown(path)}.")
+        super().__init__(f"There is nothing at the path {quote(path)}.")
 
 
 class MethodNotAllowed(RequestError):
-    """The path is there, but not for this method."""
+    """The path is known, but not for this method."""
 
     http_status = 405
     remedy = "use one of the methods in the reply's Allow header"
 
     def __init__(self, method: str, path: str):
-        super().__init__(f"The path {shown(path)} is not there for {shown(method)}.")
+        super().__init__(f"The path {quote(path)} is not there for {quote(method)}.")
 
 
 class NotAcceptable(RequestError):
-    """None of the replies that there are is acceptable to the client."""
+    """None of the response formats is acceptable to the client."""
 
     http_status = 406
 
@@ -79,7 +75,7 @@ class RequestTimeout(RequestError):
 
 
 class PayloadTooLarge(RequestError):
-    """The body, or the reply that was asked for, is too large."""
+    """The body, or the response that was asked for, is too large."""
 
     http_status = 413
     remedy = "send a smaller image"
@@ -99,7 +95,7 @@ class HeaderTooLarge(RequestError):
 
 
 class Overloaded(SemSegError):
-    """There is no room for the request now. retry_after: seconds until it's worth trying again."""
+    """There is no room for the request now. retry_after: seconds after which the client may retry."""
 
     http_status = 503
     remedy = "send the request again later; the Retry-After header says in how many seconds"
@@ -109,15 +105,15 @@ class Overloaded(SemSegError):
         self.retry_after = retry_after
 
 
-def shown(text: str) -> str:
-    """What a client sent, to be quoted in a message: in ASCII, escaped, cut short."""
+def quote(text: str) -> str:
+    """Quotes what a client sent for a message: in ASCII, escaped, cut short."""
     return ascii(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
 
 
-def body(error: Exception) -> bytes:
-    """The body of the reply to a request that failed: ``{"error": {"status", "type", "message", "remedy"}}``."""
+def error_body(error: Exception) -> bytes:
+    """Returns the body of an error reply: ``{"error": {"status", "type", "message", "remedy"}}``."""
     status = error.http_status if isinstance(error, SemSegError) else 500
-    # clients know DataError, whichever of its kinds a reader of images raises
+    # clients know DataError, whichever of its subclasses a reader of images raises
     kind = "DataError" if isinstance(error, DataError) else type(error).__name__
     if isinstance(error, UserError) and error.faults:
         message = "; ".join(f"{fault.where}: {fault.what}" for fault in error.faults)
@@ -127,17 +123,20 @@ def body(error: Exception) -> bytes:
     else:
         kind, message = "AlgorithmError", "The server failed at this request."
         remedy = "the server's log says why; a smaller image may do"
-    told = {"status": status, "type": kind, "message": message[:_MESSAGE], "remedy": remedy[:_MESSAGE]}
-    return json.dumps({"error": told}).encode()
+    content = {"status": status, "type": kind, "message": message[:_MESSAGE], "remedy": remedy[:_MESSAGE]}
+    return json.dumps({"error": content}).encode()
 
 
 def model_error(name: str, status: int, body: bytes) -> tuple[dict[str, str], bytes]:
-    """A failed invocation as SageMaker's runtime reports it: (headers, body) of a reply with status 424.
+    """Returns headers and body of SageMaker's reply to a failed invocation (status 424), boto3's ``ModelError``.
 
-    name: the endpoint's. status, body: what the model's container answered. boto3 raises its ``ModelError`` for it.
+    Args:
+        name: The endpoint's.
+        status: The container's status.
+        body: The container's error body.
     """
     whose = "client" if status < 500 else "server"
     original = body.decode("utf-8", "replace")
     message = f'Received {whose} error ({status}) from primary with message "{original}". See the log of {name}.'
-    told = {"Message": message, "OriginalMessage": original, "OriginalStatusCode": status, "LogStreamArn": ""}
-    return {"x-amzn-ErrorType": "ModelError"}, json.dumps(told).encode()
+    content = {"Message": message, "OriginalMessage": original, "OriginalStatusCode": status, "LogStreamArn": ""}
+    return {"x-amzn-ErrorType": "ModelError"}, json.dumps(content).encode()

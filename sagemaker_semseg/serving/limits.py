@@ -1,6 +1,4 @@
-"""What the server does without: how large, how slow and how many requests may be. ``server`` makes one ``Limits`` of
-its settings; ``body``, ``invocations`` and ``connection`` keep to it.
-"""
+"""Limits of the HTTP server: sizes, times and counts."""
 
 from __future__ import annotations
 
@@ -15,16 +13,20 @@ MAX_HEADER_BYTES = 32 * 1024
 class Limits:
     """Bytes, seconds and counts.
 
-    body_bytes: of one request. held_bytes: of all requests and replies in memory at once; above it new ones are
-    refused. invocations: begun and not yet answered. connections: above it, the one that has been waited for longest is
-    closed in favour of a new one, so that health checks get through.
-
-    header_seconds: from a request's first byte to the end of its header. idle_seconds: between requests.
-    stall_seconds: without a byte of a body that isn't complete. A body as a whole has ``grace_seconds`` and a second
-    more for each ``body_rate`` bytes that have come. write_seconds: for a client to take a piece (256 kB) of its reply.
-    discard_seconds: after an early reply, for the rest of a body that nobody reads.
-
-    finish_seconds: after SIGTERM, for the invocations in hand; SageMaker kills after 30.
+    Attributes:
+        body_bytes: Of one request's body.
+        held_bytes: Of all request and response bodies in memory; above it new requests are refused.
+        invocations: In flight.
+        connections: Above it, the connection that has waited for its client longest is closed, so that health checks
+            get through.
+        header_seconds: From a request's first byte to the end of its header.
+        idle_seconds: Between requests.
+        stall_seconds: Without a byte of an incomplete body.
+        grace_seconds: For a whole body, plus a second for each ``body_rate`` bytes received.
+        body_rate: Bytes per second.
+        write_seconds: For a client to take a piece (256 kB) of its response.
+        discard_seconds: After an early response, for the rest of a body that isn't read.
+        finish_seconds: After SIGTERM, for the invocations in flight; SageMaker kills the container after 30.
     """
 
     body_bytes: int = 100 * MEGABYTE

@@ -1,8 +1,7 @@
-"""What holds for every request and its reply, whatever the route; ``app`` puts it around all of them.
+"""ASGI middleware: request ids, limits and error replies.
 
-Headers that SageMaker's clients want back are put on the reply. A body that nobody has read is read to its end after
-the reply: a client that sends before it reads would otherwise find its connection broken and no reply. What happened is
-told to the monitor.
+It returns the headers that SageMaker's clients want back, and records every request in the metrics. After an early
+response it reads the rest of the body: else a client that sends before it reads finds its connection broken.
 """
 
 from __future__ import annotations
@@ -14,74 +13,73 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagemaker_semseg.serving import http_errors
-from sagemaker_semseg.serving.body import Body
-from sagemaker_semseg.serving.http_errors import BadRequest
+from sagemaker_semseg.serving.http_errors import BadRequest, HeaderTooLarge, error_body
 from sagemaker_semseg.serving.limits import MAX_HEADER_BYTES, Limits
-from sagemaker_semseg.serving.request_metrics import Monitor
+from sagemaker_semseg.serving.request_body import RequestBody
+from sagemaker_semseg.serving.request_metrics import RequestMetrics
 
-ECHOED = {"x-amzn-sagemaker-custom-attributes": 1024, "x-amzn-sagemaker-inference-id": 64}
-"""Headers that come back with the reply, and SageMaker's limits on their lengths."""
+ECHOED_HEADERS = {"x-amzn-sagemaker-custom-attributes": 1024, "x-amzn-sagemaker-inference-id": 64}
+"""Headers that are returned with the response, and SageMaker's limits on their lengths."""
 
-HUNG_UP = 499
-"""In the log: the status of a request whose client was gone before it was answered. nginx's number."""
+CLIENT_CLOSED_REQUEST = 499
+"""The status in the log of a request whose client disconnected before the response. nginx's number."""
 
-_HEADER = http_errors.HeaderTooLarge(f"The request's header is too large; at most {MAX_HEADER_BYTES} bytes are read.")
-_TOO_LARGE = Response(http_errors.body(_HEADER), http_errors.HeaderTooLarge.http_status, media_type="application/json")
+_TOO_LARGE = HeaderTooLarge(f"The request's header is too large; at most {MAX_HEADER_BYTES} bytes are read.")
 
 
-class Exchange:
-    """``app``, which finds the request's ``Body`` in ``scope["state"]["body"]``."""
+class RequestMiddleware:
+    """Wraps ``app``, which finds the request's ``RequestBody`` in ``scope["state"]["body"]``."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, monitor: Monitor):
-        self._app, self._limits, self._monitor = app, limits, monitor
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: RequestMetrics):
+        self._app, self._limits, self._metrics = app, limits, metrics
+        self._refuse = Response(error_body(_TOO_LARGE), _TOO_LARGE.http_status, media_type="application/json")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        app = self._app if _size(scope) <= MAX_HEADER_BYTES else _TOO_LARGE
+        app = self._app if _header_bytes(scope) <= MAX_HEADER_BYTES else self._refuse
         headers = Headers(scope=scope)
-        body = Body(receive, headers, self._limits)
+        body = RequestBody(receive, headers, self._limits)
         scope.setdefault("state", {})["body"] = body
-        begun, status, sent = time.monotonic(), HUNG_UP, 0
+        started, status, sent = time.monotonic(), CLIENT_CLOSED_REQUEST, 0
 
-        async def complete(message: Message) -> None:
+        async def send_completed(message: Message) -> None:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
-                more = [(b"connection", b"close")] if body.held_back or body.ambiguous else []
+                more = [(b"connection", b"close")] if body.awaits_continue or body.ambiguous else []
                 message = {**message, "headers": [*message["headers"], *_echo(headers), *more]}
             else:
                 sent += len(message.get("body", b""))
-                if not (message.get("more_body") or body.complete or body.held_back):
+                if not (message.get("more_body") or body.complete or body.awaits_continue):
                     await send({**message, "more_body": True})
                     await body.discard()
                     message = {"type": "http.response.body"}
             await send(message)
 
         try:
-            await app(scope, receive, complete)
+            await app(scope, receive, send_completed)
         finally:
-            self._monitor.done(scope, status, body.received, sent, time.monotonic() - begun)
-            scope["state"].clear()  # ``body`` leads back to ``scope``: both would stay, and the answer with them
+            self._metrics.record(scope, status, body.received, sent, time.monotonic() - started)
+            scope["state"].clear()  # ``body`` refers to ``scope``: the cycle would keep the response in memory
 
 
-def _size(scope: Scope) -> int:
-    """Bytes of a request's header. The HTTP library bounds what comes in pieces, and takes what is there at once."""
+def _header_bytes(scope: Scope) -> int:
+    """Size of a request's header. The HTTP library limits a header that comes in pieces, not one that comes at once."""
     lines = [scope.get("raw_path", b""), scope["query_string"], *(part for pair in scope["headers"] for part in pair)]
     return sum(map(len, lines)) + 4 * len(scope["headers"])
 
 
-def check_echoed(headers: Headers) -> None:
-    """Raises ``BadRequest`` for a header that is to come back and can't."""
-    for name, most in ECHOED.items():
+def check_echoed_headers(headers: Headers) -> None:
+    """Raises ``BadRequest`` for a header that can't be returned with the response."""
+    for name, most in ECHOED_HEADERS.items():
         if not _presentable(headers.get(name, ""), most):
             raise BadRequest(f"{name}: at most {most} visible ASCII characters are expected.")
 
 
 def _echo(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
-    for name, most in ECHOED.items():
+    for name, most in ECHOED_HEADERS.items():
         if (value := headers.get(name)) and _presentable(value, most):
             yield name.encode(), value.encode()
 

@@ -1,8 +1,7 @@
-"""The workers: a request's body comes in, the reply of whichever worker is free first goes out.
+"""Worker processes, restarted when one crashes, and the queue of invocations before them.
 
-``worker`` has the messages and what the processes do. Here is when they are started, which job each gets, and what
-happens when one dies: another takes its place and its job, once; a job that has cost two workers fails. Called by
-``invocations`` and ``server``, on one asyncio loop; nothing here blocks.
+A crashed worker's invocation is given to another worker once; an invocation that crashes two workers fails. Everything
+runs on one asyncio loop without blocking it.
 """
 
 from __future__ import annotations
@@ -23,28 +22,25 @@ from sagemaker_semseg.errors import AlgorithmError, Fault, SemSegError, UserErro
 from sagemaker_semseg.serving import worker_protocol
 from sagemaker_semseg.serving.http_errors import Overloaded
 
-MAX_TRIES = 2
-"""Workers that may die of one job."""
+MAX_ATTEMPTS = 2
+"""Workers that one invocation may crash."""
 
 MAX_FAILED_STARTS = 3
-"""Workers in a row that may die before they are ready."""
+"""Consecutive workers that may crash before they are ready."""
 
-STOP_SECONDS = 60.0
-"""How long a worker may go on with a job that nobody wants before it is killed."""
+CANCEL_SECONDS = 60.0
+"""How long a worker may continue a cancelled invocation before it is killed."""
 
-END_SECONDS = 2.0
-"""How long a worker has to end itself once its socket is closed; it needs milliseconds."""
+EXIT_SECONDS = 2.0
+"""How long a worker may take to exit once its socket is closed; it needs milliseconds."""
 
-# The path of modules is this process's own, wherever that has it from. With -m the current folder would be its first.
+# Workers import from this process's module path. With -m, the current folder would come first.
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from sagemaker_semseg.serving.worker import main; main()"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a worker made of a job.
-
-    status, content_type, body (in pieces): of the HTTP reply. seconds: by stage, ``queue`` among them.
-    """
+class InferenceResponse:
+    """A worker's response: HTTP status, Content-Type, the body in pieces, and seconds by stage, including ``queue``."""
 
     status: int
     content_type: str
@@ -54,26 +50,28 @@ class Answer:
 
 @dataclass(eq=False)
 class InferenceTask:
-    number: int
-    reply: dict[str, str]
+    """A request's body, the fields of the ``ResponseFormat``, and the future response."""
+
+    id: int
+    response_format: dict[str, str]
     body: list[bytes]
-    answer: asyncio.Future[Answer]
-    came: float = field(default_factory=time.monotonic)
-    begun: float = 0.0
-    tries: int = 0
+    response: asyncio.Future[InferenceResponse]
+    queued_at: float = field(default_factory=time.monotonic)
+    started_at: float = 0.0
+    attempts: int = 0
 
 
-class Worker:
-    """The near end of one worker process."""
+class WorkerProcess:
+    """A worker process and this side of its socket."""
 
     def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket):
         self.process, self._sock = process, sock
-        self.job: InferenceTask | None = None
+        self.task: InferenceTask | None = None
         self._writing = asyncio.Lock()
         self._sending: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def start(cls, command: Sequence[str], variables: Mapping[str, str]) -> Worker:
+    async def start(cls, command: Sequence[str], variables: Mapping[str, str]) -> WorkerProcess:
         near, far = socket.socketpair()
         near.setblocking(False)
         with far:
@@ -93,32 +91,32 @@ class Worker:
         return cls(process, near)
 
     def send(self, header: worker_protocol.Header, payload: Sequence[bytes] = ()) -> None:
-        """Messages go out in order, while the caller goes on."""
+        """Sends a message in the background; messages keep their order."""
         task = asyncio.create_task(self._send(header, payload))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
     async def _send(self, header: worker_protocol.Header, payload: Sequence[bytes]) -> None:
         async with self._writing:
-            # that it has died is noticed where its answer is awaited
+            # ``receive`` notices that the worker has crashed
             with contextlib.suppress(OSError):
                 await worker_protocol.send(self._sock, header, payload)
 
     async def receive(self) -> tuple[worker_protocol.Header, list[bytes]]:
-        """Raises ``EOFError`` when the worker has died."""
+        """Raises ``EOFError`` when the worker has crashed."""
         try:
             return await worker_protocol.receive(self._sock)
         except OSError as error:
             raise EOFError from error
 
-    async def end(self) -> str:
-        """Closes the socket, at which a worker ends; returns how it ended."""
-        for task in self._sending:  # the loop must not be left waiting for a descriptor that is closed
+    async def terminate(self) -> str:
+        """Closes the socket, upon which a worker exits; returns how it exited."""
+        for task in self._sending:  # the loop must not wait for a closed descriptor
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
         self._sock.close()
         try:
-            await asyncio.wait_for(self.process.wait(), END_SECONDS)
+            await asyncio.wait_for(self.process.wait(), EXIT_SECONDS)
         except asyncio.TimeoutError:
             self.kill()
             await self.process.wait()
@@ -129,17 +127,21 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
-    def kill_over(self, number: int) -> None:
-        """Kill it if it is still at the job with this number."""
-        if self.job and self.job.number == number:
+    def kill_if_running(self, task_id: int) -> None:
+        if self.task and self.task.id == task_id:
             self.kill()
 
 
-class Pool:
-    """Workers with the same model, and the jobs that wait for one.
+class WorkerPool:
+    """Workers with the same model, and the tasks that wait for one.
 
-    first: the first message to each worker. variables: their environment. queue: how many jobs may wait.
-    tell: takes a line for the log. command: another program than ``worker``, for tests.
+    Args:
+        first: The first message to each worker, with the model and its options.
+        workers: Their number.
+        queue: How many tasks may wait.
+        variables: The workers' environment.
+        log: Writes a line to the log.
+        command: Another program than ``worker``, for tests.
     """
 
     def __init__(
@@ -149,30 +151,29 @@ class Pool:
         workers: int,
         queue: int,
         variables: Mapping[str, str],
-        tell: Callable[[str], None],
+        log: Callable[[str], None],
         command: Sequence[str] = (),
     ):
         self.size, self.queue = workers, queue
-        self.model: dict[str, Any] = {}  # what the workers say about it, once one is ready
-        self.prepared = asyncio.Event()
-        """Set when the first worker is ready."""
+        self.model: dict[str, Any] = {}  # its description, once a worker is ready
+        self.first_ready = asyncio.Event()
         self.restarts = 0
-        self._first, self._variables, self._tell = first, variables, tell
+        self._first, self._variables, self._log = first, variables, log
         self._command = command or (sys.executable, "-c", _PROGRAM.format(path=sys.path))
-        self._numbers = itertools.count(1)
+        self._ids = itertools.count(1)
         self._waiting: deque[InferenceTask] = deque()
-        self._ready: list[Worker] = []
-        self._places: list[asyncio.Task[None]] = []
+        self._ready: list[WorkerProcess] = []
+        self._supervisors: list[asyncio.Task[None]] = []
         self._closed = False
 
     @property
     def ready(self) -> int:
-        """Workers that have answered a warm-up."""
+        """The number of workers that have completed a warm-up."""
         return len(self._ready)
 
     @property
     def busy(self) -> int:
-        return sum(worker.job is not None for worker in self._ready)
+        return sum(worker.task is not None for worker in self._ready)
 
     @property
     def waiting(self) -> int:
@@ -180,127 +181,131 @@ class Pool:
 
     @property
     def full(self) -> bool:
-        """A job would have to wait, and there is no room for that."""
-        return self.waiting >= self.queue and all(worker.job for worker in self._ready)
+        """Whether a new task would have to wait and the queue has no room."""
+        return self.waiting >= self.queue and all(worker.task for worker in self._ready)
 
-    async def keep(self) -> None:
-        """Starts the workers and replaces those that die, until ``close``.
+    async def supervise(self) -> None:
+        """Starts the workers and restarts those that crash, until ``close``.
 
-        Raises ``UserError`` if the model can't be used, ``AlgorithmError`` if workers die before they are ready.
+        Raises ``UserError`` if the model can't be used, ``AlgorithmError`` if workers crash before they are ready.
         """
-        self._places = [asyncio.create_task(self._keep_one()) for _ in range(self.size)]
-        done, _ = await asyncio.wait(self._places, return_when=asyncio.FIRST_EXCEPTION)
-        for place in done:
-            if not place.cancelled():
-                place.result()
+        self._supervisors = [asyncio.create_task(self._supervise()) for _ in range(self.size)]
+        done, _ = await asyncio.wait(self._supervisors, return_when=asyncio.FIRST_EXCEPTION)
+        for supervisor in done:
+            if not supervisor.cancelled():
+                supervisor.result()
 
-    async def run(self, reply: dict[str, str], body: list[bytes]) -> Answer:
-        """The answer to a request's body, given in pieces; ``reply`` are the fields of a ``negotiate.Reply``.
+    async def run(self, response_format: dict[str, str], body: list[bytes]) -> InferenceResponse:
+        """Queues a request's body and returns a worker's response. Cancelling the caller cancels the task.
 
-        Raises ``Overloaded`` if the queue is full or the server ends, ``AlgorithmError`` if workers die of it. When
-        the caller is cancelled, the job leaves the queue or is stopped.
+        Args:
+            response_format: The fields of a ``ResponseFormat``.
+            body: The body in pieces.
+
+        Raises:
+            Overloaded: The queue is full, or the server shuts down.
+            AlgorithmError: The body crashed ``MAX_ATTEMPTS`` workers.
         """
         if self.full or self._closed:
             raise Overloaded()
-        job = InferenceTask(next(self._numbers), reply, body, asyncio.get_running_loop().create_future())
-        self._waiting.append(job)
-        self._dispatch()
+        task = InferenceTask(next(self._ids), response_format, body, asyncio.get_running_loop().create_future())
+        self._waiting.append(task)
+        self._assign_tasks()
         try:
-            return await job.answer
+            return await task.response
         finally:
-            if job.answer.cancelled():
-                self._abandon(job)
+            if task.response.cancelled():
+                self._cancel(task)
 
     async def close(self) -> None:
-        """Ends the workers; jobs that are not answered yet raise ``Overloaded``."""
+        """Terminates the workers; unfinished tasks raise ``Overloaded``."""
         self._closed = True
-        jobs = [*self._waiting, *(worker.job for worker in self._ready if worker.job)]
-        for job in jobs:
-            _fail(job, Overloaded())
+        for task in [*self._waiting, *(worker.task for worker in self._ready if worker.task)]:
+            _fail(task, Overloaded())
         self._waiting.clear()
-        for place in self._places:
-            place.cancel()
-        await asyncio.gather(*self._places, return_exceptions=True)
+        for supervisor in self._supervisors:
+            supervisor.cancel()
+        await asyncio.gather(*self._supervisors, return_exceptions=True)
 
-    async def _keep_one(self) -> None:
-        """One place among the workers, and whoever holds it."""
+    async def _supervise(self) -> None:
+        """Keeps one worker running: starts it, dispatches tasks to it, and starts another when it crashes."""
         failed, how = 0, ""
         while failed < MAX_FAILED_STARTS:
-            worker = await Worker.start(self._command, self._variables)
+            worker = await WorkerProcess.start(self._command, self._variables)
             reason = ""
             try:
                 worker.send(self._first)
-                self._welcome(await worker.receive())
+                self._handshake((await worker.receive())[0])
                 self._ready.append(worker)
                 failed = -1
-                await self._employ(worker)
+                await self._dispatch(worker)
             except EOFError:
                 pass
             except AlgorithmError as error:
                 reason = f": {error.message}"
             finally:
-                how = await self._dismiss(worker)
+                how = await self._terminate(worker)
             failed += 1
             self.restarts += 1
-            self._tell(f"worker {worker.process.pid} {how}{reason}")
+            self._log(f"worker {worker.process.pid} {how}{reason}")
         raise AlgorithmError(f"{failed} workers in a row died before they were ready; the last one {how}")
 
-    def _welcome(self, greeting: tuple[worker_protocol.Header, list[bytes]]) -> None:
-        header, _ = greeting
+    def _handshake(self, header: worker_protocol.Header) -> None:
         if "error" in header:
             faults = [Fault(*fault) for fault in header["faults"]]
-            raise (UserError if header.get("users") else AlgorithmError)(header["error"], faults)
+            raise (UserError if header["user_error"] else AlgorithmError)(header["error"], faults)
         if self.model and header["model"] != self.model:
             raise UserError("the model was replaced by another one while it was being served; start the server again")
         self.model = header["model"]
-        self.prepared.set()
+        self.first_ready.set()
 
-    async def _employ(self, worker: Worker) -> None:
-        """Jobs for a worker that is ready, until it dies (``EOFError``)."""
+    async def _dispatch(self, worker: WorkerProcess) -> None:
+        """Dispatches tasks to a ready worker until it crashes (``EOFError``)."""
         while True:
-            self._dispatch()
-            _settle(worker, *await worker.receive())  # no name here: it would hold the last body until the next
+            self._assign_tasks()
+            _complete(worker, *await worker.receive())  # a name would keep the last body in memory
 
-    async def _dismiss(self, worker: Worker) -> str:
+    async def _terminate(self, worker: WorkerProcess) -> str:
         with contextlib.suppress(ValueError):
             self._ready.remove(worker)
-        job, worker.job = worker.job, None
-        if job and not job.answer.done():
-            if job.tries < MAX_TRIES and not self._closed:
-                self._waiting.appendleft(job)
-                self._dispatch()
+        task, worker.task = worker.task, None
+        if task and not task.response.done():
+            if task.attempts < MAX_ATTEMPTS and not self._closed:
+                self._waiting.appendleft(task)
+                self._assign_tasks()
             else:
-                _fail(job, AlgorithmError("the process that worked on the request has died"))
-        return await worker.end()
+                _fail(task, AlgorithmError("the process that worked on the request has died"))
+        return await worker.terminate()
 
-    def _dispatch(self) -> None:
+    def _assign_tasks(self) -> None:
         for worker in self._ready:
             if not self._waiting:
                 return
-            if worker.job is None:
-                job = worker.job = self._waiting.popleft()
-                job.begun, job.tries = time.monotonic(), job.tries + 1
-                worker.send({"id": job.number, "reply": job.reply}, job.body)
+            if worker.task is None:
+                task = worker.task = self._waiting.popleft()
+                task.started_at, task.attempts = time.monotonic(), task.attempts + 1
+                worker.send({"id": task.id, "response_format": task.response_format}, task.body)
 
-    def _abandon(self, job: InferenceTask) -> None:
-        if job in self._waiting:
-            self._waiting.remove(job)
+    def _cancel(self, task: InferenceTask) -> None:
+        if task in self._waiting:
+            self._waiting.remove(task)
         for worker in self._ready:
-            if worker.job is job:
-                worker.send({"stop": job.number})
-                asyncio.get_running_loop().call_later(STOP_SECONDS, worker.kill_over, job.number)
+            if worker.task is task:
+                worker.send({"cancel": task.id})
+                # the id only: the task would keep its body in memory
+                asyncio.get_running_loop().call_later(CANCEL_SECONDS, worker.kill_if_running, task.id)
 
 
-def _settle(worker: Worker, header: worker_protocol.Header, body: list[bytes]) -> None:
-    """A worker's answer to its job, which is handed on if somebody still waits for it."""
-    job, worker.job = worker.job, None
-    assert job is not None
-    assert job.number == header["id"]
-    if not job.answer.done():
-        seconds = {"queue": job.begun - job.came, **header["seconds"]}
-        job.answer.set_result(Answer(header["status"], header["content_type"], body, seconds))
+def _complete(worker: WorkerProcess, header: worker_protocol.Header, body: list[bytes]) -> None:
+    """Sets the response of the worker's task, unless the task was cancelled."""
+    task, worker.task = worker.task, None
+    assert task is not None
+    assert task.id == header["id"]
+    if not task.response.done():
+        seconds = {"queue": task.started_at - task.queued_at, **header["seconds"]}
+        task.response.set_result(InferenceResponse(header["status"], header["content_type"], body, seconds))
 
 
-def _fail(job: InferenceTask, error: SemSegError) -> None:
-    if not job.answer.done():
-        job.answer.set_exception(error)
+def _fail(task: InferenceTask, error: SemSegError) -> None:
+    if not task.response.done():
+        task.response.set_exception(error)

@@ -51,7 +51,7 @@ _BEGINNINGS: Final = (
 )
 
 
-def check_body(data: bytes) -> tuple[int, int]:
+def check_image_body(data: bytes) -> tuple[int, int]:
     """(height, width), as displayed, of the one JPEG or PNG in a body.
 
     Raises ``DataError``: the body is empty, of another format (told by its content), damaged as far as the file's

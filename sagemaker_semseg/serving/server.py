@@ -1,7 +1,7 @@
-"""The server: settings come in, requests are answered until a signal comes. ``sagemaker-semseg serve`` calls ``serve``.
+"""Serves a model over HTTP until a signal comes.
 
-This process speaks HTTP and keeps the queue; it stays small and never works on an image. The workers (``pool``) are
-started first, so that they load the model while this process loads what it needs itself.
+This process speaks HTTP and keeps the queue; it stays small and never processes an image. The workers start first, so
+that they load the model while this process imports what it needs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -21,18 +20,19 @@ from typing import TYPE_CHECKING, Any
 from sagemaker_semseg.environment import cpu_count, worker_variables
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.serving.limits import MEGABYTE, Limits
-from sagemaker_semseg.serving.pool import Pool
+from sagemaker_semseg.serving.pool import WorkerPool
+from sagemaker_semseg.signals import catch_signals
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from sagemaker_semseg.serving.admission import Invocations
+    from sagemaker_semseg.serving.admission import AdmissionControl
 
 CORES_PER_WORKER = 4
-"""An image on four cores takes little more than a quarter of its time on one, and one model's memory."""
+"""Four threads of one worker are almost as fast as four workers, with one model's memory."""
 
-MOST_PAYLOAD_MB = 1024
-"""Where no limit is asked for."""
+MAX_PAYLOAD_MB = 1024
+"""Where the settings have no limit."""
 
 _LIBRARIES = ("starlette", "uvicorn", "h11", "prometheus_client")
 
@@ -41,10 +41,18 @@ _LIBRARIES = ("starlette", "uvicorn", "h11", "prometheus_client")
 class Settings:
     """How a model is served.
 
-    model: a model.tar.gz or a folder with its files. port: 0 is any free one. workers, threads (of each worker), queue
-    (invocations that wait): None is what suits the machine. accept: the reply for a request that names none.
-    max_payload_mb: 0 is no limit. options: fields of ``InferenceOptions``. batch: SageMaker's batch transform, which
-    sees to its own pace. log: tell every request on standard error.
+    Attributes:
+        model: A ``model.tar.gz`` or a folder with its files.
+        host: The address to listen at.
+        port: 0 is any free one.
+        workers: Processes. None: one for every four CPUs.
+        threads: Of each worker. None: the CPUs, divided among the workers.
+        queue: Invocations that may wait. None: twice the workers, at least 4; 100 for batch transform.
+        accept: The Accept header of requests without one.
+        max_payload_mb: Largest body in MiB; 0 is no limit of yours.
+        options: Arguments of ``Segmenter``.
+        batch: Whether this is SageMaker's batch transform, which paces its own requests.
+        log: Whether each request is a line on standard error.
     """
 
     model: Path
@@ -69,12 +77,12 @@ class Settings:
     def limits(self) -> Limits:
         import resource  # not on Windows
 
-        body_bytes = (self.max_payload_mb or MOST_PAYLOAD_MB) * MEGABYTE
+        body_bytes = (self.max_payload_mb or MAX_PAYLOAD_MB) * MEGABYTE
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return Limits(
             body_bytes=body_bytes,
             held_bytes=max(Limits.held_bytes, 4 * body_bytes),
-            connections=min(Limits.connections, files // 2),  # with none left, not even a health check is let in
+            connections=min(Limits.connections, files // 2),  # without free descriptors, health checks would fail too
         )
 
 
@@ -89,13 +97,13 @@ def serve(
 
     Args:
         settings: The model and how it is served.
-        on_ready: Called with the port once the first worker has answered a warm-up. It must not block.
+        on_ready: Called with the port once the first worker has completed a warm-up. It must not block.
         limits: Others than ``settings.limits()``, for tests.
         command: Another program than ``worker``, for tests.
 
     Raises:
         UserError: The address, the model or a setting can't be used.
-        AlgorithmError: Workers keep dying.
+        AlgorithmError: Workers keep crashing.
     """
     if sys.platform == "win32":
         raise UserError("The server needs Linux or macOS.\nOn Windows, run it in WSL or in the container.")
@@ -106,7 +114,7 @@ def serve(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that waits for connections. Raises ``UserError`` if it can't be had."""
+    """Returns a listening socket. Raises ``UserError`` if the address can't be used."""
     remedies = {
         errno.EADDRINUSE: "another program listens there; end it, or give another port (--port 0: any free one)",
         errno.EACCES: "ports below 1024 are the system's; give another one",
@@ -115,86 +123,85 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:  # also of a name that can't be resolved
+    except OSError as error:  # also when the name can't be resolved
         remedy = remedies.get(error.errno or 0, "give an address of this machine")
         raise UserError(f"No connections can be taken at {host}, port {port}: {error.strerror} ({remedy})") from None
 
 
 class _Server:
-    """The parts, put together."""
+    """The pool of workers and the HTTP server, from start to shutdown."""
 
     def __init__(
         self, settings: Settings, on_ready: Callable[[int], None] | None, limits: Limits, command: Sequence[str]
     ):
         self._settings, self._on_ready, self._limits = settings, on_ready, limits
         workers, threads, queue = settings.pool_sizes()
-        self._pool = Pool(
+        self._pool = WorkerPool(
             {"model": str(settings.model), "options": {**settings.options, "threads": threads}},
             workers=workers,
             queue=queue,
             variables=worker_variables(threads),
-            tell=_tell,
+            log=_log,
             command=command,
         )
-        self._told_to_end, self._hurried = asyncio.Event(), asyncio.Event()
+        self._shutdown_requested, self._force_shutdown = asyncio.Event(), asyncio.Event()
 
     async def run(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
-        keeping = asyncio.create_task(self._pool.keep())
-        ending = asyncio.create_task(self._told_to_end.wait())
-        telling = asyncio.create_task(self._announce(sock))
-        try:
-            # in a thread: the workers are being started meanwhile
-            listener, invocations = await asyncio.to_thread(self._load)
-            serving = asyncio.create_task(listener.serve(sockets=[sock]))
-            await asyncio.wait({keeping, ending, serving}, return_when=asyncio.FIRST_COMPLETED)
-            if not keeping.done():
-                await self._finish(invocations)
-            await self._pool.close()
-            listener.should_exit = True
-            await serving
-        finally:
-            for task in (ending, telling):
-                task.cancel()
-            await self._pool.close()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
-        if telling.done() and not telling.cancelled():
-            telling.result()
+        with catch_signals(callback=lambda number: loop.call_soon_threadsafe(self._on_signal)):
+            workers = asyncio.create_task(self._pool.supervise())
+            shutdown = asyncio.create_task(self._shutdown_requested.wait())
+            announcement = asyncio.create_task(self._announce(sock))
+            try:
+                # in a thread: the workers start meanwhile
+                http, admission = await asyncio.to_thread(self._create_http_server)
+                serving = asyncio.create_task(http.serve(sockets=[sock]))
+                await asyncio.wait({workers, shutdown, serving}, return_when=asyncio.FIRST_COMPLETED)
+                if not workers.done():
+                    await self._drain(admission)
+                await self._pool.close()
+                http.should_exit = True
+                await serving
+            finally:
+                for task in (shutdown, announcement):
+                    task.cancel()
+                await self._pool.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await workers
+            if announcement.done() and not announcement.cancelled():
+                announcement.result()
 
-    def _load(self) -> tuple[uvicorn.Server, Invocations]:
-        from sagemaker_semseg.serving.admission import Invocations
-        from sagemaker_semseg.serving.app import application
-        from sagemaker_semseg.serving.connection import listener
-        from sagemaker_semseg.serving.request_metrics import Monitor
+    def _create_http_server(self) -> tuple[uvicorn.Server, AdmissionControl]:
+        from sagemaker_semseg.serving.admission import AdmissionControl
+        from sagemaker_semseg.serving.app import create_app
+        from sagemaker_semseg.serving.connection import create_http_server
+        from sagemaker_semseg.serving.request_metrics import RequestMetrics
 
-        invocations = Invocations(self._pool, self._limits, self._settings.accept)
-        monitor = Monitor(self._pool, _tell if self._settings.log else lambda line: None)
-        return listener(application(invocations, monitor), self._limits), invocations
+        admission = AdmissionControl(self._pool, self._limits, self._settings.accept)
+        metrics = RequestMetrics(self._pool, _log if self._settings.log else lambda line: None)
+        return create_http_server(create_app(admission, metrics), self._limits), admission
 
     async def _announce(self, sock: socket.socket) -> None:
-        await self._pool.prepared.wait()
+        await self._pool.first_ready.wait()
         host, port = sock.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        with contextlib.suppress(OSError):  # nobody reads it
+        with contextlib.suppress(OSError):  # standard output is closed
             print(f"serving {self._settings.model} at http://{shown}:{port}/ (Ctrl-C ends it)", flush=True)
         if self._on_ready:
             self._on_ready(port)
 
-    async def _finish(self, invocations: Invocations) -> None:
-        """Answer what is in hand, unless that takes too long or a second signal comes."""
-        invocations.draining = True
-        waiting = [asyncio.create_task(invocations.finished()), asyncio.create_task(self._hurried.wait())]
+    async def _drain(self, admission: AdmissionControl) -> None:
+        """Waits for the invocations in flight, but not too long, and not after a second signal."""
+        admission.draining = True
+        waiting = [asyncio.create_task(admission.wait_until_idle()), asyncio.create_task(self._force_shutdown.wait())]
         await asyncio.wait(waiting, timeout=self._limits.finish_seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
 
-    def _signalled(self) -> None:
-        (self._hurried if self._told_to_end.is_set() else self._told_to_end).set()
+    def _on_signal(self) -> None:
+        (self._force_shutdown if self._shutdown_requested.is_set() else self._shutdown_requested).set()
 
 
-def _tell(line: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+def _log(line: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # standard error is closed
         print(line, file=sys.stderr, flush=True)

@@ -1,66 +1,52 @@
-"""The page for people at ``/``: what is known of the model comes in, one HTML document and its headers go out.
+"""The endpoint's page to try images by hand: one HTML document and its headers.
 
-Called by ``app``. The document holds its style and scripts, so that nothing else is loaded, and the policy in the
-headers allows nothing else: no other script or style runs, no other host is reached. What a model's file says (names of
-classes) is foreign text: it travels as JSON that can't end its element, and the script shows it as text.
+The document holds its style and scripts, and the policy in its headers allows nothing else: no other script or style
+runs, and no other host is reached. Class names come from the model's file and aren't trusted: they are JSON that can't
+end its element, and the script shows them as text.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
-__all__ = ["page"]
+from markupsafe import Markup
+
+from sagemaker_semseg.pages import content_hash, read_asset, render
 
 
-def page(model: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
-    """The body (UTF-8) and the headers of a 200 reply.
+def render_page(model: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """Returns the body (UTF-8) and the headers of the page.
 
-    model: ``name``, ``num_classes``, ``class_names`` (one for each class), ``palette`` (their colours, [red, green,
-    blue] each), ``algorithm``, ``backbone``, ``max_payload_mb`` (MiB an image may have; 0 where there is no limit).
+    Args:
+        model: ``name``, ``num_classes``, ``class_names`` and ``palette`` ([red, green, blue]) for each class,
+            ``algorithm``, ``backbone``, ``max_payload_mb`` (MiB an image may have; 0 where there is no limit).
     """
-    style = _read("page.css")
-    script = _read("page_mask.js") + _read("page_request.js") + _read("page.js")
-    parts = {"style": style, "script": script, "model": _inert(model)}
-    # all in one go: a name that looks like a place to fill isn't one
-    html = re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], _read("page.html"))
-    return html.encode(), {
-        "Content-Type": "text/html; charset=utf-8",
-        "Content-Security-Policy": _policy(style, script),
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-    }
-
-
-def _policy(style: str, script: str) -> str:
-    directives = {
+    style = read_asset(__package__, "page.css")
+    script = Markup("").join(read_asset(__package__, name) for name in ("page_mask.js", "page_request.js", "page.js"))
+    policy = {
         "default-src": "'none'",
-        "script-src": _hash(script),
-        "style-src": _hash(style),
+        "script-src": content_hash(script),
+        "style-src": content_hash(style),
         "img-src": "blob: data:",
         "connect-src": "'self'",
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
     }
-    return "; ".join(f"{name} {sources}" for name, sources in directives.items())
+    html = render(__package__, "page.html", style=style, script=script, model=_inert_json(model))
+    return html.encode(), {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in policy.items()),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
 
 
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _inert(model: Mapping[str, Any]) -> str:
-    """JSON in ASCII without the characters that mean something in HTML: nothing in it can end a script element."""
+def _inert_json(model: Mapping[str, Any]) -> Markup:
+    """JSON in ASCII without HTML's special characters, so that it can't end a script element."""
     text = json.dumps(model, ensure_ascii=True, allow_nan=False)
-    return re.sub("[<>&]", lambda character: f"\\u{ord(character[0]):04x}", text)
-
-
-def _read(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return Markup(re.sub("[<>&]", lambda character: f"\\u{ord(character[0]):04x}", text))

@@ -1,14 +1,7 @@
-"""A worker: a process of its own with one model; images come in over a socket, replies go out. ``pool`` starts it.
+"""A worker process: loads the model, then answers one request at a time over a socket.
 
-    receives  {model, options}                       once, first
-    sends     {model: {...}}                         when it is ready, after a warm-up
-              {error, faults}                        or when the model can't be used; then it ends
-    receives  {id, reply} and the request's body
-    sends     {id, status, content_type, seconds} and the reply's body, or {id} if it was stopped
-    receives  {stop: id}                             at any time: nobody wants that reply any more
-
-One image at a time. A thread reads the socket, so that a stop is heard while the model is at work. A worker ends when
-its socket does, whatever it is doing: when the server has gone, however that came about, no worker stays.
+``worker_protocol`` has the messages. A thread reads the socket, so that a cancellation arrives while the model runs.
+The worker exits when its socket is closed, whatever it is doing, so no worker outlives the server.
 """
 
 from __future__ import annotations
@@ -16,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -33,14 +25,16 @@ from sagemaker_semseg.artifact import read_inference_artifact
 from sagemaker_semseg.data.images import Pixels, decode_image, encode_mask, palette
 from sagemaker_semseg.errors import SemSegError, UserError
 from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, Segmenter
-from sagemaker_semseg.serving import http_errors, worker_protocol
+from sagemaker_semseg.serving import worker_protocol
 from sagemaker_semseg.serving.content_negotiation import ResponseFormat
-from sagemaker_semseg.serving.request_validation import check_body
-from sagemaker_semseg.serving.response_encoding import check_size, encode
+from sagemaker_semseg.serving.http_errors import error_body
+from sagemaker_semseg.serving.request_validation import check_image_body
+from sagemaker_semseg.serving.response_encoding import check_response_size, encode_response
+from sagemaker_semseg.signals import catch_signals
 
 
 class Model(Protocol):
-    """What a worker needs of ``inference.Segmenter``."""
+    """The part of ``inference.Segmenter`` that a worker uses."""
 
     num_classes: int
 
@@ -50,22 +44,21 @@ class Model(Protocol):
 
 
 Load = Callable[[worker_protocol.Header], tuple[Model, worker_protocol.Header]]
-"""From the first message to a model and what the server is told about it."""
+"""From the first message to a model and its description."""
 
 
 def main(load: Load | None = None) -> None:
-    """The process: its argument is the number of the socket's descriptor."""
-    # Ctrl-C and a stopping container reach every process; the server decides when a worker ends
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError):  # where memory runs out, the system shall end a worker and not the server
+    """Runs a worker; the process's argument is the number of the socket's descriptor."""
+    with contextlib.suppress(OSError):  # where memory runs out, the system kills a worker rather than the server
         Path("/proc/self/oom_score_adj").write_text("500")
-    with contextlib.suppress(BrokenPipeError):  # the server has gone
-        Worker(socket.socket(fileno=int(sys.argv[1])), load or load_segmenter).run()
+    # Ctrl-C and a container's SIGTERM reach every process; workers ignore them, the server decides when they exit.
+    # A broken pipe means that the server has exited.
+    with catch_signals(), contextlib.suppress(BrokenPipeError):
+        InferenceWorker(socket.socket(fileno=int(sys.argv[1])), load or load_segmenter).run()
 
 
 def load_segmenter(first: worker_protocol.Header) -> tuple[Model, worker_protocol.Header]:
-    """The model at the path ``model``, used with ``options``; what a page for people and the log say about it."""
+    """Loads the model at the path ``model`` with ``options``; returns its description for the page too."""
     artifact = read_inference_artifact(first["model"])
     segmenter = Segmenter(artifact, **first["options"])
     about = {
@@ -75,55 +68,56 @@ def load_segmenter(first: worker_protocol.Header) -> tuple[Model, worker_protoco
         "palette": palette(segmenter.num_classes).tolist(),
         "algorithm": artifact.hyperparameters["algorithm"],
         "backbone": artifact.hyperparameters["backbone"],
-        # by it the server notices that a worker, started later, has found another model at the same path
+        # shows the server that a worker which started later has found another model at the same path
         "checksum": zlib.crc32(artifact.graph),
     }
     return segmenter, about
 
 
-class Worker:
+class InferenceWorker:
     def __init__(self, sock: socket.socket, load: Load):
         self._sock, self._load = sock, load
         self._inbox: queue.SimpleQueue[tuple[worker_protocol.Header, bytes, CancellationToken]] = queue.SimpleQueue()
         self._last = 0, CancellationToken()
 
     def run(self) -> None:
-        """Answers until the socket ends, and the process with it."""
+        """Answers requests until the socket is closed, which ends the process."""
         threading.Thread(target=self._read, daemon=True).start()
         first, _, _ = self._inbox.get()
         try:
             model, about = self._load(first)
             warm_up = encode_mask(np.zeros((64, 64), np.uint8))
-            answer(model, ResponseFormat("image/png"), warm_up, CancellationToken())
+            respond(model, ResponseFormat("image/png"), warm_up, CancellationToken())
         except Exception as error:
             worker_protocol.write(self._sock, _failure(error))
             return
         worker_protocol.write(self._sock, {"model": about})
         while True:
-            self._work(model, *self._inbox.get())
+            self._process(model, *self._inbox.get())
 
-    def _work(self, model: Model, job: worker_protocol.Header, body: bytes, token: CancellationToken) -> None:
-        head: worker_protocol.Header = {"id": job["id"]}
+    def _process(self, model: Model, task: worker_protocol.Header, body: bytes, token: CancellationToken) -> None:
+        head: worker_protocol.Header = {"id": task["id"]}
         parts: list[Any] = []
         try:
-            parts, seconds = answer(model, reply := ResponseFormat(**job["reply"]), body, token)
-            head.update(status=200, content_type=reply.content_type, seconds=seconds)
+            response_format = ResponseFormat(**task["response_format"])
+            parts, seconds = respond(model, response_format, body, token)
+            head.update(status=200, content_type=response_format.content_type, seconds=seconds)
         except InferenceCancelled:
             pass
         except Exception as error:
             if not isinstance(error, SemSegError):
                 traceback.print_exc()
             status = error.http_status if isinstance(error, SemSegError) else 500
-            parts = [http_errors.body(error)]
+            parts = [error_body(error)]
             head.update(status=status, content_type="application/json", seconds={})
         worker_protocol.write(self._sock, head, parts)
 
     def _read(self) -> None:
-        """Takes what comes. Ends the process when the socket ends."""
+        """Receives messages. Exits the process when the socket is closed."""
         try:
             stream = self._sock.makefile("rb")
             while True:
-                self._take(*worker_protocol.read(stream))  # no name here: it would hold the last body until the next
+                self._receive(*worker_protocol.read(stream))  # a name would keep the last body in memory
         except (EOFError, OSError):
             pass
         except BaseException:
@@ -131,21 +125,27 @@ class Worker:
         finally:
             os._exit(0)
 
-    def _take(self, header: worker_protocol.Header, body: bytes) -> None:
-        """A job is put with those to be done, one at a time; a stop has its effect at once."""
-        if "stop" not in header:
+    def _receive(self, header: worker_protocol.Header, body: bytes) -> None:
+        """Queues a task; cancels one at once."""
+        if "cancel" not in header:
             self._last = header.get("id", 0), CancellationToken()
             self._inbox.put((header, body, self._last[1]))
-        elif header["stop"] == self._last[0]:
+        elif header["cancel"] == self._last[0]:
             self._last[1].cancel()
 
 
-def answer(
-    model: Model, reply: ResponseFormat, body: bytes, token: CancellationToken
+def respond(
+    model: Model, response_format: ResponseFormat, body: bytes, token: CancellationToken
 ) -> tuple[list[Any], dict[str, float]]:
-    """The reply's body in parts, and the seconds that decoding, inference and encoding took.
+    """Decodes an image, runs the model and encodes the result.
 
-    Raises ``DataError``, ``PayloadTooLarge`` before any pixel is decoded where that can be known, and ``Stopped``.
+    Returns:
+        The response's body in parts, and the seconds of each stage.
+
+    Raises:
+        DataError: The body isn't one readable image.
+        PayloadTooLarge: The response would be too large; raised before any pixel is decoded.
+        InferenceCancelled: ``token`` was cancelled.
     """
     seconds, since = {}, time.perf_counter()
 
@@ -154,15 +154,15 @@ def answer(
         now = time.perf_counter()
         seconds[stage], since = now - since, now
 
-    check_size(reply, model.num_classes, *check_body(body))
+    check_response_size(response_format, model.num_classes, *check_image_body(body))
     image = decode_image(body)
     lap("decode")
-    if reply.is_mask:
+    if response_format.is_mask:
         array = model.labels(image, token)
     else:
-        array = model.probabilities(image, np.dtype(reply.dtype), token)
+        array = model.probabilities(image, np.dtype(response_format.dtype), token)
     lap("inference")
-    parts = encode(reply, array)
+    parts = encode_response(response_format, array)
     lap("encode")
     return parts, seconds
 
@@ -170,6 +170,10 @@ def answer(
 def _failure(error: Exception) -> worker_protocol.Header:
     if not isinstance(error, SemSegError):
         traceback.print_exc()
-        return {"error": f"the model can't be loaded: {type(error).__name__}: {error}"[:1000], "faults": []}
+        return {
+            "error": f"the model can't be loaded: {type(error).__name__}: {error}"[:1000],
+            "faults": [],
+            "user_error": False,
+        }
     faults = [[fault.where, fault.what, fault.remedy] for fault in error.faults]
-    return {"error": error.message, "faults": faults, "users": isinstance(error, UserError)}
+    return {"error": error.message, "faults": faults, "user_error": isinstance(error, UserError)}

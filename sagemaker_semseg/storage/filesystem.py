@@ -78,7 +78,7 @@ def unreadable(where: str, what: str, remedy: str = "") -> DataError:
     return DataError("a file can't be used:", [Fault(where, what, remedy)])
 
 
-def check_size(where: str, size: int, limit: int) -> None:
+def check_response_size(where: str, size: int, limit: int) -> None:
     """Raise ``DataError`` if a file has more than ``limit`` bytes."""
     if size > limit:
         raise unreadable(where, f"{size} bytes; at most {limit} are read", "give a smaller file")

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.storage.atomic import atomic_write
-from sagemaker_semseg.storage.filesystem import MAX_LOG_BYTES, Bytes, FileInfo, check_size, unreadable
+from sagemaker_semseg.storage.filesystem import MAX_LOG_BYTES, Bytes, FileInfo, check_response_size, unreadable
 
 
 class LocalFileSystem:
@@ -68,7 +68,7 @@ class LocalFileSystem:
         try:
             with open(self._real / entry.name, "rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                check_size(where, size, limit)
+                check_response_size(where, size, limit)
                 return file.read(size)
         except OSError as error:
             what = f"can't be read: {error.strerror or error}"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sagemaker_semseg.errors import Fault
-from sagemaker_semseg.storage.filesystem import MAX_LOG_BYTES, Bytes, FileInfo, check_size
+from sagemaker_semseg.storage.filesystem import MAX_LOG_BYTES, Bytes, FileInfo, check_response_size
 from sagemaker_semseg.storage.s3 import S3Uri, client, translated_errors
 from sagemaker_semseg.storage.s3_objects import Object, download, etag, pages
 
@@ -52,7 +52,7 @@ class S3FileSystem:
 
     def read(self, entry: FileInfo, limit: int) -> bytes:
         where = self.where(entry.name)
-        check_size(where, entry.size, limit)
+        check_response_size(where, entry.size, limit)
         data = io.BytesIO()
         download(Object(self.bucket, self.prefix + entry.name, entry.size, entry.version), data)
         return data.getvalue()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.data.images import encode_mask, palette
-from sagemaker_semseg.serving.web_page import page as page_of
+from sagemaker_semseg.serving.web_page import render_page
 
 FLAGS = [
     "--headless",
@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self):
-        body, headers = page_of(self.server.model)
+        body, headers = render_page(self.server.model)
         self.reply(200, body, **headers)
 
     def do_POST(self):

@@ -21,8 +21,8 @@ from sagemaker_semseg.data.images import encode_mask, palette
 from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, InferenceOptions, Segmenter
 from sagemaker_semseg.jobs import prediction
 from sagemaker_semseg.jobs.progress_log import NAME as JOURNAL
-from sagemaker_semseg.serving.content_negotiation import choose_reply
-from sagemaker_semseg.serving.worker import answer
+from sagemaker_semseg.serving.content_negotiation import choose_response_format
+from sagemaker_semseg.serving.worker import respond
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,10 +96,10 @@ def fake(monkeypatch):
 )
 def test_the_endpoints_own_bytes(predict, small_model, photos, tmp_path, accept, ending):
     assert predict(photos, "--accept", accept)[0] == 0
-    model, reply = Segmenter(read_inference_artifact(small_model)), choose_reply(accept)
+    model, reply = Segmenter(read_inference_artifact(small_model)), choose_response_format(accept)
     expected = {
         path.relative_to(photos).with_suffix(ending).as_posix(): b"".join(
-            answer(model, reply, path.read_bytes(), CancellationToken())[0]
+            respond(model, reply, path.read_bytes(), CancellationToken())[0]
         )
         for path in photos.rglob("*.*")
     }

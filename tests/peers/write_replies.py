@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sagemaker_semseg.serving.content_negotiation import choose_reply
-from sagemaker_semseg.serving.response_encoding import encode
+from sagemaker_semseg.serving.content_negotiation import choose_response_format
+from sagemaker_semseg.serving.response_encoding import encode_response
 
 SHAPES = [(2, 1, 1), (2, 1, 3), (3, 5, 7), (21, 37, 53), (254, 2, 3), (21, 600, 800)]
 MAGIC = struct.pack("<I", 0xCED7230A)
@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
     with open(folder / "all.rec", "wb") as together:
         for number, array in enumerate(arrays()):
             accept = f"application/x-recordio-protobuf; dtype={array.dtype.name}"
-            body = b"".join(encode(choose_reply(accept), array))
+            body = b"".join(encode_response(choose_response_format(accept), array))
             together.write(body)
             (folder / f"{number:02}.rec").write_bytes(body)
             np.save(folder / f"{number:02}.npy", array)

@@ -12,13 +12,13 @@ from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.errors import DataError, SemSegError
 from sagemaker_semseg.sdk.deserializers import RECORDIO, ArrayDeserializer, BytesDeserializer, array_of
 from sagemaker_semseg.serving.content_negotiation import ResponseFormat
-from sagemaker_semseg.serving.response_encoding import encode
+from sagemaker_semseg.serving.response_encoding import encode_response
 
 PROBABILITIES = np.random.default_rng(0).random((3, 5, 7), np.float32)
 
 
 def reply(media_type=RECORDIO, dtype="float32", array=PROBABILITIES):
-    return b"".join(encode(ResponseFormat(media_type, dtype), array.astype(dtype)))
+    return b"".join(encode_response(ResponseFormat(media_type, dtype), array.astype(dtype)))
 
 
 @pytest.mark.parametrize("media_type", [RECORDIO, "application/x-protobuf", "application/x-npy"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import selectors
 import weakref
 from types import SimpleNamespace
 
@@ -12,12 +13,12 @@ import httpx
 import pytest
 
 from sagemaker_semseg.errors import AlgorithmError
-from sagemaker_semseg.serving.admission import Invocations
-from sagemaker_semseg.serving.app import application
+from sagemaker_semseg.serving.admission import AdmissionControl
+from sagemaker_semseg.serving.app import create_app
 from sagemaker_semseg.serving.http_errors import Overloaded
 from sagemaker_semseg.serving.limits import MEGABYTE, Limits
-from sagemaker_semseg.serving.pool import Answer
-from sagemaker_semseg.serving.request_metrics import Monitor
+from sagemaker_semseg.serving.pool import InferenceResponse
+from sagemaker_semseg.serving.request_metrics import RequestMetrics
 
 CUSTOM, INFERENCE_ID = "X-Amzn-SageMaker-Custom-Attributes", "X-Amzn-SageMaker-Inference-Id"
 MODEL = {"name": "m", "num_classes": 2, "class_names": ["a", "b"], "palette": [[0, 0, 0], [1, 1, 1]]}
@@ -38,7 +39,7 @@ class Pool:
         if isinstance(self.answer, Exception):
             raise self.answer
         seconds = {"queue": 0.0, "decode": 0.01, "inference": 0.1, "encode": 0.02}
-        return self.answer or Answer(200, reply["media_type"], [b"re", b"ply"], seconds)
+        return self.answer or InferenceResponse(200, reply["media_type"], [b"re", b"ply"], seconds)
 
 
 @pytest.fixture
@@ -59,11 +60,34 @@ def server():
 
     def make(limits=None, accept="image/png"):
         pool, lines = Pool(), []
-        invocations = Invocations(pool, limits or Limits(), accept)
-        app = application(invocations, Monitor(pool, lines.append))
-        return Server(pool=pool, lines=lines, invocations=invocations, app=app)
+        admission = AdmissionControl(pool, limits or Limits(), accept)
+        app = create_app(admission, RequestMetrics(pool, lines.append))
+        return Server(pool=pool, lines=lines, admission=admission, app=app)
 
     return make
+
+
+class VirtualTime(selectors.SelectSelector):
+    """Lets an event loop's time jump to its next timer, so that no test waits, and none depends on the machine."""
+
+    now = 0.0
+
+    def select(self, timeout=None):
+        ready = super().select(0)
+        if not ready:
+            self.now += timeout or 0
+        return ready
+
+
+def run_in_virtual_time(coroutine):
+    selector = VirtualTime()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = lambda: selector.now
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 def call(app, incoming, headers=(), method="POST", path="/invocations"):
@@ -90,7 +114,7 @@ def call(app, incoming, headers=(), method="POST", path="/invocations"):
         "query_string": b"",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
     }
-    asyncio.run(asyncio.wait_for(app(scope, receive, send), 60))
+    run_in_virtual_time(asyncio.wait_for(app(scope, receive, send), 60))
     return sent, len(taken)
 
 
@@ -120,7 +144,7 @@ def test_ping(server):
     assert served.ask("GET", "/ping").status_code == 200
     served.pool.ready = 0
     assert (served.ask("GET", "/ping").status_code, served.ask("GET", "/ping").content) == (503, b"")
-    served.pool.ready, served.invocations.draining = 1, True
+    served.pool.ready, served.admission.draining = 1, True
     assert served.ask("GET", "/ping").status_code == 503
 
 
@@ -345,7 +369,7 @@ def test_not_ready_yet_and_draining(server):
     served = server()
     served.pool.model = {}
     error_of(served.post(), 503, "Overloaded")
-    served.pool.model, served.invocations.draining = MODEL, True
+    served.pool.model, served.admission.draining = MODEL, True
     error_of(served.post(), 503, "Overloaded")
 
 
@@ -362,31 +386,31 @@ def test_memory_is_bounded_over_all_requests(server):
     error_of(served.post(b"12345678901"), 503, "Overloaded")
     assert served.post(b"1234567890").status_code == 200
     # an answer is sent even so, and nothing is left counted
-    served.pool.answer = Answer(200, "image/png", [b"x" * 100], {})
+    served.pool.answer = InferenceResponse(200, "image/png", [b"x" * 100], {})
     for _ in range(3):
         assert served.post(b"1234567890").status_code == 200
 
 
 def test_so_many_at_a_time(server):
     served = server(Limits(invocations=2))
-    with served.invocations.in_hand(), served.invocations.in_hand():
+    with served.admission.in_flight(), served.admission.in_flight():
         error_of(served.post(), 503, "Overloaded")
         assert served.ask("GET", "/ping").status_code == 200
     assert served.post().status_code == 200
 
 
-def test_finished_waits_for_what_is_in_hand(server):
+def test_waiting_until_idle(server):
     served = server()
 
     async def check():
-        await asyncio.wait_for(served.invocations.finished(), 10)
-        with served.invocations.in_hand():
-            waiting = asyncio.create_task(served.invocations.finished())
+        await served.admission.wait_until_idle()
+        with served.admission.in_flight():
+            waiting = asyncio.create_task(served.admission.wait_until_idle())
             await asyncio.sleep(0.05)
             assert not waiting.done()
-        await asyncio.wait_for(waiting, 10)
+        await waiting
 
-    asyncio.run(check())
+    run_in_virtual_time(check())
 
 
 # ---- what goes wrong
@@ -394,7 +418,7 @@ def test_finished_waits_for_what_is_in_hand(server):
 
 def test_a_workers_refusal_is_the_reply(server):
     served = server()
-    served.pool.answer = Answer(400, "application/json", [b'{"error": ', b"{}}"], {})
+    served.pool.answer = InferenceResponse(400, "application/json", [b'{"error": ', b"{}}"], {})
     reply = served.post()
     assert (reply.status_code, reply.json()) == (400, {"error": {}})
     assert reply.headers["content-type"] == "application/json"
@@ -430,7 +454,7 @@ def test_a_client_that_hangs_up_while_it_waits(server):
     served.pool.answer = work
     sent, _ = call(served.app, [piece(b"image"), GONE], [("content-length", "5")])
     assert (sent, ended) == ([], ["stopped"])
-    with served.invocations.in_hand() as invocation:
+    with served.admission.in_flight() as invocation:
         assert invocation.bytes == 0
 
 
@@ -439,7 +463,7 @@ def test_nothing_of_an_answered_request_is_kept(server):
     served, kept = server(), []
 
     async def work():
-        answer = Answer(200, "image/png", [b"reply"], {})
+        answer = InferenceResponse(200, "image/png", [b"reply"], {})
         kept.append(weakref.ref(answer))
         return answer
 
@@ -493,7 +517,10 @@ def test_errors_as_sagemakers_runtime_reports_them(server, given, status):
 
 def test_faults_as_sagemakers_runtime_reports_them(server):
     served = server()
-    for answer, status in ((Answer(400, "application/json", [b"{}"], {}), 400), (ZeroDivisionError("secret"), 500)):
+    for answer, status in (
+        (InferenceResponse(400, "application/json", [b"{}"], {}), 400),
+        (ZeroDivisionError("secret"), 500),
+    ):
         served.pool.answer = answer
         reply = served.post(path="/endpoints/mine/invocations")
         assert (reply.status_code, reply.json()["OriginalStatusCode"]) == (424, status)

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagemaker_semseg.serving.content_negotiation import REPLIES, ResponseFormat, choose_reply, request_kind
+from sagemaker_semseg.serving.content_negotiation import (
+    RESPONSE_FORMATS,
+    ResponseFormat,
+    check_content_type,
+    choose_response_format,
+)
 from sagemaker_semseg.serving.http_errors import BadRequest, NotAcceptable, UnsupportedMediaType
 
 PNG = ResponseFormat("image/png")
@@ -32,7 +37,7 @@ NAMED = ["image/jpeg", "image/png", "application/x-image"]
     [None, "", " ", *NAMED, "application/octet-stream", "IMAGE/JPEG", " image/png ", "image/jpeg; a=b"],
 )
 def test_images_are_taken(content_type: str | None) -> None:
-    request_kind(content_type)
+    check_content_type(content_type)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ def test_images_are_taken(content_type: str | None) -> None:
 )
 def test_other_types_are_refused(content_type: str) -> None:
     with pytest.raises(UnsupportedMediaType) as error:
-        request_kind(content_type)
+        check_content_type(content_type)
     assert ascii(content_type.split(";")[0]) in error.value.message
     assert ", ".join(NAMED) in error.value.message
     assert error.value.remedy
@@ -49,7 +54,7 @@ def test_other_types_are_refused(content_type: str) -> None:
 
 def test_content_type_in_the_message_is_escaped_and_cut() -> None:
     with pytest.raises(UnsupportedMediaType) as error:
-        request_kind("\r\nx: y\x00\xff" + "z" * 10_000)
+        check_content_type("\r\nx: y\x00\xff" + "z" * 10_000)
     assert error.value.message.isascii()
     assert error.value.message.isprintable()
     assert len(error.value.message) < 300
@@ -77,7 +82,7 @@ def test_content_type_in_the_message_is_escaped_and_cut() -> None:
     ],
 )
 def test_clients(accept: str | None, expected: ResponseFormat) -> None:
-    assert choose_reply(accept) == expected
+    assert choose_response_format(accept) == expected
 
 
 # by the rules
@@ -143,7 +148,7 @@ def test_clients(accept: str | None, expected: ResponseFormat) -> None:
     ],
 )
 def test_choice(accept: str, expected: ResponseFormat) -> None:
-    assert choose_reply(accept) == expected
+    assert choose_response_format(accept) == expected
 
 
 @pytest.mark.parametrize(
@@ -167,9 +172,9 @@ def test_choice(accept: str, expected: ResponseFormat) -> None:
 )
 def test_nothing_acceptable(accept: str) -> None:
     with pytest.raises(NotAcceptable) as error:
-        choose_reply(accept)
+        choose_response_format(accept)
     assert ascii(accept) in error.value.message
-    for reply in REPLIES:
+    for reply in RESPONSE_FORMATS:
         assert reply.media_type in error.value.message
     assert "dtype=float16" in error.value.message
 
@@ -190,12 +195,12 @@ def test_nothing_acceptable(accept: str) -> None:
     ],
 )
 def test_default(accept: str | None, default: str, expected: ResponseFormat) -> None:
-    assert choose_reply(accept, default) == expected
+    assert choose_response_format(accept, default) == expected
 
 
 def test_default_that_is_not_there() -> None:
     with pytest.raises(NotAcceptable):
-        choose_reply(None, "application/json")
+        choose_response_format(None, "application/json")
 
 
 def test_content_types() -> None:
@@ -208,13 +213,13 @@ def test_content_types() -> None:
         "application/x-protobuf; dtype=float16",
         "application/x-npy",
     ]
-    assert [reply for reply in REPLIES if reply.is_mask] == [PNG]
+    assert [reply for reply in RESPONSE_FORMATS if reply.is_mask] == [PNG]
 
 
 def test_long_headers_are_refused() -> None:
-    assert choose_reply("image/png" + " " * 1000) == PNG
+    assert choose_response_format("image/png" + " " * 1000) == PNG
     with pytest.raises(BadRequest):
-        choose_reply("image/png" + " " * 1100)
+        choose_response_format("image/png" + " " * 1100)
 
 
 @pytest.mark.parametrize("accept", ["," * 1024, '"' * 1023, '\\"' * 512, ";" * 1024, "*," * 512, '"\\' * 512])
@@ -222,7 +227,7 @@ def test_hostile_headers_take_no_time(accept: str) -> None:
     began = time.perf_counter()
     for _ in range(10):
         try:
-            choose_reply(accept)
+            choose_response_format(accept)
         except NotAcceptable:
             pass
     assert time.perf_counter() - began < 0.5
@@ -236,11 +241,11 @@ SPECIAL = st.sampled_from([*';,="\\/*. ', "q=", "dtype=", "float16", "image/png"
 def test_any_header_gives_a_reply_or_a_refusal(header: str) -> None:
     refusals = []
     try:
-        assert choose_reply(header) in REPLIES
+        assert choose_response_format(header) in RESPONSE_FORMATS
     except NotAcceptable as error:
         refusals.append(error.message)
     try:
-        request_kind(header)
+        check_content_type(header)
     except UnsupportedMediaType as error:
         refusals.append(error.message)
     assert all(message.isascii() and message.isprintable() for message in refusals)
@@ -251,4 +256,4 @@ def test_any_header_gives_a_reply_or_a_refusal(header: str) -> None:
 def test_the_heaviest_of_named_types_is_chosen(order: list[int], weights: list[int]) -> None:
     named = [PNG, RECORDIO, PROTOBUF, NPY]
     accept = ", ".join(f"{named[i].media_type};q={weights[i] / 1000:.3f}" for i in order)
-    assert choose_reply(accept) == named[weights.index(max(weights))]
+    assert choose_response_format(accept) == named[weights.index(max(weights))]

@@ -8,11 +8,11 @@ import pytest
 
 from sagemaker_semseg.errors import AlgorithmError, DataError, Fault, SemSegError, UserError
 from sagemaker_semseg.serving import http_errors
-from sagemaker_semseg.serving.http_errors import body, model_error, shown
+from sagemaker_semseg.serving.http_errors import error_body, model_error, quote
 
 
 def told(error: Exception) -> dict[str, object]:
-    content = json.loads(body(error))
+    content = json.loads(error_body(error))
     assert list(content) == ["error"]
     assert list(content["error"]) == ["status", "type", "message", "remedy"]
     return content["error"]
@@ -71,25 +71,25 @@ def test_causes_are_not_told() -> None:
     error = DataError("outer")
     error.__cause__ = RuntimeError("inner")
     assert told(error)["message"] == "outer"
-    assert b"inner" not in body(error)
+    assert b"inner" not in error_body(error)
 
 
 HOSTILE = "é\r\nSet-Cookie: a=b\r\n\r\n<script>\u202e\0\x1b[2J\udcff" + "x" * 50_000
 
 
 def test_hostile_text_is_printable_ascii_and_short() -> None:
-    for text in (body(http_errors.NotFound("GET", HOSTILE)), body(http_errors.BadRequest(HOSTILE))):
+    for text in (error_body(http_errors.NotFound("GET", HOSTILE)), error_body(http_errors.BadRequest(HOSTILE))):
         assert all(0x20 <= byte < 0x7F for byte in text)
         assert len(text) < 8000
-    assert shown(HOSTILE).isascii()
-    assert shown(HOSTILE).isprintable()
-    assert len(shown(HOSTILE)) < 300
-    assert shown("image/gif") == "'image/gif'"
+    assert quote(HOSTILE).isascii()
+    assert quote(HOSTILE).isprintable()
+    assert len(quote(HOSTILE)) < 300
+    assert quote("image/gif") == "'image/gif'"
 
 
 @pytest.mark.parametrize(("status", "whose"), [(415, "client"), (400, "client"), (500, "server"), (503, "server")])
 def test_model_error_has_the_fields_of_sagemakers_runtime(status: int, whose: str) -> None:
-    original = body(http_errors.UnsupportedMediaType('"quoted"')).decode()
+    original = error_body(http_errors.UnsupportedMediaType('"quoted"')).decode()
     headers, content = model_error("my-endpoint", status, original.encode())
     assert headers == {"x-amzn-ErrorType": "ModelError"}
     fields = json.loads(content)

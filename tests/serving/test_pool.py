@@ -18,7 +18,7 @@ from PIL import Image
 from sagemaker_semseg.environment import worker_variables
 from sagemaker_semseg.errors import AlgorithmError, UserError
 from sagemaker_semseg.serving.http_errors import Overloaded
-from sagemaker_semseg.serving.pool import Pool
+from sagemaker_semseg.serving.pool import WorkerPool
 
 MASK = {"media_type": "image/png", "dtype": "float32"}
 ARRAY = {"media_type": "application/x-npy", "dtype": "float32"}
@@ -42,19 +42,19 @@ def run(folder, stand_in):
 
         async def main():
             first = {"model": "a model", "options": {"folder": str(folder.path), **options}}
-            pool = Pool(
+            pool = WorkerPool(
                 first,
                 workers=workers,
                 queue=queue,
                 variables=worker_variables(1),
-                tell=lines.append,
+                log=lines.append,
                 command=stand_in,
             )
             pool.lines = lines
-            keeping = asyncio.create_task(pool.keep())
+            keeping = asyncio.create_task(pool.supervise())
             try:
                 if wait:
-                    prepared = asyncio.create_task(pool.prepared.wait())
+                    prepared = asyncio.create_task(pool.first_ready.wait())
                     await asyncio.wait({keeping, prepared}, return_when=asyncio.FIRST_COMPLETED)
                     prepared.cancel()
                 await asyncio.wait_for(test(pool, keeping), 120)
@@ -177,7 +177,7 @@ def test_a_job_that_nobody_wants_is_stopped(run, images, folder):
 
 
 def test_a_worker_that_does_not_stop_is_killed(run, images, folder, monkeypatch):
-    monkeypatch.setattr("sagemaker_semseg.serving.pool.STOP_SECONDS", 0.2)
+    monkeypatch.setattr("sagemaker_semseg.serving.pool.CANCEL_SECONDS", 0.2)
 
     async def test(pool, keeping):
         running = asyncio.create_task(pool.run(MASK, [images.slow(12)]))
@@ -281,11 +281,11 @@ def test_workers_end_with_the_server(folder, stand_in):
     """However it ends: here it is killed, with one worker at work and one starting."""
     program = f"""
 import asyncio, os
-from sagemaker_semseg.serving.pool import Pool
+from sagemaker_semseg.serving.pool import WorkerPool
 async def main():
     first = {{"model": "m", "options": {{"folder": {str(folder.path)!r}, "start": "wait"}}}}
-    pool = Pool(first, workers=2, queue=4, variables=dict(os.environ), tell=print, command={stand_in!r})
-    await pool.keep()
+    pool = WorkerPool(first, workers=2, queue=4, variables=dict(os.environ), log=print, command={stand_in!r})
+    await pool.supervise()
 asyncio.run(main())
 """
     server = subprocess.Popen([sys.executable, "-c", program])

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.serving.content_negotiation import REPLIES, ResponseFormat
+from sagemaker_semseg.serving.content_negotiation import RESPONSE_FORMATS, ResponseFormat
 from sagemaker_semseg.serving.http_errors import PayloadTooLarge
-from sagemaker_semseg.serving.response_encoding import check_size, encode
+from sagemaker_semseg.serving.response_encoding import check_response_size, encode_response
 
 MAGIC = b"\x0a\x23\xd7\xce"
 SHAPES = [(2, 1, 1), (3, 5, 7), (254, 2, 3), (21, 60, 80), (2, 1, 200)]
-RECORDS = [reply for reply in REPLIES if "protobuf" in reply.media_type]
-ARRAYS = [reply for reply in REPLIES if not reply.is_mask]
+RECORDS = [reply for reply in RESPONSE_FORMATS if "protobuf" in reply.media_type]
+ARRAYS = [reply for reply in RESPONSE_FORMATS if not reply.is_mask]
 
 
 def fields(message: bytes) -> list[tuple[int, bytes]]:
@@ -86,7 +86,7 @@ def identical(found: np.ndarray, expected: np.ndarray) -> bool:
 
 def test_mask_is_a_palette_png_of_the_labels() -> None:
     labels = np.random.default_rng(0).integers(0, 256, (37, 53), dtype=np.uint8)
-    (png,) = encode(ResponseFormat("image/png"), labels)
+    (png,) = encode_response(ResponseFormat("image/png"), labels)
     image = Image.open(io.BytesIO(png))
     assert (image.format, image.mode) == ("PNG", "P")
     np.testing.assert_array_equal(np.asarray(image), labels)
@@ -96,14 +96,14 @@ def test_mask_is_a_palette_png_of_the_labels() -> None:
 @pytest.mark.parametrize("reply", RECORDS)
 def test_record(reply: ResponseFormat, shape: tuple[int, int, int]) -> None:
     array = drawn(shape, reply.dtype)
-    found = tensor(record(b"".join(encode(reply, array))), reply.dtype)
+    found = tensor(record(b"".join(encode_response(reply, array))), reply.dtype)
     assert identical(found, array[None])
 
 
 @pytest.mark.parametrize("reply", RECORDS)
 def test_array_that_holds_the_magic_number_is_still_one_record(reply: ResponseFormat) -> None:
     array = np.frombuffer((MAGIC * 3 + b"\0") * 88, reply.dtype).reshape(2, 11, -1)
-    body = b"".join(encode(reply, array))
+    body = b"".join(encode_response(reply, array))
     assert MAGIC in [body[at : at + 4] for at in range(8, len(body), 4)]
     assert identical(tensor(record(body), reply.dtype), array[None])
 
@@ -112,14 +112,14 @@ def test_array_that_holds_the_magic_number_is_still_one_record(reply: ResponseFo
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_npy(dtype: Any, shape: tuple[int, int, int]) -> None:
     array = drawn(shape, dtype)
-    body = b"".join(encode(ResponseFormat("application/x-npy", dtype), array))
+    body = b"".join(encode_response(ResponseFormat("application/x-npy", dtype), array))
     assert identical(np.load(io.BytesIO(body), allow_pickle=False), array[None])
 
 
 @pytest.mark.parametrize("reply", ARRAYS)
 def test_probabilities_are_not_copied(reply: ResponseFormat) -> None:
     array = drawn((21, 30, 40), reply.dtype)
-    views = [part for part in encode(reply, array) if isinstance(part, memoryview)]
+    views = [part for part in encode_response(reply, array) if isinstance(part, memoryview)]
     (view,) = views
     assert len(view) == array.nbytes  # counted in bytes, as those who send it do
     assert np.shares_memory(np.frombuffer(view, np.uint8), array)
@@ -128,7 +128,7 @@ def test_probabilities_are_not_copied(reply: ResponseFormat) -> None:
 @pytest.mark.parametrize("reply", ARRAYS)
 def test_array_in_another_order(reply: ResponseFormat) -> None:
     array = drawn((30, 40, 21), reply.dtype).transpose(2, 0, 1)
-    body = b"".join(encode(reply, array))
+    body = b"".join(encode_response(reply, array))
     if "protobuf" in reply.media_type:
         found = tensor(record(body), reply.dtype)
     else:
@@ -141,14 +141,14 @@ def test_wrong_arrays_are_a_mistake_of_the_caller(reply: ResponseFormat) -> None
     other = {"float32": "float16", "float16": "float32"}[reply.dtype]
     for array in (drawn((3, 4, 5), other), drawn((1, 3, 4, 5), reply.dtype), drawn((3, 4, 5), ">f4")):
         with pytest.raises(ValueError, match="probabilities must be"):
-            encode(reply, array)
+            encode_response(reply, array)
 
 
 def test_forty_megabytes_in_no_time() -> None:
     array = np.zeros((21, 600, 800), np.float32)
     for reply in (ResponseFormat("application/x-recordio-protobuf"), ResponseFormat("application/x-npy")):
         began = time.perf_counter()
-        parts = encode(reply, array)
+        parts = encode_response(reply, array)
         assert time.perf_counter() - began < 0.02
         assert sum(map(len, parts)) > 40e6
 
@@ -163,39 +163,39 @@ def test_largest_record(reply: ResponseFormat) -> None:
     for classes in range(1, 5):
         width = 2**29 // np.dtype(reply.dtype).itemsize // classes
         for less in range(40):
-            parts = encode(reply, np.empty((classes, 1, width - less), reply.dtype))
+            parts = encode_response(reply, np.empty((classes, 1, width - less), reply.dtype))
             length = len(parts[0]) - 8 + len(parts[1])
             exact |= length == 2**29
             if length < 2**29:
-                check_size(reply, classes, 1, width - less)
+                check_response_size(reply, classes, 1, width - less)
                 fitting += 1
             else:
                 with pytest.raises(PayloadTooLarge):
-                    check_size(reply, classes, 1, width - less)
+                    check_response_size(reply, classes, 1, width - less)
     assert fitting
     assert exact or reply.dtype == "float32"  # whose size is a multiple of 4 after a head that isn't
 
 
 def test_largest_npy() -> None:
     with pytest.raises(PayloadTooLarge):
-        check_size(ResponseFormat("application/x-npy"), 2, 1, 2**26)
-    check_size(ResponseFormat("application/x-npy"), 2, 1, 2**26 - 100)
+        check_response_size(ResponseFormat("application/x-npy"), 2, 1, 2**26)
+    check_response_size(ResponseFormat("application/x-npy"), 2, 1, 2**26 - 100)
 
 
 @pytest.mark.parametrize("reply", ARRAYS)
 def test_enormous_sizes(reply: ResponseFormat) -> None:
     with pytest.raises(PayloadTooLarge) as error:
-        check_size(reply, 254, 12_000, 12_000)
+        check_response_size(reply, 254, 12_000, 12_000)
     assert "12000 x 12000" in error.value.message
     assert ("float16" in error.value.remedy) == (reply.dtype == "float32")
     assert "image/png" in error.value.remedy
 
 
 def test_sizes_that_can_be_sent() -> None:
-    check_size(ResponseFormat("image/png"), 254, 12_000, 12_000)
+    check_response_size(ResponseFormat("image/png"), 254, 12_000, 12_000)
     for reply in ARRAYS:
-        check_size(reply, 21, 600, 800)
-        check_size(reply, 2, 1, 1)
-    check_size(ResponseFormat("application/x-protobuf", "float16"), 21, 3000, 4000)
+        check_response_size(reply, 21, 600, 800)
+        check_response_size(reply, 2, 1, 1)
+    check_response_size(ResponseFormat("application/x-protobuf", "float16"), 21, 3000, 4000)
     with pytest.raises(PayloadTooLarge):
-        check_size(ResponseFormat("application/x-protobuf"), 21, 3000, 4000)
+        check_response_size(ResponseFormat("application/x-protobuf"), 21, 3000, 4000)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from sagemaker_semseg.serving.web_page import page
+from sagemaker_semseg.serving.web_page import render_page
 
 MODEL = {
     "name": "streets",
@@ -60,7 +60,7 @@ class Document(HTMLParser):
 
 
 def opened(model=MODEL):
-    body, headers = page(model)
+    body, headers = render_page(model)
     return Document(body.decode()), headers
 
 
@@ -119,7 +119,7 @@ def test_a_foreign_name_stays_text(name):
 
 def test_what_is_no_number_is_refused():
     with pytest.raises(ValueError):
-        page({**MODEL, "max_payload_mb": float("nan")})
+        render_page({**MODEL, "max_payload_mb": float("nan")})
 
 
 def test_nothing_is_loaded_from_elsewhere_and_no_markup_runs_or_styles():

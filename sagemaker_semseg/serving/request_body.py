@@ -1,13 +1,11 @@
-"""A request's body as it comes: the server's ``receive`` comes in, bytes go out in the pieces in which they arrived.
+"""Reads a request's body piece by piece, within limits of size and rate.
 
-Nothing is read before it is asked for, so that a request can be refused for its header alone. Called by ``invocations``
-for what is to be read, by ``app`` for what is left over.
+Nothing is read before it is needed, so that a request can be refused for its header alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from starlette.datastructures import Headers
@@ -18,61 +16,65 @@ from sagemaker_semseg.serving.limits import MEGABYTE, Limits
 
 
 class ClientDisconnected(Exception):
-    """The client has closed the connection: nobody is there to be answered."""
+    """The client has closed the connection, so no response can be sent."""
 
 
-class Body:
+class RequestBody:
+    """The body of one request; ``receive`` is ASGI's."""
+
     def __init__(self, receive: Receive, headers: Headers, limits: Limits):
         self._receive, self._limits = receive, limits
         chunked = "transfer-encoding" in headers
-        # that it is a number, the HTTP library has seen to
+        # the HTTP library has checked that it is a number
         self._declared = 0 if chunked else int(headers.get("content-length", 0))
         self.received = 0
         self.complete = not chunked and not self._declared
         self.ambiguous = chunked and "content-length" in headers
-        """Two lengths: where one ends and the next request begins, a proxy may see in another way."""
-        self.held_back = not self.complete and headers.get("expect", "").lower() == "100-continue"
-        """The client waits to be asked for the body. If it isn't, it may send it or not."""
+        """Two lengths: a proxy may disagree about where the body ends and the next request begins."""
+        self.awaits_continue = not self.complete and headers.get("expect", "").lower() == "100-continue"
+        """The client waits for "100 Continue". Without it, the client may send the body or not."""
 
-    def check_declared(self) -> None:
-        """Raises ``PayloadTooLarge`` if the header announces too much, ``BadRequest`` if it contradicts itself."""
+    def check_declared_length(self) -> None:
+        """Raises ``PayloadTooLarge`` for too large a Content-Length, ``BadRequest`` for two lengths."""
         if self.ambiguous:
             raise BadRequest("The request has both Content-Length and Transfer-Encoding.", "send one of them")
         self._check(self._declared)
 
-    async def read(self, hold: Callable[[int], None]) -> list[bytes]:
-        """All of it. hold: called with the size of each piece.
+    async def read(self, reserve: Callable[[int], None]) -> list[bytes]:
+        """Reads all of it; ``reserve`` is called with the size of each piece.
 
-        Raises ``PayloadTooLarge``, ``RequestTimeout`` and ``HungUp``.
+        Raises ``PayloadTooLarge``, ``RequestTimeout`` and ``ClientDisconnected``.
         """
-        limits, begun, pieces = self._limits, time.monotonic(), []
+        clock, limits, pieces = asyncio.get_running_loop().time, self._limits, []
+        started = clock()
         while not self.complete:
-            left = begun + limits.grace_seconds + self.received / limits.body_rate - time.monotonic()
+            left = started + limits.grace_seconds + self.received / limits.body_rate - clock()
             try:
                 piece = await self._next(min(left, limits.stall_seconds))
             except asyncio.TimeoutError:
                 raise RequestTimeout(f"The body came too slowly: {self.received} bytes so far.") from None
             self._check(self.received)
-            hold(len(piece))
+            reserve(len(piece))
             pieces.append(piece)
         return pieces
 
     async def discard(self) -> None:
-        """Reads what is left, within bounds of time and size."""
-        until = time.monotonic() + self._limits.discard_seconds
+        """Reads the rest and drops it, within limits of time and size."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._limits.discard_seconds
         try:
             while not self.complete and self.received < 4 * self._limits.body_bytes:
-                await self._next(until - time.monotonic())
+                await self._next(until - clock())
         except (ClientDisconnected, asyncio.TimeoutError):
             pass
 
-    async def hang_up(self) -> None:
-        """Returns when the client has closed the connection. Call it when the body is complete."""
+    async def wait_for_disconnect(self) -> None:
+        """Returns when the client has closed the connection; for a body that is complete."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def _next(self, seconds: float) -> bytes:
-        self.held_back = False  # ``receive`` asks for it
+        self.awaits_continue = False  # ``receive`` sends "100 Continue"
         message = await asyncio.wait_for(self._receive(), max(seconds, 0))
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
