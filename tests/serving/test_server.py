@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import http.client
 import io
+import itertools
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ import pytest
 from PIL import Image
 
 PROGRAM = Path(__file__).with_name("serve_stand_in.py")
-PATIENCE = 60
+PATIENCE = 300
 """Seconds: what takes longer hangs."""
 
 
@@ -169,9 +170,20 @@ def start(folder):
 
 @pytest.fixture(scope="module")
 def server(make_folder):
-    """One for all tests that leave it as it was. It is less patient with clients than for users."""
-    limits = {"header_seconds": 2, "stall_seconds": 2, "discard_seconds": 5}
-    server = Server(make_folder(), {"body_bytes": 40_000_000, "write_seconds": 2, **limits}, {"queue": 100})
+    """One for all tests that leave it as it was. It waits for clients on a busy machine."""
+    patient = ("header", "idle", "stall", "grace", "write", "discard", "finish")
+    limits = {f"{name}_seconds": PATIENCE for name in patient}
+    yield from running(make_folder(), {"body_bytes": 40_000_000, **limits})
+
+
+@pytest.fixture(scope="module")
+def impatient_server(make_folder):
+    """One that doesn't wait for slow clients."""
+    yield from running(make_folder(), {"header_seconds": 2, "stall_seconds": 2})
+
+
+def running(folder, limits):
+    server = Server(folder, limits, {"queue": 100})
     try:
         until(lambda: server.process.poll() is not None or server.ping() == 200)
         yield server
@@ -270,9 +282,9 @@ def test_a_length_that_is_too_small(server, images):
         assert client.ended()
 
 
-def test_a_length_that_is_too_large(server, images):
+def test_a_length_that_is_too_large(server, impatient_server, images):
     image = images.png()
-    with contextlib.closing(server.connect()) as client:
+    with contextlib.closing(impatient_server.connect()) as client:
         client.send(head("POST", "/invocations", **{"Content-Length": len(image) + 1}), image)
         assert error_of(client.reply()) == (408, "RequestTimeout")
     with contextlib.closing(server.connect()) as client:
@@ -419,43 +431,42 @@ def test_an_upgrade_is_not_taken_up(server):
 # ---- clients that take their time, or go
 
 
-def test_a_header_that_trickles(server):
-    with contextlib.closing(server.connect()) as client:
-        began = time.monotonic()
-        with contextlib.suppress(ConnectionError):
-            for letter in "GET /ping HTTP/1.1\r\nX: " + "x" * 1000:
-                client.send(letter.encode())
-                time.sleep(0.1)
+def test_a_header_that_trickles(impatient_server):
+    def trickle():
+        for letter in itertools.chain("GET /ping HTTP/1.1\r\nX: ", itertools.repeat("x", 20_000)):
+            client.send(letter.encode())
+            time.sleep(0.1)
+
+    with contextlib.closing(impatient_server.connect()) as client, pytest.raises(ConnectionError):
+        trickle()
+
+
+def test_a_connection_on_which_nothing_comes(impatient_server):
+    with contextlib.closing(impatient_server.connect()) as client:
         assert client.ended()
-        assert time.monotonic() - began < 40
 
 
-def test_a_connection_on_which_nothing_comes(server):
-    with contextlib.closing(server.connect()) as client:
-        assert client.ended()
-
-
-def test_a_client_that_does_not_read(server, images):
-    """Its reply doesn't stay in memory for long, and its place is free again."""
+def test_a_client_that_does_not_read(start, images):
+    """Its response doesn't stay in memory for long, and its place is free again."""
+    server, image = start(limits={"write_seconds": 2}), images.png(height=1500, width=1500)
     with contextlib.closing(server.connect()) as client:
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        image = images.png(height=1500, width=1500)
         client.begin(image, Accept="application/x-npy")
-        before = server.metric('semseg_invocations_total{reply="application/x-npy"')
-        until(lambda: server.metric('semseg_invocations_total{reply="application/x-npy"') > before)
+        until(lambda: server.metric('semseg_invocations_total{reply="application/x-npy"'))
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
             client.reply()
 
 
-def test_a_client_that_reads_slowly_gets_everything(server, images):
+def test_a_client_that_reads_slowly_gets_everything(start, images):
+    """In more time than a client may take without reading anything."""
+    server, image = start(limits={"write_seconds": 5}), images.png(height=1200, width=1200)
     with contextlib.closing(server.connect()) as client:
-        client.begin(images.png(height=1200, width=1200), Accept="application/x-npy")
-        received, began = bytearray(), time.monotonic()
+        client.begin(image, Accept="application/x-npy")
+        received = bytearray()
         while len(received) < 5 * 4 * 1200 * 1200:
             received += client.sock.recv(500_000)
             time.sleep(0.1)
         assert received.startswith(b"HTTP/1.1 200 ")
-        assert time.monotonic() - began > 2  # longer than a client may take for nothing
 
 
 def test_a_client_that_goes_in_the_middle_of_its_body(server, images):
@@ -483,21 +494,22 @@ def test_more_connections_than_there_is_room_for(start, images):
 def test_a_client_that_goes_while_its_image_is_worked_on(start, images):
     server = start()
     with contextlib.closing(server.connect()) as client:
-        client.begin(images.slow(12))
+        client.begin(images.blocks)
         server.folder.await_events("begun")
-    server.folder.await_events("stopped")
+    server.folder.await_events("cancelled")
     assert server.ask("POST", "/invocations", images.png())[0] == 200
 
 
 def test_a_client_that_goes_while_its_image_waits(start, images):
     server = start()
     with contextlib.closing(server.connect()) as running, contextlib.closing(server.connect()) as waiting:
-        for client, image in ((running, images.slow(2)), (waiting, images.slow(1))):
+        for client, image in ((running, images.blocks), (waiting, images.blocks)):
             client.begin(image)
             server.folder.await_events("begun")
         until(lambda: server.metric("semseg_queue_length") == 1)
         waiting.close()
         until(lambda: server.metric("semseg_queue_length") == 0)
+        server.folder.release()
         assert running.reply()[0] == 200
     assert server.ask("POST", "/invocations", images.png())[0] == 200
     assert len(server.folder.events("begun")) == 1
@@ -507,14 +519,11 @@ def test_overload(start, images):
     server = start(queue=2)
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(contextlib.closing(server.connect())) for _ in range(3)]
-        image = images.slow(3)
         for client in clients:
-            client.begin(image)
+            client.begin(images.blocks)
         until(lambda: server.metric("semseg_queue_length") == 2)
         for _ in range(3):
-            began = time.monotonic()
             reply = server.ask("POST", "/invocations", images.png())
-            assert time.monotonic() - began < 5
             assert error_of(reply) == (503, "Overloaded")
             assert int(reply[1]["retry-after"]) >= 1
             assert server.ping() == 200
@@ -522,6 +531,7 @@ def test_overload(start, images):
         assert error_of(server.ask("POST", "/invocations", bytes(20_000_000))) == (503, "Overloaded")
         status, _, body = server.ask("POST", "/endpoints/e/invocations", images.png())
         assert (status, json.loads(body)["OriginalStatusCode"]) == (424, 503)
+        server.folder.release()
         for client in clients:
             assert client.reply()[0] == 200
     assert server.ask("POST", "/invocations", images.png())[0] == 200
@@ -530,10 +540,10 @@ def test_overload(start, images):
 def test_a_worker_that_is_killed_is_replaced(start, images):
     server = start(log=False)
     with contextlib.closing(server.connect()) as client:
-        client.begin(images.slow(1))
+        client.begin(images.blocks)
         (process,) = server.folder.await_events("begun")
         os.kill(process, signal.SIGKILL)
-        until(lambda: server.ping() == 503)
+        server.folder.release()
         assert client.reply()[0] == 200
     assert server.ping() == 200
     assert server.metric("semseg_worker_restarts_total") == 1
@@ -581,42 +591,39 @@ def test_a_server_on_any_free_port_reports_it(start):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_accepted_requests_be_answered(start, images, number):
-    server = start()
+    server = start(limits={"finish_seconds": 10 * PATIENCE})
     with contextlib.closing(server.connect()) as running, contextlib.closing(server.connect()) as waiting:
-        for client, image in ((running, images.slow(2)), (waiting, images.png())):
+        for client, image in ((running, images.blocks), (waiting, images.png())):
             client.begin(image)
             server.folder.await_events("begun")
         until(lambda: server.metric("semseg_queue_length") == 1)
         server.process.send_signal(number)
         until(lambda: server.ping() == 503)
         assert error_of(server.ask("POST", "/invocations", images.png())) == (503, "Overloaded")
+        server.folder.release()
         assert running.reply()[0] == waiting.reply()[0] == 200
-    assert server.process.wait(15) == 0  # and not when the time for finishing is over
+    assert server.process.wait(PATIENCE) == 0  # and not when the time for finishing is over
 
 
 def test_a_signal_does_not_wait_for_ever(start, images):
     server = start(limits={"finish_seconds": 0.5})
     with contextlib.closing(server.connect()) as client:
-        client.begin(images.slow(12))
+        client.begin(images.blocks)
         server.folder.await_events("begun")
-        began = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert error_of(client.reply()) == (503, "Overloaded")
         assert server.process.wait(PATIENCE) == 0
-        assert time.monotonic() - began < 10
 
 
 def test_a_second_signal_does_not_wait_at_all(start, images):
-    server = start()
+    server = start(limits={"finish_seconds": 10 * PATIENCE})
     with contextlib.closing(server.connect()) as client:
-        client.begin(images.slow(12))
+        client.begin(images.blocks)
         server.folder.await_events("begun")
         server.process.send_signal(signal.SIGINT)
         until(lambda: server.ping() == 503)
-        began = time.monotonic()
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(PATIENCE) == 0
-        assert time.monotonic() - began < 10
 
 
 def test_a_signal_while_the_model_is_being_loaded(start):
@@ -628,7 +635,7 @@ def test_a_signal_while_the_model_is_being_loaded(start):
 def test_no_worker_outlives_a_server_that_is_killed(start, images):
     server = start(workers=2)
     with contextlib.closing(server.connect()) as client:
-        client.begin(images.slow(12))
+        client.begin(images.blocks)
         server.folder.await_events("begun")
         server.process.kill()
         until(lambda: not [process for process in server.folder.events("started") if alive(process)])
