@@ -35,7 +35,7 @@ RUN for backbone in $WEIGHTS; do \
     done \
  && chmod -R a+rX /usr/local/share/sagemaker-semseg
 
-# Any user may run it, one without a name or a home too. The hub isn't asked for weights: what isn't here has to come in
+# Any user may run it, one without a name or a home too. No weights are downloaded: what isn't here has to lie in
 # the channel "pretrained". Without the two last ones a container on this base would not be shown the host's GPUs.
 ENV HOME=/tmp \
     SAGEMAKER_SEMSEG_CACHE=/tmp/sagemaker-semseg \

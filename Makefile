@@ -44,7 +44,7 @@ demo: $(READY)  ## train on generated shapes, predict unseen ones, write overlay
 	@$(VENV)/bin/sagemaker-semseg demo --output $(OUT) $(ARGS)
 
 .PHONY: example
-example: $(READY)  ## examples/local_life.py on generated pictures, or DATA=FOLDER ARGS="--class-names a,b,... --crop-size 240"
+example: $(READY)  ## examples/local_life.py on generated images, or DATA=FOLDER ARGS="--class-names a,b,... --crop-size 240"
 	@$(PY) examples/local_life.py $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: test
@@ -105,7 +105,7 @@ test-timm: .envs/torch/timm  ## features of timm's backbones from timm's files
 	@$(call say,'pytest with timm')
 	@KERAS_BACKEND=torch .envs/torch/bin/python -m pytest -q -s tests/weights/test_timm.py tests/weights/test_files.py $(ARGS)
 
-test-finetune: $(READY)  ## an imported model goes on learning on the channels in DATA=FOLDER
+test-finetune: $(READY)  ## an imported model is trained further on the channels in DATA=FOLDER
 	@test -d "$(DATA)" || { echo 'make test-finetune DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
 	@$(PY) -m pytest -q -s tests/weights/test_finetune.py --data "$(DATA)" $(ARGS)
 

@@ -1,4 +1,4 @@
-"""A local endpoint asked by boto3, by a client that knows nothing of this package.
+"""Sends a request to a local endpoint with boto3, which knows nothing of this package.
 
     python examples/aws_clients.py --model out/local_life/models/JOB/output/model.tar.gz --image image.jpg
 
@@ -24,7 +24,7 @@ try:
         "sagemaker-runtime",
         endpoint_url=predictor.endpoint.url,
         region_name="us-east-1",
-        aws_access_key_id="anything",  # a local endpoint needs none
+        aws_access_key_id="anything",  # a local endpoint doesn't check it
         aws_secret_access_key="anything",
     )
     reply = runtime.invoke_endpoint(

@@ -1,11 +1,12 @@
-"""The whole life of a model on this machine: train, read the metrics, deploy, predict, transform a folder, train
-further, delete. No account, no Docker.
+"""All steps on this machine: train, print the metrics, deploy, predict, transform a folder, train further, delete.
+
+No account, no Docker:
 
     python examples/local_life.py                       # on generated images: a few minutes on two cores
     python examples/local_life.py --data camvid --crop-size 240 \\
         --class-names sky,building,pole,road,pavement,tree,sign,fence,car,pedestrian,bicyclist
 
---data is a folder that holds train, train_annotation, validation and validation_annotation; docs/data.md says the rest.
+--data is a folder that holds train, train_annotation, validation and validation_annotation (docs/data.md).
 """
 
 import argparse
@@ -38,16 +39,16 @@ def step(title: str) -> None:
 names, output = options.class_names.split(","), options.output
 data = options.data or output / "data"
 if not options.data:
-    step("Images and masks are generated")
+    step("Generate images and masks")
     make_demo_set(data, train=options.images, validation=max(2, options.images // 6), test=0)
 images = data / "validation"
 image = min(path for path in images.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
-step("Train. Whatever is wrong with settings or data is reported before it starts")
+step("Train. Everything that is wrong with settings or data is reported before it starts")
 settings = {
     "algorithm": "fcn",
     "backbone": "resnet-18",
-    "use_pretrained_model": False,  # True, the default, begins with ImageNet's weights, and is much better
+    "use_pretrained_model": False,  # True, the default, starts from ImageNet's weights, and is much better
     "num_classes": len(names),
     "crop_size": options.crop_size,
     "base_size": options.base_size or 2 * options.crop_size,
@@ -66,7 +67,7 @@ print("the model:", estimator.model_data)
 
 step("The metrics, epoch by epoch")
 metrics = estimator.training_job_analytics
-print(metrics)  # metrics.dataframe() is a pandas table, metrics.plot() an image
+print(metrics)  # metrics.dataframe() is a pandas table, metrics.plot() a figure
 print(f"best validation mIOU: {metrics.best()['validation:mIOU']:.4f}")
 
 step("Deploy: a server on a free port of this machine. It ends with this process at the latest")
@@ -109,4 +110,4 @@ further.fit(channels, logs="None")
 print(further.training_job_analytics)
 print("the model:", further.model_data)
 
-step("Nothing runs any more. `sagemaker-semseg jobs` lists the jobs, `jobs delete NAME` forgets one")
+step("Nothing runs any more. `sagemaker-semseg jobs` lists the jobs, `jobs delete NAME` deletes one")

@@ -1,9 +1,9 @@
-"""Train on an augmented manifest: from its files, then through pipes, as SageMaker sends it.
+"""Train on an augmented manifest: from its files, then through pipes, as in SageMaker's Pipe mode.
 
     python examples/manifest_and_pipe.py                  # on generated images
     python examples/manifest_and_pipe.py --data mydata --num-classes 3
 
-The manifest may as well come from SageMaker Ground Truth, and refer to s3:// (docs/data.md, docs/pipe.md).
+The manifest may also be one of SageMaker Ground Truth, and refer to s3:// (docs/data.md, docs/pipe.md).
 """
 
 import argparse
@@ -32,8 +32,8 @@ output.mkdir(parents=True, exist_ok=True)
 manifests, counts = {}, {}
 for split in ("train", "validation"):
     masks = sorted((data / f"{split}_annotation").glob("*.png"))
-    images = {path.stem: path for path in (data / split).iterdir()}
-    lines = [{"source-ref": str(images[mask.stem].resolve()), "mask-ref": str(mask.resolve())} for mask in masks]
+    image_paths = {path.stem: path for path in (data / split).iterdir()}
+    lines = [{"source-ref": str(image_paths[mask.stem].resolve()), "mask-ref": str(mask.resolve())} for mask in masks]
     manifests[split], counts[split] = output / f"{split}.manifest", len(lines)
     manifests[split].write_text("".join(json.dumps(line) + "\n" for line in lines))
     print(f"{manifests[split]}: {counts[split]} lines")
@@ -42,7 +42,7 @@ settings = {
     "backbone": "resnet-18",
     "use_pretrained_model": False,
     "num_classes": options.num_classes,
-    "num_training_samples": counts["train"],  # a pipe has no length, so SageMaker needs the number
+    "num_training_samples": counts["train"],  # a pipe has no length, so SageMaker needs it
     "crop_size": options.crop_size,
     "base_size": 2 * options.crop_size,
     "mini_batch_size": 8,

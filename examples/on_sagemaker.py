@@ -1,10 +1,10 @@
-"""The whole life of a model on Amazon SageMaker: train on a GPU, deploy, predict, delete. It costs money.
+"""All steps on Amazon SageMaker: train on a GPU, deploy, predict, delete. It costs money.
 
     python examples/on_sagemaker.py --image-uri ACCOUNT.dkr.ecr.REGION.amazonaws.com/semseg:0.1.0 \\
-        --role arn:aws:iam::ACCOUNT:role/SageMakerRole --bucket my-bucket --image image.jpg --dry-run
+        --role arn:aws:iam::ACCOUNT:role/SageMakerRole --bucket my-bucket --predict image.jpg --dry-run
 
 --dry-run prints the request for the training and sends nothing. s3://BUCKET/set holds the four channels. docs/aws.md
-says what is needed once: the image, the role, permissions, a quota.
+lists what is needed once: the image, the role, permissions, a quota.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from sagemaker_semseg import SemSegEstimator
 from sagemaker_semseg.sdk import request_specs, requests
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--image-uri", required=True, help="of this project's container in a registry of yours")
+parser.add_argument("--image-uri", required=True, help="of this project's container in your registry")
 parser.add_argument("--role", required=True, help="the ARN of the role that jobs run as")
 parser.add_argument("--bucket", required=True, help="holds the data below set/; models go below models/")
 parser.add_argument("--region", help="such as eu-west-1 (default: what `aws configure` says)")
 parser.add_argument("--num-classes", type=int, default=21)
 parser.add_argument("--num-training-samples", type=int, default=1464)
-parser.add_argument("--image", type=Path, help="an image to predict")
+parser.add_argument("--predict", type=Path, metavar="IMAGE", help="an image to predict")
 parser.add_argument("--spot", action="store_true", help="train on spare machines: cheaper, and may be taken away")
 parser.add_argument("--dry-run", action="store_true", help="print the request for the training, and stop")
 options = parser.parse_args()
@@ -62,10 +62,10 @@ if options.dry_run:
 estimator.fit(channels)  # follows the log until the job has ended. Ctrl-C ends the following, not the job
 print(estimator.training_job_analytics)
 
-if options.image:
+if options.predict:
     predictor = estimator.deploy(initial_instance_count=1, instance_type="ml.c5.xlarge")
     try:
-        predictor.overlay(options.image).save("overlay.png")
+        predictor.overlay(options.predict).save("overlay.png")
     finally:  # it costs money as long as it is there
         predictor.delete_endpoint()
         predictor.delete_model()

@@ -16,7 +16,7 @@ _TOO_GOOD: Final = "validation measures the model on an image of its training: t
 RULES: Final[dict[str, tuple[Level, str]]] = {
     # errors: the kinds of fault on which ``read_channels`` stops
     "missing channel": ("error", "training needs images and masks to learn from, and others to measure the model on"),
-    "channel without pictures": ("error", "there is nothing to learn from or to measure the model on"),
+    "channel without images": ("error", "there is nothing to learn from or to measure the model on"),
     "unreadable folder": ("error", "its images are missing from the set"),
     "image without mask": ("error", "without a mask nothing can be learned from an image"),
     "mask without image": ("error", "a mask without its image means that a file is lost or has another name"),

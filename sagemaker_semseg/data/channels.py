@@ -176,7 +176,7 @@ def _files(channels: Mapping[str, Path], channel: str, faults: FaultList, notes:
     rest = ", ".join(f"{count} x {extension}" for extension, count in others.most_common(8))
     if not files:
         what = f"no {', '.join(EXTENSIONS)} file in it" + (f", only {rest}" if rest else "")
-        faults.add("channel without pictures", folder, what, _LAYOUT)
+        faults.add("channel without images", folder, what, _LAYOUT)
     elif rest:
         notes.append(f"{channel}: files that are no pictures were left out ({rest})")
     return files

@@ -484,7 +484,7 @@ def channel_missing(root):
     (root / "validation_annotation").rename(root / "validation_masks")
 
 
-@fault("channel without pictures", "file left out", alone=True)
+@fault("channel without images", "file left out", alone=True)
 def channel_of_other_files(root):
     for path in (root / "validation").iterdir():
         path.rename(path.with_suffix(".webp"))

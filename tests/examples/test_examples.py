@@ -1,4 +1,4 @@
-"""The examples do what they say: the notebook and the scripts are run, on few and small generated pictures."""
+"""Runs the notebook and the scripts on a few small generated images, and checks their results."""
 
 import ast
 import json
@@ -40,7 +40,7 @@ SETTINGS = {
 
 @pytest.fixture(autouse=True)
 def state(monkeypatch, tmp_path):
-    """Jobs in a folder of the test's, Jupyter without the user's settings, and this environment's commands."""
+    """Keep jobs in the test's folder; run Jupyter without the user's settings, with this environment's commands."""
     for name in ("SAGEMAKER_SEMSEG_STATE", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -64,10 +64,10 @@ def test_the_notebook_from_training_to_deletion(tmp_path, state):
     assert "validation:mIOU" in table["text/html"]
     assert "image/png" in figure
     assert results(notebook, "np.array_equal(mask, labels)  # as from the endpoint")["text/plain"] == "True"
-    photo = tmp_path / "out" / "data" / "validation" / "0000.jpg"
+    source = tmp_path / "out" / "data" / "validation" / "0000.jpg"
     for name, mode in (("mask.png", "L"), ("overlay.png", "RGB")):
-        with Image.open(tmp_path / "out" / name) as picture, Image.open(photo) as image:
-            assert (picture.size, picture.mode) == (image.size, mode)
+        with Image.open(tmp_path / "out" / name) as written, Image.open(source) as image:
+            assert (written.size, written.mode) == (image.size, mode)
     shares = ast.literal_eval(results(notebook, "shares")["text/plain"])
     labels = np.asarray(Image.open(tmp_path / "out" / "mask.png"))
     assert shares["ground"] == f"{(labels == 0).mean():.1%}"
@@ -79,7 +79,7 @@ def test_the_notebook_from_training_to_deletion(tmp_path, state):
 
 
 def results(notebook, line):
-    """What the cell showed whose last line is ``line``."""
+    """Return what the cell whose last line is ``line`` showed."""
     found = [cell for cell in notebook.cells if cell.source.split("\n")[-1] == line]
     (data,) = (output.data for cell in found for output in cell.outputs if output.output_type == "execute_result")
     return data
@@ -92,8 +92,8 @@ def test_the_notebook_is_kept_without_results():
 
 @pytest.mark.slow
 def test_the_script_from_training_to_deletion(tmp_path, state):
-    told = run("local_life.py", "--images", 8, "--epochs", 1, "--crop-size", 32, "--output", "out", folder=tmp_path)
-    assert "100.0% of the pixels of 0000.jpg as the endpoint had them" in told
+    printed = run("local_life.py", "--images", 8, "--epochs", 1, "--crop-size", 32, "--output", "out", folder=tmp_path)
+    assert "100.0% of the pixels of 0000.jpg as the endpoint had them" in printed
     assert {"mask.png", "overlay.png", "masks", "models"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert list((state / "endpoints").iterdir()) == []
 
@@ -102,16 +102,16 @@ def test_the_script_from_training_to_deletion(tmp_path, state):
 def test_files_and_pipes_train_the_same(tmp_path):
     small = ("--images", 16, "--epochs", 1, "--crop-size", 32)
     files, pipes = run("manifest_and_pipe.py", *small, folder=tmp_path).split("==> The manifest through pipes")
-    losses = [float(re.search(r"^ +1 +([0-9.]+)", told, re.MULTILINE)[1]) for told in (files, pipes)]
+    losses = [float(re.search(r"^ +1 +([0-9.]+)", printed, re.MULTILINE)[1]) for printed in (files, pipes)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 def test_boto3_gets_a_mask_from_an_endpoint_here(tmp_path, state):
     write_small_model(tmp_path / "model.tar.gz")
-    (photo,) = make_demo_set(tmp_path, train=0, validation=0, test=1)["test"]
-    told = run("aws_clients.py", "--model", "model.tar.gz", "--image", photo, folder=tmp_path)
-    assert told.startswith("mask.png: image/png")
-    with Image.open(tmp_path / "mask.png") as mask, Image.open(photo) as image:
+    (source,) = make_demo_set(tmp_path, train=0, validation=0, test=1)["test"]
+    printed = run("aws_clients.py", "--model", "model.tar.gz", "--image", source, folder=tmp_path)
+    assert printed.startswith("mask.png: image/png")
+    with Image.open(tmp_path / "mask.png") as mask, Image.open(source) as image:
         assert (mask.size, mask.mode) == (image.size, "P")
         assert np.asarray(mask).max() < 4
     assert list((state / "endpoints").iterdir()) == []
@@ -119,15 +119,23 @@ def test_boto3_gets_a_mask_from_an_endpoint_here(tmp_path, state):
 
 @pytest.mark.parametrize("more", [(), ("--spot",)])
 def test_the_request_of_a_dry_run_is_one_that_sagemaker_takes(tmp_path, more):
-    where = ("--role", "arn:aws:iam::123456789012:role/R", "--bucket", "pictures", "--region", "eu-west-1", "--dry-run")
-    told = run("on_sagemaker.py", "--image-uri", "1.dkr.ecr/semseg:0.1.0", *where, *more, folder=tmp_path)
-    request = check("CreateTrainingJob", json.loads(told))
+    where = (
+        "--role",
+        "arn:aws:iam::123456789012:role/R",
+        "--bucket",
+        "my-bucket",
+        "--region",
+        "eu-west-1",
+        "--dry-run",
+    )
+    printed = run("on_sagemaker.py", "--image-uri", "1.dkr.ecr/semseg:0.1.0", *where, *more, folder=tmp_path)
+    request = check("CreateTrainingJob", json.loads(printed))
     assert len(request["InputDataConfig"]) == 4
     assert request.get("EnableManagedSpotTraining", False) is bool(more)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_every_script_says_how_it_is_called(script, tmp_path):
+def test_every_script_has_a_usage(script, tmp_path):
     assert run(script.name, "--help", folder=tmp_path).startswith("usage: ")
 
 
