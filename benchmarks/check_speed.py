@@ -25,7 +25,7 @@ from pipeline_images import CLASSES, write_pairs
 from sagemaker_semseg.checks import run_checks
 from sagemaker_semseg.checks.dataset_checks import check_file_names
 from sagemaker_semseg.data.channels import SPLITS, FaultList, find_channels, split_pairs
-from sagemaker_semseg.data.samples import read_channels
+from sagemaker_semseg.data.datasets import read_channels
 from sagemaker_semseg.hyperparameters import resolve
 
 HERE = Path(__file__).resolve().parent

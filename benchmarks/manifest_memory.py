@@ -47,14 +47,13 @@ def peak() -> float:
 def measure(kind: str, path: Path) -> None:
     """In a process of its own: what remains of one measurement would be in the next."""
     from sagemaker_semseg.data.faults import FaultList
-    from sagemaker_semseg.data.manifest import read_lines
-    from sagemaker_semseg.data.pairs import of_manifest
+    from sagemaker_semseg.data.manifest import read_lines, read_pairs
 
     before, start, faults = peak(), time.process_time(), FaultList()
     if kind == "streamed":
         count = sum(1 for _ in read_lines(path, faults))
     else:
-        count = len(of_manifest(path, "train", faults, []))
+        count = len(read_pairs(path, "train", faults, []))
     print(f"| {kind} | {count} | {time.process_time() - start:.1f} | {peak() - before:.0f} |")
     assert not faults.kinds
 

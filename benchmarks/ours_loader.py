@@ -20,15 +20,15 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     import numpy as np
     import tensorflow as tf
 
+    from sagemaker_semseg.data.datasets import FileDataset, ImageMaskPair
     from sagemaker_semseg.data.labels import LabelMap
-    from sagemaker_semseg.data.samples import Sample, Split
     from sagemaker_semseg.models.network import MEAN, STANDARD_DEVIATION
     from sagemaker_semseg.training.pipeline import training_batches
 
     images = sorted(args.folder.glob("*.jpg"))
-    samples = tuple(Sample(path.stem, path, path.with_suffix(".png"), 480, 640) for path in images)
+    samples = tuple(ImageMaskPair(path.stem, path, path.with_suffix(".png"), size=(480, 640)) for path in images)
     counts = np.zeros(12, np.int64)
-    split = Split("train", samples, LabelMap.identity(12), counts, counts, np.zeros(256, np.int64))
+    split = FileDataset("train", samples, LabelMap.identity(12), counts, counts, np.zeros(256, np.int64))
     hp = SimpleNamespace(base_size=args.base, padded_crop_size=args.crop, mini_batch_size=args.batch, seed=0)
     rounds = iter(
         [

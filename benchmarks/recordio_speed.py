@@ -21,7 +21,7 @@ import machine
 from contest import say
 from pages import facts, table
 
-from sagemaker_semseg.data.fifo import PollConfig, open_fifo
+from sagemaker_semseg.data.pipe_mode import PollConfig, open_fifo
 from sagemaker_semseg.data.recordio import packed, read_records, write_record
 
 HERE = Path(__file__).resolve().parent

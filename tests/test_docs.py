@@ -12,20 +12,20 @@ from sagemaker_semseg.checks.rules import RULES
 from sagemaker_semseg.cli import flags
 from sagemaker_semseg.data import (
     channels,
-    class_names,
+    color_map,
     color_masks,
+    datasets,
     files,
     image_headers,
     images,
     manifest,
     pairs,
-    samples,
 )
 from sagemaker_semseg.data.faults import FaultList
 from sagemaker_semseg.data.labels import LabelMap
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA_MODULES = (channels, class_names, color_masks, image_headers, files, images, manifest, pairs, samples)
+DATA_MODULES = (channels, color_map, color_masks, image_headers, files, images, manifest, pairs, datasets)
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 
 
@@ -56,7 +56,7 @@ def test_the_manifests_on_the_data_page_are_read(tmp_path):
     first, second = manifest.read_lines(tmp_path / "plain.manifest", faults)
     assert (first.image, second.mask) == ("s3://bucket/images/0001.jpg", f"{tmp_path}/masks/0002.png")
     (line,) = manifest.read_lines(tmp_path / "coloured.manifest", faults)
-    assert [entry.name for entry in line.colours.entries] == ["BACKGROUND", "road"]
+    assert [entry.name for entry in line.color_map.entries] == ["BACKGROUND", "road"]
     assert not faults.kinds
 
 

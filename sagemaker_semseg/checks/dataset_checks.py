@@ -16,8 +16,8 @@ from sagemaker_semseg.checks.image_checks import SampleSummary
 from sagemaker_semseg.checks.report import Finding
 from sagemaker_semseg.checks.rules import finding
 from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, manifest_of
+from sagemaker_semseg.data.datasets import DatasetScan
 from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
-from sagemaker_semseg.data.samples import Tally
 
 _MOSTLY_ONE_CLASS: Final = 0.5
 _SIZE_RATIO: Final = 4
@@ -110,17 +110,16 @@ def _why_not_portable(name: str, path: str) -> str:
     return ""
 
 
-def check_split(tally: Tally, summaries: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
+def check_split(tally: DatasetScan, summaries: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
     """Check the pairs of one split together. where: its channel of images."""
     yield from _check_swapped(tally.split, summaries, where)
     yield from _check_gray(summaries, where)
     yield from _check_sizes(summaries, where)
-    if tally.labels is None:
+    if tally.label_map is None:
         return
-    if unlike := tally.indices.total() - tally.indices["labels"]:
-        what = (
-            f"the numbers in {unlike} of {tally.indices.total()} masks aren't the labels that their colours stand for"
-        )
+    total = tally.numberings.total()
+    if unlike := total - tally.numberings["labels"]:
+        what = f"the numbers in {unlike} of {total} masks aren't the labels that their colours stand for"
         remedy = "train from the manifest, which goes by colours, or write masks whose numbers are the labels"
         yield finding("numbers unlike colours", where, what, remedy)
     one_class = masks = 0
@@ -129,22 +128,21 @@ def check_split(tally: Tally, summaries: Sequence[SampleSummary], where: Path) -
             continue
         present = np.unpackbits(sample.values).astype(np.bool_)
         masks += 1
-        labels = np.unique(tally.labels.table[present])
+        labels = np.unique(tally.label_map.table[present])
         labels = labels[labels != IGNORE]
         one_class += len(labels) == 1 and labels[0] != INVALID
-        mask = sample.pair.called(sample.pair.mask)
+        mask = sample.pair.describe(sample.pair.mask)
         if not len(labels):
             remedy = "label it, or remove the pair"
             yield finding("mask without labels", mask, "every pixel of it is ignored", remedy)
-        if present[254] and tally.labels.table[254] == INVALID:
+        if present[254] and tally.label_map.table[254] == INVALID:
             yield finding("254 in a mask", mask, "the value 254 occurs", "write 255 where ignore is meant")
     if masks and one_class > _MOSTLY_ONE_CLASS * masks:
         what = f"{one_class} of {masks} masks hold a single class ({one_class / masks:.0%})"
         yield finding("masks of one class", where, what, "crop the images so that they show more than one class")
-    unnamed = [value for value in np.flatnonzero(tally.values) if value != 255 and tally.labels.table[value] == IGNORE]
-    if unnamed:
-        share = tally.values[unnamed].sum() / tally.values.sum()
-        what = f"the values {_join_values(unnamed)} aren't in the label map: {share:.2%} of all pixels are ignored"
+    if unmapped := tally.unmapped_values():
+        share = tally.value_counts[unmapped].sum() / tally.value_counts.sum()
+        what = f"the values {_join_values(unmapped)} aren't in the label map: {share:.2%} of all pixels are ignored"
         yield finding("pixel values left out", where, what, "add them to the label map, unless that is meant")
 
 
@@ -175,9 +173,9 @@ def _check_sizes(summaries: Sequence[SampleSummary], where: Path) -> Iterator[Fi
         yield finding("sizes far apart", where, what, remedy)
 
 
-def check_classes(tallies: Sequence[Tally], num_classes: int, names: Sequence[str]) -> Iterator[Finding]:
+def check_classes(tallies: Sequence[DatasetScan], num_classes: int, names: Sequence[str]) -> Iterator[Finding]:
     """Find classes that occur in no split or in one alone; a split without a readable pixel isn't counted."""
-    present = {tally.split: tally.pixels > 0 for tally in tallies if tally.pixels.any()}
+    present = {tally.split: tally.pixel_counts > 0 for tally in tallies if tally.pixel_counts.any()}
     for label in range(num_classes):
         where = f"class {label}" + (f" ({names[label]})" if label < len(names) else "")
         absent = [split for split in SPLITS if split in present and not present[split][label]]
@@ -190,11 +188,11 @@ def check_classes(tallies: Sequence[Tally], num_classes: int, names: Sequence[st
             yield finding(f"class absent from {absent[0]}", where, what, f"move pairs that show it to {absent[0]}")
 
 
-def check_scale(tallies: Sequence[Tally], num_classes: int | None, where: Path) -> Iterator[Finding]:
+def check_scale(tallies: Sequence[DatasetScan], num_classes: int | None, where: Path) -> Iterator[Finding]:
     """Find masks of multiples of one number, or of 0 and 255, that no label map explains."""
-    if any(tally.labels is None or not is_identity(tally.labels) for tally in tallies):
+    if any(tally.label_map is None or not is_identity(tally.label_map) for tally in tallies):
         return
-    values = [int(value) for value in np.flatnonzero(sum(tally.values for tally in tallies))]
+    values = [int(value) for value in np.flatnonzero(sum(tally.value_counts for tally in tallies))]
     if scale := _find_scale(values, num_classes):
         what = f"the values in the masks are {_join_values(values)}"
         remedy = f'give a label map {{"scale": {scale}}}, and num_classes {max(max(values) // scale + 1, 2)}'
@@ -216,18 +214,20 @@ def _find_scale(values: Sequence[int], num_classes: int | None) -> int | None:
     return None
 
 
-def check_label_maps(tallies: Sequence[Tally], channel: Path | None) -> Iterator[Finding]:
+def check_label_maps(tallies: Sequence[DatasetScan], channel: Path | None) -> Iterator[Finding]:
     """Find files of the channel of label maps that no split reads, and values in a map that no mask has."""
     if channel is None:
         return
     if channel.is_dir():
         yield from _check_label_map_files(channel)
-    occurs = np.any([tally.values > 0 for tally in tallies], axis=0)
-    labelled = np.any([tally.pixels > 0 for tally in tallies], axis=0)
+    occurs = np.any([tally.value_counts > 0 for tally in tallies], axis=0)
+    labelled = np.any([tally.pixel_counts > 0 for tally in tallies], axis=0)
     named: dict[int, int] = {}
     for tally in tallies:
-        if tally.labels is not None and np.count_nonzero(tally.labels.table == IGNORE) > 1:  # a scale ignores only 255
-            named |= {value: label for value, label in enumerate(tally.labels.table) if label != IGNORE}
+        if (
+            tally.label_map is not None and np.count_nonzero(tally.label_map.table == IGNORE) > 1
+        ):  # a scale ignores only 255
+            named |= {value: label for value, label in enumerate(tally.label_map.table) if label != IGNORE}
     useless = [value for value, label in named.items() if not occurs[value] and labelled[label]]
     if useless and occurs.any():
         what = f"no mask holds the values {_join_values(useless)}, which the label map names"

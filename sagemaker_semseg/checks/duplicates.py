@@ -19,7 +19,7 @@ from sagemaker_semseg.checks.report import Finding
 from sagemaker_semseg.checks.rules import finding
 from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.files import read_file
-from sagemaker_semseg.data.image_headers import Header
+from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 from sagemaker_semseg.data.images import decode_thumbnail
 from sagemaker_semseg.errors import DataError
 
@@ -40,7 +40,7 @@ _DIFFERENCE: Final = 40.0  # levels, in 99 of 100 points
 _ONES: Final = np.array([bin(number).count("1") for number in range(256)], np.uint8)
 
 
-def perceptual_hash(small: Image.Image, header: Header) -> bytes:
+def perceptual_hash(small: Image.Image, header: ImageHeader) -> bytes:
     """Hash what an image shows; 16 bytes, or b"" for an image with too little in it.
 
     small: the decoded image, or an eighth of it; header: of the whole image.
@@ -52,7 +52,7 @@ def perceptual_hash(small: Image.Image, header: Header) -> bytes:
     return np.packbits(np.concatenate([across.ravel(), down.ravel()])).tobytes()
 
 
-def _scale(small: Image.Image, header: Header, side: int) -> Image.Image:
+def _scale(small: Image.Image, header: ImageHeader, side: int) -> Image.Image:
     """Scale an image, or an eighth of it, to RGB of side x side pixels."""
     if small.mode.startswith("I;16"):  # Pillow can't scale it; the upper bits are enough
         small = Image.fromarray((np.asarray(small) >> 8).astype(np.uint8))
@@ -73,7 +73,7 @@ def find_copies(summaries: Mapping[str, Sequence[SampleSummary]]) -> list[Findin
             earlier = first.setdefault((split, sample.digest), sample)
             other = first.get(("train", sample.digest)) if split != "train" else None
             where, what = (
-                sample.pair.called(sample.pair.image),
+                sample.pair.describe(sample.pair.image),
                 f"the same file as {shown((other or earlier).pair.image)}",
             )
             if other is not None:
@@ -83,7 +83,7 @@ def find_copies(summaries: Mapping[str, Sequence[SampleSummary]]) -> list[Findin
                 found.append(finding("image twice", where, what, "remove one of the two pairs"))
             original = other or earlier
             if sample.mask_digest and sample.mask_digest != original.mask_digest:
-                where = sample.pair.called(sample.pair.mask)
+                where = sample.pair.describe(sample.pair.mask)
                 what = f"its image is the same as that of {shown(original.pair.mask)}, the mask isn't"
                 found.append(finding("one image, several masks", where, what, "keep the pair that is right"))
     return found
@@ -135,9 +135,8 @@ def nearest_hashes(train: Hashes, validation: Hashes) -> Iterator[tuple[int, lis
 
 
 def _thumbnail(sample: SampleSummary) -> npt.NDArray[np.int16] | None:
-    def read(data: bytes, where: str) -> npt.NDArray[np.int16]:
-        header, small = decode_thumbnail(data, where)
-        return np.asarray(_scale(small, header, _SIDE), np.int16)
+    def read(_: bytes, encoded: EncodedImage) -> npt.NDArray[np.int16]:
+        return np.asarray(_scale(decode_thumbnail(encoded), encoded.header, _SIDE), np.int16)
 
     try:
         return read_file(sample.pair.image, read)

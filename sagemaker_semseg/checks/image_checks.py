@@ -16,9 +16,8 @@ from sagemaker_semseg.checks.duplicates import perceptual_hash
 from sagemaker_semseg.checks.mask_artifacts import find_artifacts
 from sagemaker_semseg.checks.report import Finding
 from sagemaker_semseg.checks.rules import finding
-from sagemaker_semseg.data.channels import Pair
-from sagemaker_semseg.data.files import Checked
-from sagemaker_semseg.data.image_headers import Header, read_header
+from sagemaker_semseg.data.channels import ImageMaskPair
+from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 
 Pixels = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
@@ -45,7 +44,7 @@ class SampleSummary:
         mask_refused: The mask is an error, since it has the form of a color image.
     """
 
-    pair: Pair
+    pair: ImageMaskPair
     size: tuple[int, int] | None
     digest: bytes
     mask_digest: bytes
@@ -81,9 +80,9 @@ class ImageChecker:
     findings: list[Finding] = field(default_factory=list)
     summaries: dict[str, list[SampleSummary]] = field(default_factory=dict)
 
-    def image(self, pair: Pair, data: bytes, header: Header, small: Image.Image) -> object:
+    def image(self, pair: ImageMaskPair, data: bytes, encoded: EncodedImage, small: Image.Image) -> object:
         """Check one image. data: the file; small: the decoded image, a JPEG at about an eighth of its size."""
-        where = pair.called(pair.image)
+        header, where = encoded.header, encoded.where
         colors = _color_channels(header)
         found = [*_check_extension(where, pair.image, header), *_check_format(where, header, small)]
         found += [*_check_orientation(where, header), *self._check_size(where, header, len(data))]
@@ -93,13 +92,13 @@ class ImageChecker:
             found.append(finding("blank image", where, "all its pixels have the same colour", remedy))
         else:
             hashed = perceptual_hash(small, header)
-        like_a_mask = header.kind == "PNG" and header.channels == 1
+        like_a_mask = header.format == "PNG" and header.channels == 1
         return _FileResult(found, _digest(data), hashed, colors == 1 and not header.palette, like_a_mask)
 
-    def mask(self, pair: Pair, data: bytes, mask: Pixels, values: Counts) -> object:
+    def mask(self, pair: ImageMaskPair, data: bytes, encoded: EncodedImage, mask: Pixels, values: Counts) -> object:
         """Check one mask. mask: (H, W) before the label map; values: (256,) pixels of each value."""
-        where = pair.called(pair.mask)
-        found = list(_check_extension(where, pair.mask, read_header(data, where)))
+        where = encoded.where
+        found = list(_check_extension(where, pair.mask, encoded.header))
         if artifacts := find_artifacts(mask, values):
             kind, count = artifacts
             what = f"{count} values in it occur along borders only"
@@ -110,7 +109,7 @@ class ImageChecker:
             found.append(finding(kind, where, what, remedy))
         return _FileResult(found, _digest(data))
 
-    def pair(self, split: str, pair: Pair, checked: Checked) -> None:
+    def pair(self, split: str, pair: ImageMaskPair, checked: CheckedPair) -> None:
         """Keep the findings and the summary of one pair."""
         image = checked.image if isinstance(checked.image, _FileResult) else _FileResult([], b"")
         mask = checked.mask if isinstance(checked.mask, _FileResult) else _FileResult([], b"")
@@ -128,7 +127,7 @@ class ImageChecker:
         )
         self.summaries.setdefault(split, []).append(summary)
 
-    def _check_size(self, where: str, header: Header, size: int) -> Iterator[Finding]:
+    def _check_size(self, where: str, header: ImageHeader, size: int) -> Iterator[Finding]:
         height, width = header.displayed
         if min(height, width) < self.crop_size:
             what = f"{width} x {height} pixels, and the crop is {self.crop_size} x {self.crop_size}"
@@ -141,14 +140,14 @@ class ImageChecker:
             yield finding("very large image", where, what, remedy)
 
 
-def _check_extension(where: str, path: Path, header: Header) -> Iterator[Finding]:
-    if path.suffix.lower() not in _EXTENSIONS[header.kind]:
-        what = f"the content is {header.kind}, the extension {path.suffix}"
-        yield finding("wrong extension", where, what, f"rename it to {path.stem}{_EXTENSIONS[header.kind][0]}")
+def _check_extension(where: str, path: Path, header: ImageHeader) -> Iterator[Finding]:
+    if path.suffix.lower() not in _EXTENSIONS[header.format]:
+        what = f"the content is {header.format}, the extension {path.suffix}"
+        yield finding("wrong extension", where, what, f"rename it to {path.stem}{_EXTENSIONS[header.format][0]}")
 
 
-def _check_format(where: str, header: Header, small: Image.Image) -> Iterator[Finding]:
-    if header.channels == 4 and header.kind == "JPEG":
+def _check_format(where: str, header: ImageHeader, small: Image.Image) -> Iterator[Finding]:
+    if header.channels == 4 and header.format == "JPEG":
         yield finding("CMYK image", where, "a CMYK JPEG, as for printing", "save it as RGB with its profile applied")
     if header.depth == 16:
         what = "16 bits per channel"
@@ -156,7 +155,7 @@ def _check_format(where: str, header: Header, small: Image.Image) -> Iterator[Fi
         if isinstance(highest, int | float) and highest < 4096:
             what += f"; its brightest value is {highest:.0f}, so that the upper 8 bits are nearly black"
         yield finding("16-bit image", where, what, "scale its values to 0 to 255 as they should look, and save 8 bits")
-    if header.kind == "PNG" and header.channels in (2, 4) and _is_transparent(small):
+    if header.format == "PNG" and header.channels in (2, 4) and _is_transparent(small):
         remedy = "flatten it onto the background that is meant"
         yield finding("transparent image", where, "some of its pixels are transparent", remedy)
 
@@ -166,7 +165,7 @@ def _is_transparent(image: Image.Image) -> bool:
     return isinstance(lowest, int | float) and lowest < 255
 
 
-def _check_orientation(where: str, header: Header) -> Iterator[Finding]:
+def _check_orientation(where: str, header: ImageHeader) -> Iterator[Finding]:
     square = header.height == header.width
     if header.orientation in _SAME_SIZE_ORIENTATIONS or (header.orientation >= 5 and square):
         what = f"EXIF orientation {header.orientation}: it is displayed turned or mirrored, at the same size"
@@ -174,9 +173,9 @@ def _check_orientation(where: str, header: Header) -> Iterator[Finding]:
         yield finding("turned image", where, what, remedy)
 
 
-def _color_channels(header: Header) -> int:
+def _color_channels(header: ImageHeader) -> int:
     """Count the channels without alpha; a palette's index is one."""
-    return {2: 1, 4: 3 if header.kind == "PNG" else 4}.get(header.channels, header.channels)
+    return {2: 1, 4: 3 if header.format == "PNG" else 4}.get(header.channels, header.channels)
 
 
 def _is_blank(image: Image.Image, colors: int) -> bool:

@@ -15,11 +15,11 @@ from PIL import Image
 
 from sagemaker_semseg.checks.image_checks import SampleSummary
 from sagemaker_semseg.checks.report import Preview
-from sagemaker_semseg.data.color_masks import read_labels
+from sagemaker_semseg.data.color_masks import decode_color_mask
+from sagemaker_semseg.data.datasets import DatasetScan
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.labels import IGNORE, INVALID
 from sagemaker_semseg.data.overlay import overlay
-from sagemaker_semseg.data.samples import Tally
 from sagemaker_semseg.errors import DataError
 
 SIDE: Final = 400
@@ -50,17 +50,17 @@ class Thumbnails:
     labels: tuple[int, ...]
 
 
-def choose_previews(tally: Tally, summaries: Sequence[SampleSummary], num_classes: int) -> tuple[Preview, ...]:
+def choose_previews(tally: DatasetScan, summaries: Sequence[SampleSummary], num_classes: int) -> tuple[Preview, ...]:
     """Choose pairs that show every class if possible, each for the rarest class that the others don't show."""
     good = [sample for sample in summaries if sample.size is not None and sample.values is not None]
-    if tally.labels is None or not good:
+    if tally.label_map is None or not good:
         return ()
-    shows = _labels_of(good, tally.labels.table, num_classes)
+    shows = _labels_of(good, tally.label_map.table, num_classes)
     unseen = shows.any(0)
     chosen: list[int] = []
     while len(chosen) < min(MAX_PREVIEWS, len(good)):
         if unseen.any():
-            rarest = min(np.flatnonzero(unseen), key=lambda label: tally.images[label])
+            rarest = min(np.flatnonzero(unseen), key=lambda label: tally.image_counts[label])
             gain = np.where(shows[:, rarest], (shows & unseen).sum(1), -1)
         else:  # all are seen: pairs spread over the set
             gain = np.zeros(len(good), np.int64)
@@ -85,7 +85,7 @@ def _labels_of(
 
 def _preview(sample: SampleSummary) -> Preview:
     height, width = sample.size or (0, 0)
-    return Preview(sample.pair.name, sample.pair.image, sample.pair.mask, height, width, sample.pair.colours)
+    return Preview(sample.pair.name, sample.pair.image, sample.pair.mask, height, width, sample.pair.color_map)
 
 
 def make_thumbnails(preview: Preview, num_classes: int, lookup: Pixels | None) -> Thumbnails | str:
@@ -99,7 +99,7 @@ def make_thumbnails(preview: Preview, num_classes: int, lookup: Pixels | None) -
         image = decode_image(_read(preview.image), "the image")
         mask = _read(preview.mask)
         if preview.colors:
-            labels, _ = read_labels(mask, preview.colors, "the mask")
+            labels, _ = decode_color_mask(mask, preview.colors, "the mask")
         else:
             labels = decode_mask(mask, "the mask")
     except (DataError, OSError) as error:

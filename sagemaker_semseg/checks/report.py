@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.data.channels import shown
-from sagemaker_semseg.data.color_map import Colours
+from sagemaker_semseg.data.color_map import ColorMap
 from sagemaker_semseg.memory import Estimate
 
 Level = Literal["error", "warning"]
@@ -52,7 +52,7 @@ class Preview:
     mask: Path
     height: int
     width: int
-    colors: Colours | None = None
+    colors: ColorMap | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,9 @@ from sagemaker_semseg.checks.previews import choose_previews
 from sagemaker_semseg.checks.report import Report, SplitFacts
 from sagemaker_semseg.checks.rules import fault_findings, sort_findings
 from sagemaker_semseg.data.channels import SPLITS, FaultList
+from sagemaker_semseg.data.datasets import DatasetScan, scan_dataset
 from sagemaker_semseg.data.labels import MOST_CLASSES
-from sagemaker_semseg.data.samples import Progress, Tally, scan_dataset
+from sagemaker_semseg.data.manifest import ProgressCallback
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
 SETTINGS: Final = (
@@ -35,7 +36,7 @@ def run_checks(
     num_classes: int | None,
     class_names: Sequence[str] = (),
     attributes: Mapping[str, Sequence[str]] = MappingProxyType({}),
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Report:
     """Find everything that is wrong or doubtful with a data set, and count what it holds.
 
@@ -91,26 +92,26 @@ def _realpath(channels: Mapping[str, Path], channel: str) -> str:
     return os.path.realpath(channels[channel]) if channel in channels else channel
 
 
-def _needed_classes(tallies: Sequence[Tally]) -> int:
-    seen = np.flatnonzero(sum(tally.pixels for tally in tallies))
+def _needed_classes(tallies: Sequence[DatasetScan]) -> int:
+    seen = np.flatnonzero(sum(tally.pixel_counts for tally in tallies))
     return max(2, int(seen.max()) + 1 if seen.size else 0)
 
 
-def _split_facts(tally: Tally, summaries: Sequence[SampleSummary], num_classes: int) -> SplitFacts:
+def _split_facts(tally: DatasetScan, summaries: Sequence[SampleSummary], num_classes: int) -> SplitFacts:
     sizes: dict[tuple[int, int], int] = {}
     for sample in summaries:
         if sample.size:
             sizes[sample.size] = sizes.get(sample.size, 0) + 1
-    same = tally.labels is None or dataset_checks.is_identity(tally.labels)
+    same = tally.label_map is None or dataset_checks.is_identity(tally.label_map)
     return SplitFacts(
         channel=tally.split,
         pairs=sum(sample.size is not None and sample.values is not None for sample in summaries),
         sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
-        pixel_counts=tally.pixels[:num_classes].copy(),
-        image_counts=tally.images[:num_classes].copy(),
-        image_pixel_counts=tally.image_pixels[:num_classes].copy(),
-        ignored_pixels=int(tally.values.sum() - tally.pixels.sum()),
-        value_counts=tally.values,
+        pixel_counts=tally.pixel_counts[:num_classes].copy(),
+        image_counts=tally.image_counts[:num_classes].copy(),
+        image_pixel_counts=tally.image_pixel_counts[:num_classes].copy(),
+        ignored_pixels=int(tally.value_counts.sum() - tally.pixel_counts.sum()),
+        value_counts=tally.value_counts,
         previews=choose_previews(tally, summaries, num_classes),
-        lookup=None if same or tally.labels is None else tally.labels.lookup,
+        lookup=None if same or tally.label_map is None else tally.label_map.lookup,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from sagemaker_semseg.cli import convert_formats
 from sagemaker_semseg.cli.error_handling import PROGRAM
 from sagemaker_semseg.convert import splits
-from sagemaker_semseg.convert.dataset import Dataset
+from sagemaker_semseg.convert.annotations import AnnotatedDataset
 from sagemaker_semseg.convert.file_readers import read_lines
 from sagemaker_semseg.convert.writing import Written, write
 from sagemaker_semseg.data.channels import SPLITS
@@ -120,7 +120,7 @@ def _number(text: str | None, flag: str, default: float, faults: list[Fault]) ->
         return default
 
 
-def _tell(dataset: Dataset, written: Written, output: Path) -> None:
+def _tell(dataset: AnnotatedDataset, written: Written, output: Path) -> None:
     """What was written, class by class, and the command that trains on it."""
     if written.left_out.kinds:
         faults = [fault for kind in written.left_out.kinds.values() for fault in kind]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagemaker_semseg.convert import cityscapes, coco, labelme, voc, yolo
-from sagemaker_semseg.convert.dataset import Choice, Dataset
+from sagemaker_semseg.convert.annotations import AnnotatedDataset, ClassSelection
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Format:
     description: str
     epilog: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    read: Callable[[argparse.Namespace], Dataset]
+    read: Callable[[argparse.Namespace], AnnotatedDataset]
 
 
 # ---- classes, for the formats of outlines
@@ -36,8 +36,8 @@ def _add_choice(parser: argparse.ArgumentParser, overlaps: str) -> None:
     group.add_argument("--above", choices=("smaller", "later"), default=overlaps, help=text)
 
 
-def _choice(options: argparse.Namespace) -> Choice:
-    return Choice(
+def _choice(options: argparse.Namespace) -> ClassSelection:
+    return ClassSelection(
         only=_names(options.classes),
         ignored=frozenset(_names(options.ignore_classes)),
         background=not options.no_background,
@@ -71,7 +71,7 @@ def _add_boxes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--boxes", choices=("error", "ignore", "fill"), default="error", help=text)
 
 
-def _read_coco(options: argparse.Namespace) -> Dataset:
+def _read_coco(options: argparse.Namespace) -> AnnotatedDataset:
     first: Path = options.annotations
     sources = [coco.CocoReader(first, options.images or first.parent, "train" if options.validation else "")]
     if options.validation:
@@ -92,7 +92,7 @@ def _add_labelme(parser: argparse.ArgumentParser) -> None:
     _add_choice(parser, "later")
 
 
-def _read_labelme(options: argparse.Namespace) -> Dataset:
+def _read_labelme(options: argparse.Namespace) -> AnnotatedDataset:
     sources = [labelme.LabelMeReader(options.folder, options.images, "train" if options.validation else "")]
     if options.validation:
         sources.append(labelme.LabelMeReader(options.validation, options.images, "validation"))
@@ -107,7 +107,7 @@ def _add_voc(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help=text)
 
 
-def _read_voc(options: argparse.Namespace) -> Dataset:
+def _read_voc(options: argparse.Namespace) -> AnnotatedDataset:
     return voc.read(options.folder)
 
 
@@ -122,7 +122,7 @@ def _add_cityscapes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--masks", choices=cityscapes.KINDS, default="auto", help=text)
 
 
-def _read_cityscapes(options: argparse.Namespace) -> Dataset:
+def _read_cityscapes(options: argparse.Namespace) -> AnnotatedDataset:
     return cityscapes.read(options.folder, options.annotations, options.masks)
 
 
@@ -136,7 +136,7 @@ def _add_yolo(parser: argparse.ArgumentParser) -> None:
     _add_boxes(parser)
 
 
-def _read_yolo(options: argparse.Namespace) -> Dataset:
+def _read_yolo(options: argparse.Namespace) -> AnnotatedDataset:
     return yolo.read(options.source, _choice(options), options.boxes)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from sagemaker_semseg.convert import masks
-from sagemaker_semseg.convert.dataset import Dataset, Item, Labels, Size
+from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, LabelMask, Size
 from sagemaker_semseg.convert.file_readers import read_json, unusable, walk
 from sagemaker_semseg.convert.json_values import points, show, whole
 from sagemaker_semseg.convert.rle import Unusable
@@ -65,9 +65,9 @@ _SPLITS: Final = {"train": "train", "train_extra": "train", "val": "validation"}
 _PICTURE: Final = "_leftImg8bit"
 
 
-def read(source: Path, annotations: str = "gtFine", kind: Kind = "auto") -> Dataset:
+def read(source: Path, annotations: str = "gtFine", kind: Kind = "auto") -> AnnotatedDataset:
     """source: the folder with leftImg8bit. annotations: gtFine or gtCoarse. Raises ``DataError``."""
-    dataset = Dataset(CLASSES)
+    dataset = AnnotatedDataset(CLASSES)
     for name in ("leftImg8bit", annotations):
         if not (source / name).is_dir():
             raise unusable(
@@ -88,7 +88,7 @@ def read(source: Path, annotations: str = "gtFine", kind: Kind = "auto") -> Data
                 what = f"there is no {stem.name}_{'labelIds.png' if kind == 'auto' else _SUFFIX[kind][1:]} for it"
                 dataset.faults.add("missing annotation", image, what, f"unpack {annotations}, or remove the picture")
             else:
-                dataset.items.append(Item(name, image, draw.draw, split=_SPLITS[folder] if both else ""))
+                dataset.items.append(AnnotatedImage(name, image, draw.draw, split=_SPLITS[folder] if both else ""))
     if not dataset.items and not dataset.faults.kinds:
         raise unusable(source, "no pictures in leftImg8bit/train and leftImg8bit/val", "unpack them there")
     return dataset
@@ -113,7 +113,7 @@ class _Annotation:
                 return kind, path
         return None
 
-    def draw(self, height: int, width: int) -> Labels:
+    def draw(self, height: int, width: int) -> LabelMask:
         found = self.found()
         if found is None:
             raise unusable(self.stem, "has gone", "run the command again")
@@ -124,7 +124,7 @@ class _Annotation:
         return masks.by_number(path, table, f"{kind} of Cityscapes are expected; see --masks")
 
 
-def _polygons(path: Path, size: Size) -> Labels:
+def _polygons(path: Path, size: Size) -> LabelMask:
     """As Cityscapes' own program draws them: one over the other in the file's order, with Pillow's polygons."""
     content = read_json(path, _MAX_BYTES)
     if not isinstance(content, dict) or not isinstance(content.get("objects"), list):

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sagemaker_semseg.convert.dataset import Choice, Dataset, Item, Labels, Size, labels_of
+from sagemaker_semseg.convert.annotations import (
+    AnnotatedDataset,
+    AnnotatedImage,
+    ClassSelection,
+    LabelMask,
+    Size,
+    labels_of,
+)
 from sagemaker_semseg.convert.file_readers import find_picture, name_of, read_json, unusable
 from sagemaker_semseg.convert.json_values import points, show, whole
 from sagemaker_semseg.convert.rle import Unusable
@@ -48,13 +55,15 @@ class CrowdPolicy:
     boxes: Boxes = "error"
 
 
-def read(sources: Sequence[CocoReader], choice: Choice, crowds: CrowdPolicy = CrowdPolicy()) -> Dataset:
+def read(
+    sources: Sequence[CocoReader], choice: ClassSelection, crowds: CrowdPolicy = CrowdPolicy()
+) -> AnnotatedDataset:
     """Classes are told apart by name, so that the ids of two files need not agree.
 
     Raises ``DataError`` if a file is no such JSON; what is wrong with single entries is in the faults, or is told when
     a mask is drawn.
     """
-    dataset = Dataset()
+    dataset = AnnotatedDataset()
     files = [_File(source, dataset) for source in sources]
     names = dict.fromkeys(name for file in files for _, name in sorted(file.names.items()))
     labels = labels_of(names, choice, dataset, sources[0].annotations)
@@ -66,7 +75,7 @@ def read(sources: Sequence[CocoReader], choice: Choice, crowds: CrowdPolicy = Cr
 class _File:
     """One JSON file. names: of the categories by id."""
 
-    def __init__(self, source: CocoReader, dataset: Dataset):
+    def __init__(self, source: CocoReader, dataset: AnnotatedDataset):
         self._source, self._dataset = source, dataset
         self._where = shown(source.annotations)
         content = read_json(source.annotations)
@@ -98,7 +107,7 @@ class _File:
             else:
                 self._annotations.setdefault(image, []).append(annotation)
 
-    def items(self, labels: Mapping[int, int], choice: Choice, crowds: CrowdPolicy) -> Iterator[Item]:
+    def items(self, labels: Mapping[int, int], choice: ClassSelection, crowds: CrowdPolicy) -> Iterator[AnnotatedImage]:
         seen: set[int] = set()
         used: dict[Path, str] = {}
         empty = 0
@@ -127,7 +136,7 @@ class _File:
             found = self._annotations.get(id, [])
             empty += not found
             picture = _Picture(found, self._where, labels, choice, crowds)
-            yield Item(name_of(path, self._source.images), path, picture.draw, size, self._source.split)
+            yield AnnotatedImage(name_of(path, self._source.images), path, picture.draw, size, self._source.split)
         if empty:
             note = f"{self._where}: {empty} pictures without annotations, taken as showing none of the classes"
             self._dataset.notes.append(note)
@@ -152,10 +161,10 @@ class _Picture:
     annotations: list[dict[str, Any]]
     where: str
     labels: Mapping[int, int]
-    choice: Choice
+    choice: ClassSelection
     crowds: CrowdPolicy
 
-    def draw(self, height: int, width: int) -> Labels:
+    def draw(self, height: int, width: int) -> LabelMask:
         faults: list[Fault] = []
         regions = []
         for annotation in self.annotations:

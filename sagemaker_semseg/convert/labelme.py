@@ -19,7 +19,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from sagemaker_semseg.convert.dataset import Choice, Dataset, Item, Labels, Size, is_background, labels_of
+from sagemaker_semseg.convert.annotations import (
+    AnnotatedDataset,
+    AnnotatedImage,
+    ClassSelection,
+    LabelMask,
+    Size,
+    is_background,
+    labels_of,
+)
 from sagemaker_semseg.convert.file_readers import find_picture, name_of, read_json, unusable, walk, with_extension
 from sagemaker_semseg.convert.json_values import points, show, whole
 from sagemaker_semseg.convert.rle import Unusable
@@ -44,9 +52,9 @@ class LabelMeReader:
     split: str = ""
 
 
-def read(sources: Sequence[LabelMeReader], choice: Choice) -> Dataset:
+def read(sources: Sequence[LabelMeReader], choice: ClassSelection) -> AnnotatedDataset:
     """Labels are numbered by the alphabet unless ``choice`` gives an order. Raises ``DataError``."""
-    dataset = Dataset()
+    dataset = AnnotatedDataset()
     files = [file for source in sources for file in _files(source, dataset)]
     names = sorted({name for file in files for name in file.names})
     if IGNORE_LABEL in names:
@@ -76,18 +84,18 @@ class _File:
     areas: tuple[Region, ...]
     names: tuple[str, ...]
 
-    def item(self, labels: Mapping[str, int], choice: Choice) -> Item:
+    def item(self, labels: Mapping[str, int], choice: ClassSelection) -> AnnotatedImage:
         regions = [
             dataclasses.replace(area, label=labels[name]) for area, name in zip(self.areas, self.names, strict=True)
         ]
 
-        def mask(height: int, width: int) -> Labels:
+        def mask(height: int, width: int) -> LabelMask:
             return rasterize(regions, height, width, choice.ground, choice.larger_first)
 
-        return Item(self.name, self.image, mask, self.size, self.split)
+        return AnnotatedImage(self.name, self.image, mask, self.size, self.split)
 
 
-def _files(source: LabelMeReader, dataset: Dataset) -> list[_File]:
+def _files(source: LabelMeReader, dataset: AnnotatedDataset) -> list[_File]:
     files, foreign, without_area = [], 0, Counter[str]()
     for path in walk(source.folder, (".json",)):
         try:

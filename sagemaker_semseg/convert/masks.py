@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sagemaker_semseg.convert.dataset import Labels
+from sagemaker_semseg.convert.annotations import LabelMask
 from sagemaker_semseg.data.channels import shown
-from sagemaker_semseg.data.files import count_values, read_file
-from sagemaker_semseg.data.image_headers import read_header, refusal
+from sagemaker_semseg.data.files import read_file
+from sagemaker_semseg.data.image_headers import ImageError
 from sagemaker_semseg.data.images import decode_image, decode_mask
+from sagemaker_semseg.data.labels import count_values
 
 Colour = tuple[int, int, int]
 
@@ -22,22 +23,22 @@ _SHOWN = 5
 _AT_ONCE = 1 << 20  # pixels, at 16 bytes each
 
 
-def by_number(path: Path, labels: Mapping[int, int], remedy: str) -> Labels:
+def by_number(path: Path, labels: Mapping[int, int], remedy: str) -> LabelMask:
     """The mask with each of its numbers translated. Raises ``DataError`` for one that isn't in ``labels``."""
-    mask = read_file(path, decode_mask)
+    mask = read_file(path, lambda _, encoded: decode_mask(encoded))
     table = np.zeros(256, np.uint8)
     known = np.zeros(256, np.bool_)
     table[list(labels)], known[list(labels)] = list(labels.values()), True
     unknown = np.flatnonzero((count_values(mask) > 0) & ~known)
     if unknown.size:
         listed = ", ".join(map(str, unknown[:_SHOWN])) + (", ..." if unknown.size > _SHOWN else "")
-        raise refusal(shown(path), f"the numbers {listed} stand for no class", remedy)
+        raise ImageError(shown(path), f"the numbers {listed} stand for no class", remedy)
     return table[mask]
 
 
-def by_colour(path: Path, labels: Mapping[Colour, int], remedy: str) -> Labels:
+def by_colour(path: Path, labels: Mapping[Colour, int], remedy: str) -> LabelMask:
     """The mask with each of its colours translated. Raises ``DataError`` for one that isn't in ``labels``."""
-    pixels = read_file(path, decode_image)
+    pixels = read_file(path, lambda _, encoded: decode_image(encoded))
     codes_of = {red << 16 | green << 8 | blue: label for (red, green, blue), label in labels.items()}
     known = np.array(sorted(codes_of), np.uint32)
     table = np.array([codes_of[int(code)] for code in known], np.uint8)
@@ -55,10 +56,10 @@ def by_colour(path: Path, labels: Mapping[Colour, int], remedy: str) -> Labels:
     if count:
         listed = [f"({code >> 16}, {code >> 8 & 255}, {code & 255})" for code in strange[:_SHOWN]]
         what = f"{count} pixels of colours that stand for no class, as {', '.join(listed)}"
-        raise refusal(shown(path), what, remedy)
+        raise ImageError(shown(path), what, remedy)
     return mask
 
 
 def has_colours(path: Path) -> bool:
     """Whether a mask holds RGB colours and not numbers."""
-    return read_file(path, read_header).channels > 2
+    return read_file(path, lambda _, encoded: encoded.header.channels > 2)

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sagemaker_semseg.convert.dataset import Labels
+from sagemaker_semseg.convert.annotations import LabelMask
 from sagemaker_semseg.convert.rle import Runs, Unusable, check_runs, decode_runs, inside_of, runs_of_bitmap
 from sagemaker_semseg.errors import DataError, Fault, UserError
 
@@ -118,7 +118,7 @@ def circle(x: float, y: float, radius: float) -> Points:
 
 def rasterize(
     regions: Sequence[Region], height: int, width: int, ground: int, larger_first: bool, faults: Sequence[Fault] = ()
-) -> Labels:
+) -> LabelMask:
     """The mask. ground: the label where no region is. larger_first: smaller regions lie above larger ones, and else
     later above earlier ones. faults: known already.
     Raises ``DataError`` with them and with every region that can't be used.

@@ -9,20 +9,20 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Collection
 
-from sagemaker_semseg.convert.dataset import Dataset, Item
+from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage
 from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, shown
 
 DEFAULT_SHARE = 0.2
 
 
-def random_split(dataset: Dataset, share: float = DEFAULT_SHARE, seed: int = 0) -> Dataset:
+def random_split(dataset: AnnotatedDataset, share: float = DEFAULT_SHARE, seed: int = 0) -> AnnotatedDataset:
     """Draws ``share`` of the items that have no split yet for validation, at least one and never all.
 
     A lot follows from the seed and the item's name alone: the same pictures give the same split on every machine, and a
     picture that is added later moves few others.
     """
 
-    def lot(item: Item) -> bytes:
+    def lot(item: AnnotatedImage) -> bytes:
         return hashlib.sha256(f"{seed}:{shown(item.name)}".encode()).digest()
 
     undecided = sorted((item for item in dataset.items if not item.split), key=lot)
@@ -31,7 +31,7 @@ def random_split(dataset: Dataset, share: float = DEFAULT_SHARE, seed: int = 0) 
     return _decided(dataset, lambda item: id(item) in chosen)
 
 
-def by_names(dataset: Dataset, names: Collection[str], where: str) -> Dataset:
+def by_names(dataset: AnnotatedDataset, names: Collection[str], where: str) -> AnnotatedDataset:
     """The items of these names, with or without an extension, are for validation; where: the list, for messages."""
     wanted = {_bare(name): name for name in names}
     there = {item.name for item in dataset.items}
@@ -42,7 +42,7 @@ def by_names(dataset: Dataset, names: Collection[str], where: str) -> Dataset:
     return _decided(dataset, lambda item: item.name in wanted)
 
 
-def _decided(dataset: Dataset, for_validation: Callable[[Item], bool]) -> Dataset:
+def _decided(dataset: AnnotatedDataset, for_validation: Callable[[AnnotatedImage], bool]) -> AnnotatedDataset:
     train, validation = SPLITS
     items = [
         item if item.split else dataclasses.replace(item, split=validation if for_validation(item) else train)

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from sagemaker_semseg.convert import masks
-from sagemaker_semseg.convert.dataset import MAX_CLASSES, Dataset, Item, Labels, clean, is_background
+from sagemaker_semseg.convert.annotations import (
+    MAX_CLASSES,
+    AnnotatedDataset,
+    AnnotatedImage,
+    LabelMask,
+    clean,
+    is_background,
+)
 from sagemaker_semseg.convert.file_readers import inside, read_lines, unusable, walk, with_extension
 from sagemaker_semseg.data.images import palette
 from sagemaker_semseg.data.labels import IGNORE
@@ -29,10 +36,10 @@ _LAYOUT: Final = "JPEGImages, SegmentationClass and ImageSets/Segmentation are e
 _SPLITS: Final = {"train": "train", "val": "validation"}
 
 
-def read(source: Path) -> Dataset:
+def read(source: Path) -> AnnotatedDataset:
     """source: VOC2012, or a folder above it. Raises ``DataError``."""
     root = _root(source)
-    dataset = Dataset(CLASSES)
+    dataset = AnnotatedDataset(CLASSES)
     by_colour = {**dict(zip(_COLOURS, range(len(CLASSES)), strict=False)), _BORDER: IGNORE}
     by_number: dict[int, int] | None = {**{number: number for number in range(len(CLASSES))}, IGNORE: IGNORE}
     if (root / "labelmap.txt").is_file():
@@ -52,7 +59,7 @@ def read(source: Path) -> Dataset:
         elif mask is None or not mask.is_file():
             dataset.faults.add("missing mask", where, f"there is no SegmentationClass/{name}.png", "add it")
         else:
-            dataset.items.append(Item(name, found, _Mask(mask, by_number, by_colour).draw, split=split))
+            dataset.items.append(AnnotatedImage(name, found, _Mask(mask, by_number, by_colour).draw, split=split))
         used.setdefault(name, where)
     return dataset
 
@@ -63,7 +70,7 @@ class _Mask:
     by_number: Mapping[int, int] | None
     by_colour: Mapping[masks.Colour, int]
 
-    def draw(self, height: int, width: int) -> Labels:
+    def draw(self, height: int, width: int) -> LabelMask:
         if self.by_number is not None and not masks.has_colours(self.path):
             return masks.by_number(self.path, self.by_number, "VOC has 21; put a labelmap.txt beside SegmentationClass")
         remedy = "add the colour to labelmap.txt; if there are very many, the mask was scaled or saved as JPEG"

@@ -23,11 +23,12 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sagemaker_semseg.convert.dataset import Dataset, Item, Labels, Size
+from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, LabelMask, Size
 from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, FaultList, shown
-from sagemaker_semseg.data.files import count_values, read_file
-from sagemaker_semseg.data.image_headers import Header
+from sagemaker_semseg.data.files import read_file
+from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 from sagemaker_semseg.data.images import apply_exif_orientation, decode_thumbnail, encode_mask
+from sagemaker_semseg.data.labels import count_values
 from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.errors import DataError, Fault, UserError
 
@@ -53,7 +54,7 @@ class Written:
 
 
 def write(
-    dataset: Dataset,
+    dataset: AnnotatedDataset,
     output: Path,
     *,
     link: bool = False,
@@ -89,7 +90,7 @@ def write(
     return written
 
 
-def _add(written: Written, item: Item, outcome: Counts | list[tuple[str, Fault]]) -> None:
+def _add(written: Written, item: AnnotatedImage, outcome: Counts | list[tuple[str, Fault]]) -> None:
     if isinstance(outcome, list):
         for kind, fault in outcome:
             written.left_out.kinds.setdefault(kind, []).append(fault)
@@ -117,11 +118,11 @@ class _Work:
         self._turned: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def do(self, job: tuple[Item, str]) -> Counts | list[tuple[str, Fault]]:
+    def do(self, job: tuple[AnnotatedImage, str]) -> Counts | list[tuple[str, Fault]]:
         """The counts of the labels in the mask; or what is wrong, by kind."""
         item, name = job
         try:
-            data, kind, mask, counts = read_file(item.image, lambda data, where: self._read(item, data, where))
+            data, kind, mask, counts = read_file(item.image, lambda data, encoded: self._read(item, data, encoded))
         except DataError as error:
             return [(getattr(error, "kind", "") or "unusable picture or annotation", fault) for fault in error.faults]
         if self.writes:
@@ -130,17 +131,18 @@ class _Work:
             self._put(self._folder / f"{item.split}_annotation" / f"{name}.png", mask)
         return counts
 
-    def _read(self, item: Item, data: bytes, where: str) -> tuple[bytes, str, bytes, Counts]:
-        header, _ = decode_thumbnail(data, where)
+    def _read(self, item: AnnotatedImage, data: bytes, encoded: EncodedImage) -> tuple[bytes, str, bytes, Counts]:
+        header, where = encoded.header, encoded.where
+        decode_thumbnail(encoded)
         as_stored = (header.height, header.width)
         frame = item.size or (as_stored if self._orientation == "stored" else header.displayed)
         self._check_size(frame, header, where)
         labels = item.draw(*frame)
         self._check_size((labels.shape[0], labels.shape[1]), header, where)
         labels = self._turned_with(header, labels)
-        return data, header.kind, encode_mask(labels), count_values(labels)
+        return data, header.format, encode_mask(labels), count_values(labels)
 
-    def _check_size(self, size: Size, header: Header, where: str) -> None:
+    def _check_size(self, size: Size, header: ImageHeader, where: str) -> None:
         stored = (header.height, header.width)
         fitting = {"auto": (stored, header.displayed), "displayed": (header.displayed,), "stored": (stored,)}
         if size not in fitting[self._orientation]:
@@ -149,7 +151,7 @@ class _Work:
             remedy = "look whether the picture was scaled or turned after it was annotated"
             raise DataError("a picture can't be used", [Fault(where, what, remedy)])
 
-    def _turned_with(self, header: Header, labels: Labels) -> Labels:
+    def _turned_with(self, header: ImageHeader, labels: LabelMask) -> LabelMask:
         """The mask as displayed."""
         if header.orientation == 1:
             return labels
@@ -171,7 +173,7 @@ class _Work:
         path.write_bytes(data)
 
 
-def _named(items: Sequence[Item], notes: list[str]) -> Iterator[tuple[Item, str]]:
+def _named(items: Sequence[AnnotatedImage], notes: list[str]) -> Iterator[tuple[AnnotatedImage, str]]:
     """The items with names under which training finds them, each only once even where case doesn't count."""
     taken: set[tuple[str, str]] = set()
     renamed = 0

@@ -16,8 +16,8 @@ from typing import Final
 
 import numpy as np
 
+from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, ClassSelection, LabelMask, labels_of
 from sagemaker_semseg.convert.coco import Boxes
-from sagemaker_semseg.convert.dataset import Choice, Dataset, Item, Labels, labels_of
 from sagemaker_semseg.convert.file_readers import inside, name_of, read_lines, read_yaml, unusable, walk
 from sagemaker_semseg.convert.json_values import show, whole
 from sagemaker_semseg.convert.rle import Unusable
@@ -32,9 +32,9 @@ _MARGIN: Final = 0.05  # of a picture; that outlines may reach out of it
 _WHERE: Final = "give data.yaml, or a folder with images, labels and classes.txt"
 
 
-def read(source: Path, choice: Choice, boxes: Boxes = "error") -> Dataset:
+def read(source: Path, choice: ClassSelection, boxes: Boxes = "error") -> AnnotatedDataset:
     """source: ``data.yaml`` or the folder of the data set. Raises ``DataError``."""
-    dataset = Dataset()
+    dataset = AnnotatedDataset()
     root, names, places = _settings(source)
     labels = labels_of(names.values(), choice, dataset, source)
     by_number = {number: labels[name] for number, name in names.items()}
@@ -49,7 +49,7 @@ def read(source: Path, choice: Choice, boxes: Boxes = "error") -> Dataset:
         there = text.is_file()
         empty += not there
         drawn = _Picture(text if there else None, by_number, choice, boxes)
-        dataset.items.append(Item(name, image, drawn.draw, split=split))
+        dataset.items.append(AnnotatedImage(name, image, drawn.draw, split=split))
     for folder in sorted({text.parent for text in expected if text.parent.is_dir()}):
         for text in sorted(folder.glob("*.txt")):
             if text not in expected and text.name != "classes.txt" and folder.name != root.name:
@@ -110,7 +110,7 @@ def _names_of_file(folder: Path) -> dict[int, str]:
     raise unusable(folder, "neither data.yaml nor classes.txt names the classes", _WHERE)
 
 
-def _pictures(root: Path, places: list[tuple[str, str]], dataset: Dataset) -> Iterator[tuple[Path, str, str]]:
+def _pictures(root: Path, places: list[tuple[str, str]], dataset: AnnotatedDataset) -> Iterator[tuple[Path, str, str]]:
     """Picture, name and split of every picture; those that can't be used are faults."""
     for place, split in places:
         path = _place(root, place)
@@ -128,7 +128,7 @@ def _pictures(root: Path, places: list[tuple[str, str]], dataset: Dataset) -> It
             yield from _listed(root, path, split, dataset)
 
 
-def _listed(root: Path, path: Path, split: str, dataset: Dataset) -> Iterator[tuple[Path, str, str]]:
+def _listed(root: Path, path: Path, split: str, dataset: AnnotatedDataset) -> Iterator[tuple[Path, str, str]]:
     for number, line in enumerate(read_lines(path), start=1):
         image = inside(root, line) if line else None
         if image and os.path.isfile(image):
@@ -163,10 +163,10 @@ class _Picture:
 
     labels: Path | None
     by_number: Mapping[int, int]
-    choice: Choice
+    choice: ClassSelection
     boxes: Boxes
 
-    def draw(self, height: int, width: int) -> Labels:
+    def draw(self, height: int, width: int) -> LabelMask:
         faults: list[Fault] = []
         regions = []
         for number, line in enumerate(read_lines(self.labels) if self.labels else [], start=1):

@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Final
 
 from sagemaker_semseg.data.faults import FaultList, shown
-from sagemaker_semseg.data.manifest import SUFFIXES
-from sagemaker_semseg.data.pairs import Pair, Progress, of_manifest
+from sagemaker_semseg.data.labels import LabelMap
+from sagemaker_semseg.data.manifest import SUFFIXES, ProgressCallback, read_pairs
+from sagemaker_semseg.data.pairs import ImageMaskPair
+from sagemaker_semseg.errors import DataError
 
 __all__ = [
     "CHANNELS",
     "EXTENSIONS",
     "SPLITS",
     "FaultList",
-    "Pair",
+    "ImageMaskPair",
     "find_channels",
     "manifest_of",
     "shown",
@@ -95,8 +97,8 @@ def split_pairs(
     faults: FaultList,
     notes: list[str],
     attributes: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> list[Pair]:
+    progress: ProgressCallback | None = None,
+) -> list[ImageMaskPair]:
     """The pairs of one split: of folders sorted by name, of a manifest as its lines are.
 
     What is wrong goes into ``faults``, what was left out into ``notes``. attributes: of a manifest's images and masks
@@ -110,11 +112,13 @@ def split_pairs(
     if manifests:
         if f"{split}_annotation" in channels:
             notes.append(f"{split}: a manifest names its masks, the channel {split}_annotation isn't read")
-        return of_manifest(manifests[0], split, faults, notes, attributes, progress)
+        return read_pairs(manifests[0], split, faults, notes, attributes, progress)
     return _pairs_of_folders(channels, split, faults, notes)
 
 
-def _pairs_of_folders(channels: Mapping[str, Path], split: str, faults: FaultList, notes: list[str]) -> list[Pair]:
+def _pairs_of_folders(
+    channels: Mapping[str, Path], split: str, faults: FaultList, notes: list[str]
+) -> list[ImageMaskPair]:
     annotation = f"{split}_annotation"
     images = _files(channels, split, faults, notes)
     masks = _files(channels, annotation, faults, notes)
@@ -127,7 +131,7 @@ def _pairs_of_folders(channels: Mapping[str, Path], split: str, faults: FaultLis
         faults.add("image without mask", images[name], f"no mask of this name in {annotation}", remedy)
     for name in lonely:
         faults.add("mask without image", masks[name], f"no image of this name in {split}", "add the image or remove it")
-    return [Pair(name, images[name], masks[name]) for name in sorted(images.keys() & masks.keys())]
+    return [ImageMaskPair(name, images[name], masks[name]) for name in sorted(images.keys() & masks.keys())]
 
 
 def _folder(channels: Mapping[str, Path], name: str, faults: FaultList) -> Path | None:
@@ -214,3 +218,35 @@ def _like(name: str, sorted_names: list[str], in_small: Mapping[str, str], files
     if at < len(sorted_names) and sorted_names[at].startswith(name):
         like = sorted_names[at]
     return f"if {files[like]} belongs to it, give both the same name" if like else ""
+
+
+def read_label_maps(
+    channels: Mapping[str, Path], splits: tuple[str, ...], num_classes: int, faults: FaultList
+) -> dict[str, tuple[LabelMap | None, list[str]]]:
+    """The label map of each split, None where it is bad, and notes. ``label_map.json`` stands in for both names."""
+    if "label_map" not in channels:
+        return {split: (LabelMap.identity(num_classes), []) for split in splits}
+    channel = channels["label_map"]
+    files = [channel] if channel.is_file() else sorted(channel.iterdir()) if channel.is_dir() else []
+    there = {path.name: path for path in files if path.is_file() and not path.name.startswith(".")}
+    names = [f"{split}_label_map.json" for split in SPLITS]
+    if not there.keys() & {*names, "label_map.json"}:
+        what = f"no {' or '.join(names)} in it" + (f", only {', '.join(sorted(there)[:8])}" if there else "")
+        faults.add("bad label map", channel, what, "name the file so, or leave the channel label_map out")
+        return {split: (None, []) for split in splits}
+    maps: dict[str, tuple[LabelMap | None, list[str]]] = {}
+    read: dict[Path, LabelMap | None] = {}
+    for split in splits:
+        path = there.get(f"{split}_label_map.json", there.get("label_map.json"))
+        if path is None:
+            note = f"label_map has no {split}_label_map.json: the masks of {split} are read as they are"
+            maps[split] = (LabelMap.identity(num_classes), [note])
+            continue
+        if path not in read:
+            read[path] = None
+            try:
+                read[path] = LabelMap.from_json(path, num_classes, shown(path))
+            except DataError as error:
+                faults.take("bad label map", error)
+        maps[split] = (read[path], [])
+    return maps

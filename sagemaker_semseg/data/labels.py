@@ -37,6 +37,7 @@ MOST_CLASSES: Final = 254
 MAX_BYTES: Final = 1 << 20
 """A label map is at most some kilobytes; a larger file is something else."""
 
+_COUNT_AT_ONCE: Final = 1 << 20  # numpy widens pixels to eight bytes before it counts them
 _EXAMPLES = 'write {"scale": 1} or {"map": {"<label>": <pixel value or list of them>, ...}}'
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")  # as JSON writes a whole number that isn't negative
 
@@ -124,6 +125,14 @@ class LabelMap:
     def apply(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """The labels of a mask's values: uint8 of the same shape, 255 = ignore."""
         return self.lookup[mask]
+
+
+def count_values(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Counts the pixels of each value of a mask: (256,) int64."""
+    flat, values = mask.ravel(), np.zeros(256, np.int64)
+    for start in range(0, flat.size, _COUNT_AT_ONCE):
+        values += np.bincount(flat[start : start + _COUNT_AT_ONCE], minlength=256)
+    return values
 
 
 def median_frequency_weights(

@@ -11,16 +11,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, NamedTuple
+from urllib.parse import unquote, urlsplit
 
-from sagemaker_semseg.data.color_map import Colours, parse_map
-from sagemaker_semseg.data.faults import FaultList
-from sagemaker_semseg.data.references import resolve_reference
+from sagemaker_semseg.data.color_map import ColorMap, parse_map
+from sagemaker_semseg.data.faults import FaultList, shown
+from sagemaker_semseg.data.pairs import ImageMaskPair
+from sagemaker_semseg.environment import data_cache
+from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.storage import is_s3
+from sagemaker_semseg.storage.s3_cache import S3Cache
 
 SUFFIXES: Final = (".manifest", ".jsonl")
 IMAGE: Final = "source-ref"
@@ -39,6 +45,12 @@ _FOREIGN: Final = {
     b"PK": "is an archive",
 }
 
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_MOST_LETTERS: Final = 4096
+_PLACES: Final = "s3://bucket/key, file:///path, or a path, relative ones to the manifest's folder"
+
+ProgressCallback = Callable[[int, int], None]
+
 
 class Line(NamedTuple):
     """image, mask: an ``s3://`` URI or a path on this machine. number: of the line, from 1."""
@@ -46,7 +58,7 @@ class Line(NamedTuple):
     number: int
     image: str
     mask: str
-    colours: Colours | None
+    color_map: ColorMap | None
 
 
 class _Repeated(ValueError):
@@ -87,7 +99,7 @@ class _Reader:
     attributes: tuple[str, ...] = ()
     given: bool = False
     candidates: dict[str, int] = field(default_factory=dict)
-    maps: dict[Colours, Colours] = field(default_factory=dict)
+    maps: dict[ColorMap, ColorMap] = field(default_factory=dict)
     seen: int = 0
     number: int = 0
 
@@ -210,7 +222,7 @@ class _Reader:
                 )
         return what, "add the mask's reference, or remove the line"
 
-    def _colours(self, content: dict[str, object], name: str) -> tuple[Colours | None, bool]:
+    def _colours(self, content: dict[str, object], name: str) -> tuple[ColorMap | None, bool]:
         """The colour map of the line, if it has one, and whether nothing is wrong with it."""
         for key in (f"{name}-metadata", f"{name.removesuffix(_REF)}-metadata"):
             metadata = content.get(key)
@@ -228,7 +240,7 @@ class _Reader:
                 return colours and self._kept(colours), not wrong
         return None, True
 
-    def _kept(self, colours: Colours) -> Colours:
+    def _kept(self, colours: ColorMap) -> ColorMap:
         """One object for equal maps, of which there are few."""
         return self.maps.setdefault(colours, colours) if len(self.maps) < _MOST_MAPS else colours
 
@@ -250,3 +262,90 @@ def _no_constant(name: str) -> object:
 def _kind(value: object) -> str:
     names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
     return names.get(type(value), type(value).__name__)
+
+
+def read_pairs(
+    path: Path,
+    split: str,
+    faults: FaultList,
+    notes: list[str],
+    attributes: Sequence[str] = (),
+    progress: ProgressCallback | None = None,
+) -> list[ImageMaskPair]:
+    """The pairs of a manifest, in the order of its lines; what lies in S3 is fetched into the cache first.
+
+    Faults and notes as ``channels.split_pairs`` has them. An image's name is its path below the folder in which all
+    images lie; where two lines would have one, the later one's says its number.
+    """
+    lines = list(read_lines(path, faults, attributes))
+    fetched = _fetched(path, lines, faults, progress)
+    above = _above([line.image for line in lines])
+    taken: dict[str, str] = {}
+    pairs, twice = [], 0
+    lines.reverse()
+    while lines:  # what is done is let go: there may be a million
+        line = lines.pop()
+        name = os.path.splitext(line.image[above:])[0].replace(os.sep, "/")
+        twice += taken.get(name) == line.image
+        while name in taken:
+            name += f" (line {line.number})"
+        taken[name] = line.image
+        image, mask = (fetched.get(place) if is_s3(place) else Path(place) for place in (line.image, line.mask))
+        if image and mask:
+            pairs.append(ImageMaskPair(name, image, mask, line.color_map, f"{shown(path)}, line {line.number}"))
+    if twice:
+        notes.append(f"{split}: lines of the manifest whose image an earlier line has, too: {twice}")
+    return pairs
+
+
+def _above(places: Sequence[str]) -> int:
+    """Characters of the folder in which all of them lie."""
+    common = os.path.commonprefix(list(places))  # noqa: RUF071 - of characters, but cut to a folder, and fast
+    return max(common.rfind("/"), common.rfind(os.sep)) + 1
+
+
+def _fetched(
+    path: Path, lines: Sequence[Line], faults: FaultList, progress: ProgressCallback | None
+) -> dict[str, Path]:
+    """The files of those places that are in S3. None is fetched for a manifest with faults."""
+    uses = {place: line.number for line in reversed(lines) for place in (line.image, line.mask) if is_s3(place)}
+    if not uses or faults.kinds:
+        return {}
+    try:
+        return dict(zip(uses, S3Cache(data_cache()).objects(uses, progress), strict=True))
+    except DataError as error:
+        for fault in error.faults:
+            where = f"{fault.where} ({path}, line {uses[fault.where]})" if fault.where in uses else fault.where
+            faults.add("not fetched", where, fault.what, fault.remedy)
+        return {}
+
+
+def resolve_reference(reference: object, folder: Path) -> str:
+    """The ``s3://`` URI or the path that is meant; relative paths are relative to ``folder``.
+
+    Raises ``ValueError``, which says what came and what was expected.
+    """
+    if not isinstance(reference, str) or not reference.strip():
+        raise ValueError(f"{_quoted(reference)} came; expected {_PLACES}")
+    if len(reference) > _MOST_LETTERS:
+        raise ValueError(f"a reference of {len(reference)} characters; at most {_MOST_LETTERS} are read")
+    path = reference
+    if reference.lower().startswith("file:"):
+        parts = urlsplit(reference)
+        path = unquote(parts.path)
+        if parts.netloc not in ("", "localhost") or not path.startswith("/"):
+            raise ValueError(f"{_quoted(reference)}: a file:// reference needs three slashes, as in file:///data/a.jpg")
+    elif is_s3(reference):
+        bucket, _, key = reference[len("s3://") :].partition("/")
+        if not bucket or not key or key.endswith("/"):
+            raise ValueError(f"{_quoted(reference)} names no object; expected {_PLACES}")
+        path = reference
+    elif _SCHEME.match(reference):
+        raise ValueError(f"{_quoted(reference)} can't be read; expected {_PLACES}")
+    if "\0" in path or any(0xD800 <= ord(letter) <= 0xDFFF for letter in path):
+        raise ValueError(f"{_quoted(reference)} holds a character that no name has")
+    return path if is_s3(path) else os.path.normpath(os.path.join(folder, path))
+
+
+def _quoted(value: object) -> str:
+    return repr(value) if len(repr(value)) <= 80 else f"{value!r:.77}..."

@@ -1,94 +1,110 @@
-"""Pairs of an image and its mask, as channels name them; no picture is opened here. ``channels`` makes them of folders,
-and has them made of manifests; whatever reads data is given them.
-"""
+"""An image and its mask: where the files are, and their bytes with parsed headers."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagemaker_semseg.data.color_map import Colours
-from sagemaker_semseg.data.faults import FaultList, shown
-from sagemaker_semseg.data.manifest import Line, read_lines
-from sagemaker_semseg.environment import data_cache
-from sagemaker_semseg.errors import DataError
-from sagemaker_semseg.storage import is_s3
-from sagemaker_semseg.storage.s3_cache import S3Cache
+import numpy as np
 
-Progress = Callable[[int, int], None]
+from sagemaker_semseg.data.color_map import ColorMap
+from sagemaker_semseg.data.color_masks import decode_color_mask
+from sagemaker_semseg.data.faults import shown
+from sagemaker_semseg.data.image_headers import EncodedImage
+from sagemaker_semseg.data.images import Pixels, decode_mask_rows
+from sagemaker_semseg.data.labels import LabelMap
+from sagemaker_semseg.errors import DataError, Fault
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """An image and its mask.
+class ImageMaskPair:
+    """The files of an image and its mask.
 
-    name: the path below the channel, without extension, with "/" on every system; no two pairs of a split share one.
-    colours: what the mask's colours mean; None if its numbers count. where: the file and line that names the pair;
-    empty for folders.
+    Attributes:
+        name: the path below the channel, without extension, with "/" on every system; unique within a channel.
+        image: the JPEG or PNG file.
+        mask: the PNG file.
+        color_map: what the mask's colors mean; None if its numbers are the labels.
+        where: the file and line that names the pair; empty for folders.
+        size: (height, width) in pixels as displayed; None until the files have been checked.
     """
 
     name: str
     image: Path
     mask: Path
-    colours: Colours | None = None
+    color_map: ColorMap | None = None
     where: str = ""
+    size: tuple[int, int] | None = None
 
-    def called(self, path: Path) -> str:
-        """One of its files as errors name it."""
+    def describe(self, path: Path) -> str:
+        """One of the files as errors name it."""
         return f"{shown(path)} ({self.where})" if self.where else shown(path)
 
 
-def of_manifest(
-    path: Path,
-    split: str,
-    faults: FaultList,
-    notes: list[str],
-    attributes: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> list[Pair]:
-    """The pairs of a manifest, in the order of its lines; what lies in S3 is fetched into the cache first.
+@dataclass(frozen=True)
+class EncodedSample:
+    """The bytes of an image and its mask, of one size, with parsed headers.
 
-    Faults and notes as ``channels.split_pairs`` has them. An image's name is its path below the folder in which all
-    images lie; where two lines would have one, the later one's says its number.
+    Attributes:
+        image: a JPEG or PNG.
+        mask: a PNG.
+        epoch: of the stream of samples, from 0.
+        index: the place within the epoch, from 0.
+        color_map: what the mask's colors mean; None if its numbers are the labels.
+        label_map: what the mask's values are checked against when they are read; None if they have been checked.
     """
-    lines = list(read_lines(path, faults, attributes))
-    fetched = _fetched(path, lines, faults, progress)
-    above = _above([line.image for line in lines])
-    taken: dict[str, str] = {}
-    pairs, twice = [], 0
-    lines.reverse()
-    while lines:  # what is done is let go: there may be a million
-        line = lines.pop()
-        name = os.path.splitext(line.image[above:])[0].replace(os.sep, "/")
-        twice += taken.get(name) == line.image
-        while name in taken:
-            name += f" (line {line.number})"
-        taken[name] = line.image
-        image, mask = (fetched.get(place) if is_s3(place) else Path(place) for place in (line.image, line.mask))
-        if image and mask:
-            pairs.append(Pair(name, image, mask, line.colours, f"{shown(path)}, line {line.number}"))
-    if twice:
-        notes.append(f"{split}: lines of the manifest whose image an earlier line has, too: {twice}")
-    return pairs
+
+    image: EncodedImage
+    mask: EncodedImage
+    epoch: int = 0
+    index: int = 0
+    color_map: ColorMap | None = None
+    label_map: LabelMap | None = None
+
+    @classmethod
+    def read(cls, pair: ImageMaskPair, epoch: int = 0, index: int = 0) -> EncodedSample:
+        """Reads the files of a pair that has been checked.
+
+        Raises:
+            DataError: if a file has another size than when it was checked.
+            OSError: if it is gone.
+        """
+        mask = _read_unchanged(pair, pair.mask)
+        return cls(_read_unchanged(pair, pair.image), mask, epoch, index, pair.color_map)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels, as displayed."""
+        return self.image.size
+
+    def mask_values(self, rows: int | None = None) -> Pixels:
+        """Decodes the mask.
+
+        Args:
+            rows: how many of the first rows are needed; more may be returned. None is all.
+
+        Returns:
+            (rows, W) uint8: the mask's values, or the labels of a mask with a color map.
+
+        Raises:
+            DataError: if the mask can't be decoded, or a value in it, anywhere, has no label in ``label_map``.
+        """
+        if self.color_map:
+            return decode_color_mask(self.mask, self.color_map).labels
+        if self.label_map is None:
+            return decode_mask_rows(self.mask, rows)
+        values = decode_mask_rows(self.mask)
+        if not self.label_map.fits(values):
+            what = self.label_map.misfit(np.bincount(values.ravel(), minlength=256))
+            remedy = "raise num_classes, fix the mask, or give a label map in the channel label_map"
+            raise DataError("a label is out of range", [Fault(self.mask.where, what, remedy)])
+        return values
 
 
-def _above(places: Sequence[str]) -> int:
-    """Characters of the folder in which all of them lie."""
-    common = os.path.commonprefix(list(places))  # noqa: RUF071 - of characters, but cut to a folder, and fast
-    return max(common.rfind("/"), common.rfind(os.sep)) + 1
-
-
-def _fetched(path: Path, lines: Sequence[Line], faults: FaultList, progress: Progress | None) -> dict[str, Path]:
-    """The files of those places that are in S3. None is fetched for a manifest with faults."""
-    uses = {place: line.number for line in reversed(lines) for place in (line.image, line.mask) if is_s3(place)}
-    if not uses or faults.kinds:
-        return {}
-    try:
-        return dict(zip(uses, S3Cache(data_cache()).objects(uses, progress), strict=True))
-    except DataError as error:
-        for fault in error.faults:
-            where = f"{fault.where} ({path}, line {uses[fault.where]})" if fault.where in uses else fault.where
-            faults.add("not fetched", where, fault.what, fault.remedy)
-        return {}
+def _read_unchanged(pair: ImageMaskPair, path: Path) -> EncodedImage:
+    encoded = EncodedImage.parse(path.read_bytes(), str(path))
+    if pair.size and encoded.size != pair.size:
+        (height, width), (was_height, was_width) = encoded.size, pair.size
+        what = f"{height} x {width} pixels (height x width), but {was_height} x {was_width} when it was checked"
+        raise DataError("a file changed", [Fault(str(path), what, "leave the files alone while a training runs")])
+    return encoded

@@ -27,7 +27,7 @@ from sagemaker_semseg.data.shuffle import order
 from sagemaker_semseg.errors import DataError, Fault
 
 if TYPE_CHECKING:
-    from sagemaker_semseg.data.pairs import Pair
+    from sagemaker_semseg.data.pairs import ImageMaskPair
 
 _BUFFER: Final = 1 << 18
 _failing = threading.Lock()
@@ -42,7 +42,7 @@ class ChannelConfig:
     """
 
     channel: str
-    pairs: Sequence[Pair]
+    pairs: Sequence[ImageMaskPair]
     seed: int | None = None
     first_pass: int = 0
 

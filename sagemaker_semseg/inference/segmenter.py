@@ -185,7 +185,7 @@ def _inference_artifact(model: ModelLike) -> InferenceArtifact:
 def _pixels(image: ImageLike) -> Pixels:
     """The (H, W, 3) uint8 pixels of an image in any of the forms."""
     if isinstance(image, str | os.PathLike):
-        return read_file(Path(image), decode_image)
+        return read_file(Path(image), lambda _, encoded: decode_image(encoded))
     if isinstance(image, bytes | bytearray | memoryview):
         return decode_image(bytes(image))
     if isinstance(image, Image.Image):

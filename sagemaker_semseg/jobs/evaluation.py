@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sagemaker_semseg.artifact import Artifact, read_artifact
-from sagemaker_semseg.data.samples import Split, read_split
+from sagemaker_semseg.data.datasets import FileDataset, read_split
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.jobs.channels import locate_channels
 from sagemaker_semseg.jobs.model_location import locate_artifact
@@ -73,11 +73,11 @@ def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
         )
     scores = _measure(artifact, split, config.batch_size or hp.validation_mini_batch_size, config.verbose)
     return EvaluationResult(
-        config.model, split.channel, len(split.samples), scores, names or tuple(map(str, range(hp.num_classes)))
+        config.model, split.channel, split.count, scores, names or tuple(map(str, range(hp.num_classes)))
     )
 
 
-def _measure(artifact: Artifact, split: Split, batch_size: int, verbose: bool) -> Scores:
+def _measure(artifact: Artifact, split: FileDataset, batch_size: int, verbose: bool) -> Scores:
     strategy = load_tensorflow(verbose=verbose)
     from sagemaker_semseg.models.network import network_of
     from sagemaker_semseg.training.evaluation import Evaluator
@@ -85,7 +85,7 @@ def _measure(artifact: Artifact, split: Split, batch_size: int, verbose: bool) -
     with strategy.scope():
         network, hp = network_of(artifact)
     evaluator = Evaluator(network, hp.num_classes, strategy)
-    done, total = 0, len(split.samples)
+    done, total = 0, split.count
     with progress_bar("evaluating", total) as update:
 
         def count(images: int) -> None:

@@ -20,7 +20,8 @@ import PIL.Image
 from sagemaker_semseg.artifact import InferenceArtifact
 from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.files import MAX_FILE_BYTES
-from sagemaker_semseg.data.images import Pixels, decode_image, image_size
+from sagemaker_semseg.data.image_headers import EncodedImage
+from sagemaker_semseg.data.images import Pixels, decode_image
 from sagemaker_semseg.data.overlay import overlay
 from sagemaker_semseg.errors import DataError, Fault, UserError
 from sagemaker_semseg.inference import CancellationToken, InferenceOptions, Segmenter
@@ -170,7 +171,7 @@ class _Prediction:
     def _segment(self, segmenter: Segmenter, tasks: Sequence[PredictionTask], log: ProgressLog) -> None:
         """Do one image after the other; while one is segmented, the next one is read."""
 
-        def read(task: PredictionTask) -> bytes | Pixels:
+        def read(task: PredictionTask) -> EncodedImage | Pixels:
             return _read(task, segmenter.num_classes, self.reply)
 
         total = self.result.kept + len(tasks)
@@ -192,9 +193,9 @@ class _Prediction:
                 update(done, total)
 
     def _contents(
-        self, segmenter: Segmenter, task: PredictionTask, data: bytes | Pixels, token: CancellationToken
+        self, segmenter: Segmenter, task: PredictionTask, data: EncodedImage | Pixels, token: CancellationToken
     ) -> Contents:
-        image = decode_image(data, shown(task.image.where)) if isinstance(data, bytes) else data
+        image = decode_image(data) if isinstance(data, EncodedImage) else data
         if self.reply.is_mask:
             array = segmenter.labels(image, token)
         else:
@@ -209,8 +210,8 @@ class _Prediction:
 
 
 def _read_ahead(
-    pool: ThreadPoolExecutor, read: Callable[[PredictionTask], bytes | Pixels], tasks: Sequence[PredictionTask]
-) -> Iterator[tuple[PredictionTask, Future[bytes | Pixels]]]:
+    pool: ThreadPoolExecutor, read: Callable[[PredictionTask], EncodedImage | Pixels], tasks: Sequence[PredictionTask]
+) -> Iterator[tuple[PredictionTask, Future[EncodedImage | Pixels]]]:
     """Yield each task with the future of its image; the next image is read once this one has been."""
     pending = pool.submit(read, tasks[0])
     for task, following in zip(tasks, [*tasks[1:], None], strict=True):
@@ -220,13 +221,13 @@ def _read_ahead(
         yield task, current
 
 
-def _read(task: PredictionTask, num_classes: int, reply: ResponseFormat) -> bytes | Pixels:
-    """The image's pixels, or its bytes if it is large. Raises DataError and PayloadTooLarge."""
-    image, where = task.image, shown(task.image.where)
-    data = image.store.read(image.entry, MAX_FILE_BYTES)
-    height, width = image_size(data, where)
+def _read(task: PredictionTask, num_classes: int, reply: ResponseFormat) -> EncodedImage | Pixels:
+    """Read an image, and decode it unless it is large. Raises DataError and PayloadTooLarge."""
+    data = task.image.store.read(task.image.entry, MAX_FILE_BYTES)
+    image = EncodedImage.parse(data, shown(task.image.where))
+    height, width = image.size
     check_response_size(reply, num_classes, height, width)
-    return data if height * width > LARGE_IMAGE else decode_image(data, where)
+    return image if height * width > LARGE_IMAGE else decode_image(image)
 
 
 def _cancellable(pool: ThreadPoolExecutor, function: Callable[..., Contents], *arguments: Any) -> Contents:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sagemaker_semseg.data.pipe_mode import Source, Streams
-from sagemaker_semseg.data.samples import Channels, Split
+from sagemaker_semseg.data.datasets import Dataset, Datasets, FileDataset
 from sagemaker_semseg.hyperparameters import Hyperparameters
 from sagemaker_semseg.jobs.initial_weights import InitialWeights
 
@@ -19,7 +18,7 @@ _MOST_SHARES = 12
 
 
 def describe_training(
-    hp: Hyperparameters, channels: Channels | Streams, names: Sequence[str], devices: str, start: InitialWeights
+    hp: Hyperparameters, channels: Datasets, names: Sequence[str], devices: str, start: InitialWeights
 ) -> str:
     """Describe data, network, settings and devices."""
     steps = math.ceil((channels.train.count or 0) / hp.mini_batch_size)
@@ -64,13 +63,13 @@ def _line(title: str, text: str) -> str:
     return f"{title:<12}{text}"
 
 
-def _images(split: Source) -> str:
-    if not isinstance(split, Split):
+def _images(split: Dataset) -> str:
+    if not isinstance(split, FileDataset):
         known = f", {split.count} pairs in a pass" if split.count else ""
         return f"a stream from {split.fifo(0)} on{known}"
-    heights = {sample.height for sample in split.samples}
-    widths = {sample.width for sample in split.samples}
-    count = len(split.samples)
+    sizes = [pair.size for pair in split.pairs if pair.size]
+    heights, widths = ({size[axis] for size in sizes} for axis in (0, 1))
+    count = split.count
     return f"{count} image{'s' if count > 1 else ''} of {_range(widths)} x {_range(heights)} pixels"
 
 
@@ -78,10 +77,10 @@ def _range(values: set[int]) -> str:
     return str(min(values)) if len(values) == 1 else f"{min(values)}-{max(values)}"
 
 
-def _shares(split: Source, names: Sequence[str]) -> str:
+def _shares(split: Dataset, names: Sequence[str]) -> str:
     """Each class's share of the labelled pixels; the most frequent ones where there are many."""
-    if not isinstance(split, Split):
-        return f"{split.labels.num_classes}" + (f" ({', '.join(names)})" if names else "")
+    if not isinstance(split, FileDataset):
+        return f"{split.label_map.num_classes}" + (f" ({', '.join(names)})" if names else "")
     counts = split.pixel_counts
     labels = range(len(counts))
     shown = labels if len(counts) <= _MOST_SHARES else sorted(labels, key=lambda i: -counts[i])[:_MOST_SHARES]
@@ -89,10 +88,10 @@ def _shares(split: Source, names: Sequence[str]) -> str:
     return f"{len(counts)} ({text}{', ...' if len(counts) > len(shown) else ''} of the training pixels)"
 
 
-def _notes(channels: Channels | Streams, names: Sequence[str]) -> list[str]:
-    notes = list(channels.notes) if isinstance(channels, Streams) else []
+def _notes(channels: Datasets, names: Sequence[str]) -> list[str]:
+    notes = list(channels.notes)
     for split in (channels.train, channels.validation):
-        if not isinstance(split, Split):
+        if not isinstance(split, FileDataset):
             continue
         absent = [_name(i, names) for i in range(len(split.pixel_counts)) if not split.pixel_counts[i]]
         if absent:

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sagemaker_semseg.data.datasets import Datasets, FileDataset, read_channels
 from sagemaker_semseg.data.labels import MOST_CLASSES
-from sagemaker_semseg.data.pipe_mode import Streams
 from sagemaker_semseg.data.pipe_simulator import ChannelConfig
-from sagemaker_semseg.data.samples import Channels, read_channels
 from sagemaker_semseg.environment import environment, weight_locations
 from sagemaker_semseg.errors import DataError, ExitStatus, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, Resolution, try_resolve
@@ -81,7 +80,7 @@ class PreparedTraining:
 
     config: TrainingConfig
     hyperparameters: Hyperparameters
-    channels: Channels | Streams
+    channels: Datasets
     output: Path
     class_names: tuple[str, ...] = ()
     initial_weights: InitialWeights = RANDOM_INIT
@@ -152,7 +151,7 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
         first_pass = step * hp.mini_batch_size // (channels.train.count or 1)
         simulation = [replace(simulation[0], first_pass=first_pass), *simulation[1:]]
     weights = weights or initial_weights.download(hp, weight_locations())
-    in_manifests = channels.train.class_names if isinstance(channels, Channels) else ()
+    in_manifests = channels.train.class_names if isinstance(channels.train, FileDataset) else ()
     class_names = class_names or in_manifests or weights.class_names
     return PreparedTraining(
         config, hp, channels, Path(config.output), class_names, weights, finished, tuple(simulation)
@@ -232,7 +231,7 @@ def _read_data(
     resolution: Resolution,
     class_names: tuple[str, ...],
     errors: list[UserError],
-) -> tuple[Channels | Streams | None, list[ChannelConfig]]:
+) -> tuple[Datasets | None, list[ChannelConfig]]:
     """The data, checked as far as it can be before the training, and what is sent through simulated FIFOs."""
     hp, attributes = resolution.hyperparameters, config.attribute_names
     try:

@@ -154,8 +154,9 @@ def respond(
         now = time.perf_counter()
         seconds[stage], since = now - since, now
 
-    check_response_size(response_format, model.num_classes, *check_image_body(body))
-    image = decode_image(body)
+    encoded = check_image_body(body)
+    check_response_size(response_format, model.num_classes, *encoded.size)
+    image = decode_image(encoded)
     lap("decode")
     if response_format.is_mask:
         array = model.labels(image, token)

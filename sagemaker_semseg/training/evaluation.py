@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sagemaker_semseg.data.datasets import Dataset
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.data.pipe_mode import Source
 from sagemaker_semseg.models.network import normalize
 from sagemaker_semseg.training.pipeline import evaluation_batches
 
@@ -51,7 +51,7 @@ class Evaluator:
 
     def confusion(
         self,
-        split: Source,
+        split: Dataset,
         batch_size: int,
         progress: Callable[[int], None] | None = None,
         *,

@@ -18,12 +18,14 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import tensorflow as tf
 
+from sagemaker_semseg.data.pairs import EncodedSample
 from sagemaker_semseg.data.pipe_mode import PipeDataset
 from sagemaker_semseg.data.shuffle import order
 from sagemaker_semseg.environment import cpu_count
@@ -32,15 +34,14 @@ from sagemaker_semseg.training.partial_decode import read_image
 from sagemaker_semseg.training.resample import Pixels
 from sagemaker_semseg.training.sequential_source import SequentialSource
 from sagemaker_semseg.training.shutdown import track_calls
-from sagemaker_semseg.training.training_sample import TrainingSample, of_pair, of_sample
 
 if TYPE_CHECKING:
-    from sagemaker_semseg.data.pipe_mode import Source
-    from sagemaker_semseg.data.samples import Sample, Split
+    from sagemaker_semseg.data.datasets import Dataset, FileDataset
+    from sagemaker_semseg.data.pairs import ImageMaskPair
     from sagemaker_semseg.hyperparameters import Hyperparameters
 
 Pair = tuple[Pixels, Pixels]
-Visits = Callable[[int], Iterable[TrainingSample]]
+Visits = Callable[[int], Iterable[EncodedSample]]
 Most = Callable[[tuple[int, int]], int]
 
 _FOR_EVER: Final = 1 << 40  # steps
@@ -50,7 +51,7 @@ _MOST_EVALUATION_THREADS: Final = 4
 
 
 def training_batches(
-    split: Source,
+    split: Dataset,
     hp: Hyperparameters,
     *,
     start_step: int = 0,
@@ -70,7 +71,7 @@ def training_batches(
 
     What can't be read, or not any more, raises ``tf.errors.OpError``, whose message names it.
     """
-    batch, crop, lookup = hp.mini_batch_size, hp.padded_crop_size, split.labels.lookup
+    batch, crop, lookup = hp.mini_batch_size, hp.padded_crop_size, split.label_map.lookup
     chunk = max(size for size in range(1, _LARGEST_CHUNK + 1) if batch % size == 0)
     first, end = (step * (batch // chunk) for step in (start_step, stop_step or _FOR_EVER))
     numbers = tf.data.Dataset.range(first, end)
@@ -82,7 +83,7 @@ def training_batches(
     def load(number: np.int64) -> Pair:
         images, labels = _array(chunk, crop, crop, 3), _array(chunk, crop, crop)
         for at, visit in enumerate(visits(int(number))):
-            cut = sample_crop(hp.seed, visit.pass_number, visit.place, *visit.size, hp.base_size, crop)
+            cut = sample_crop(hp.seed, visit.epoch, visit.index, *visit.size, hp.base_size, crop)
             cut.image(read_image(visit.image, cut.rows.span, cut.columns.span), images[at])
             cut.mask(visit.mask_values(cut.rows.span[1]), lookup, labels[at])
         return images, labels
@@ -96,16 +97,16 @@ def training_batches(
     return _finished(chunks, workers)
 
 
-def _chunks_of_files(split: Split, chunk: int, seed: int) -> Visits:
-    samples, count = split.samples, split.count
+def _chunks_of_files(split: FileDataset, chunk: int, seed: int) -> Visits:
+    pairs, count = split.pairs, split.count
     if not count:
         raise ValueError("no samples to train on")
     order_of = lru_cache(maxsize=4)(lambda pass_number: order(seed, pass_number, count))
 
-    def visits(number: int) -> Iterator[TrainingSample]:
+    def visits(number: int) -> Iterator[EncodedSample]:
         for position in range(number * chunk, (number + 1) * chunk):
             pass_number, place = divmod(position, count)
-            yield of_sample(samples[int(order_of(pass_number)[place])], pass_number, place)
+            yield EncodedSample.read(pairs[int(order_of(pass_number)[place])], pass_number, place)
 
     return visits
 
@@ -117,15 +118,15 @@ def _chunks_of_pipe(
     if not split.count:
         raise ValueError("the length of a pass is unknown")
     first_pass, skip = divmod(start, split.count)
-    pairs = split.all_passes(skip, _until_exit(halt))
-    turns = SequentialSource(iter(lambda: list(itertools.islice(pairs, chunk)), []))
+    samples = split.read_epochs(skip, _until_exit(halt))
+    turns = SequentialSource(iter(lambda: list(itertools.islice(samples, chunk)), []))
     return turns.numbers(numbers), lambda number: (
-        of_pair(pair, split.labels, first_pass) for pair in turns.take(number)
+        replace(sample, epoch=first_pass + sample.epoch) for sample in turns.take(number)
     )
 
 
 def evaluation_batches(
-    split: Source,
+    split: Dataset,
     batch_size: int,
     *,
     max_pixels: int | None = None,
@@ -149,8 +150,11 @@ def evaluation_batches(
         numbers, visits = turns.numbers(tf.data.Dataset.range(_FOR_EVER)), turns.take
     else:
         groups = list(_groups(split, most))
-        numbers, visits = tf.data.Dataset.range(len(groups)), lambda number: list(map(of_sample, groups[number]))
-    lookup = split.labels.lookup
+        numbers, visits = (
+            tf.data.Dataset.range(len(groups)),
+            lambda number: list(map(EncodedSample.read, groups[number])),
+        )
+    lookup = split.label_map.lookup
 
     def load(number: np.int64) -> Pair:
         batch = visits(int(number))
@@ -164,20 +168,20 @@ def evaluation_batches(
     return _finished(_mapped(numbers, load, ((None, None, None, 3), (None, None, None)), workers), workers)
 
 
-def _groups(split: Split, most: Most) -> Iterator[list[Sample]]:
+def _groups(split: FileDataset, most: Most) -> Iterator[list[ImageMaskPair]]:
     """Samples of one size, as many as fit into a batch."""
-    groups: dict[tuple[int, int], list[Sample]] = {}
-    for sample in split.samples:
-        groups.setdefault((sample.height, sample.width), []).append(sample)
+    groups: dict[tuple[int, int], list[ImageMaskPair]] = {}
+    for pair in split.pairs:
+        assert pair.size  # it has been checked
+        groups.setdefault(pair.size, []).append(pair)
     for size, group in groups.items():
         yield from (group[start : start + most(size)] for start in range(0, len(group), most(size)))
 
 
-def _runs(split: PipeDataset, pass_number: int, most: Most, halt: threading.Event) -> Iterator[list[TrainingSample]]:
+def _runs(split: PipeDataset, pass_number: int, most: Most, halt: threading.Event) -> Iterator[list[EncodedSample]]:
     """Consecutive pairs of one size, as many as fit into a batch."""
-    batch: list[TrainingSample] = []
-    for pair in split.one_pass(pass_number, halt):
-        visit = of_pair(pair, split.labels)
+    batch: list[EncodedSample] = []
+    for visit in split.read_epoch(pass_number, halt):
         if batch and (visit.size != batch[0].size or len(batch) == most(visit.size)):
             yield batch
             batch = []

@@ -9,9 +9,8 @@ import math
 
 import numpy as np
 
+from sagemaker_semseg.data.datasets import Datasets, FileDataset
 from sagemaker_semseg.data.labels import median_frequency_weights
-from sagemaker_semseg.data.pipe_mode import Streams
-from sagemaker_semseg.data.samples import Channels, Split
 from sagemaker_semseg.errors import Fault, HyperparameterError
 from sagemaker_semseg.hyperparameters import Hyperparameters
 from sagemaker_semseg.training.schedules import Schedule
@@ -34,10 +33,10 @@ def check(hp: Hyperparameters, replicas: int, *, has_weights: bool) -> None:
         raise HyperparameterError("this training can't be started", faults)
 
 
-def class_weights(hp: Hyperparameters, channels: Channels | Streams) -> np.ndarray | None:
+def class_weights(hp: Hyperparameters, channels: Datasets) -> np.ndarray | None:
     """(num_classes,) float32, or None where all classes weigh the same."""
     if hp.class_weights == "auto":
-        if not isinstance(channels.train, Split):
+        if not isinstance(channels.train, FileDataset):
             raise HyperparameterError("this training can't be started", [no_counts()])
         return median_frequency_weights(channels.train.pixel_counts, channels.train.image_pixel_counts)
     return np.asarray(hp.class_weights, np.float32) if hp.class_weights else None

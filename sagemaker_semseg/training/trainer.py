@@ -24,9 +24,8 @@ import numpy as np
 import tensorflow as tf
 
 from sagemaker_semseg.artifact import Artifact, write_artifact
+from sagemaker_semseg.data.datasets import Datasets
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.data.pipe_mode import Streams
-from sagemaker_semseg.data.samples import Channels
 from sagemaker_semseg.errors import DivergedError, Fault
 from sagemaker_semseg.export import with_graph
 from sagemaker_semseg.hyperparameters import Hyperparameters, to_strings
@@ -62,7 +61,7 @@ class TrainingResult:
 
 def train(
     hp: Hyperparameters,
-    channels: Channels | Streams,
+    channels: Datasets,
     output: Path,
     *,
     class_names: Sequence[str] = (),
@@ -102,7 +101,7 @@ class Trainer:
     def __init__(
         self,
         hp: Hyperparameters,
-        channels: Channels | Streams,
+        channels: Datasets,
         output: Path,
         strategy: tf.distribute.Strategy,
         class_names: Sequence[str] = (),

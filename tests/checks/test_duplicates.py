@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from sagemaker_semseg.checks import duplicates
 from sagemaker_semseg.checks.image_checks import SampleSummary
-from sagemaker_semseg.data.channels import Pair
+from sagemaker_semseg.data.channels import ImageMaskPair
 from sagemaker_semseg.data.images import decode_thumbnail
 
 
@@ -67,7 +67,7 @@ def summarize(path: Path, image: Image.Image, **settings: int) -> SampleSummary:
     data = path.read_bytes()
     header, small = decode_thumbnail(data)
     hashed = duplicates.perceptual_hash(small, header)
-    pair = Pair(path.stem, path, path)
+    pair = ImageMaskPair(path.stem, path, path)
     return SampleSummary(pair, header.displayed, data[-32:], b"", hashed, False, None, False, False)
 
 

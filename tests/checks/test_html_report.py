@@ -16,7 +16,7 @@ from sagemaker_semseg.checks.recommendations import add_recommendations
 from sagemaker_semseg.checks.report import Finding, Preview, Report, SplitFacts
 from sagemaker_semseg.checks.runner import run_checks
 from sagemaker_semseg.data.channels import find_channels
-from sagemaker_semseg.data.color_map import Colours, Entry
+from sagemaker_semseg.data.color_map import ColorMap
 from sagemaker_semseg.data.images import encode_mask, palette
 from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.hyperparameters import resolve
@@ -197,7 +197,7 @@ def test_samples_of_ground_truth_are_read_by_their_colors(tmp_path, preview):
     """Green stands for "box", the third name, and white for a background that has no name here."""
     mask = tmp_path / "colors.png"
     Image.new("RGB", (80, 40), (0, 255, 0)).save(mask)
-    colors = Colours((Entry(1, "box", 0x00FF00),), ("ground", "disc", "box"))
+    colors = ColorMap((ColorMapEntry(1, "box", 0x00FF00),), ("ground", "disc", "box"))
     odd = Preview("a", preview.image, mask, 40, 80, colors)
     document = Document(render(report(splits=[facts(previews=[odd])])))
     assert document.all("img")[1]["alt"] == "train / a with its labels: box"

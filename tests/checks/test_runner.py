@@ -31,8 +31,8 @@ from sagemaker_semseg.checks.report import Report
 from sagemaker_semseg.checks.rules import RULES
 from sagemaker_semseg.checks.runner import run_checks
 from sagemaker_semseg.data.channels import find_channels
+from sagemaker_semseg.data.datasets import read_channels
 from sagemaker_semseg.data.images import encode_mask
-from sagemaker_semseg.data.samples import read_channels
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.hyperparameters import resolve
 

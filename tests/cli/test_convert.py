@@ -10,7 +10,7 @@ from PIL import Image
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.cli.convert_formats import FORMATS
 from sagemaker_semseg.cli.parser import parse
-from sagemaker_semseg.data.samples import find_channels, read_channels
+from sagemaker_semseg.data.datasets import find_channels, read_channels
 
 SQUARE = [4, 4, 9, 4, 9, 9, 4, 9]
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg.cli import main
-from sagemaker_semseg.data.channels import Pair
+from sagemaker_semseg.data.channels import ImageMaskPair
 from sagemaker_semseg.data.pipe_simulator import ChannelConfig, running
 
 COUNT = ["--num-training-samples", "8"]
 
 
-def pairs(data: Path, split: str) -> list[Pair]:
+def pairs(data: Path, split: str) -> list[ImageMaskPair]:
     masks = data / f"{split}_annotation"
-    return [Pair(path.stem, path, masks / f"{path.stem}.png") for path in sorted((data / split).iterdir())]
+    return [ImageMaskPair(path.stem, path, masks / f"{path.stem}.png") for path in sorted((data / split).iterdir())]
 
 
 @pytest.fixture

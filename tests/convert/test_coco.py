@@ -8,7 +8,7 @@ import pycocotools.mask
 import pytest
 
 from sagemaker_semseg.convert import coco
-from sagemaker_semseg.convert.dataset import Choice
+from sagemaker_semseg.convert.annotations import ClassSelection
 from sagemaker_semseg.errors import DataError
 
 CATEGORIES = [{"id": 7, "name": "car"}, {"id": 3, "name": "person"}, {"id": 90, "name": "tooth brush"}]
@@ -33,7 +33,9 @@ def read(tmp_path, picture, file):
         for number in (1, 2):
             picture(f"photos/{number}.jpg")
         path = file("instances.json", content)
-        return coco.read([coco.CocoReader(path, tmp_path / "photos")], choice or Choice(), coco.CrowdPolicy(**crowds))
+        return coco.read(
+            [coco.CocoReader(path, tmp_path / "photos")], choice or ClassSelection(), coco.CrowdPolicy(**crowds)
+        )
 
     return read
 
@@ -74,7 +76,7 @@ def test_the_smaller_of_two_lies_above(read, converted):
 
 
 def test_the_later_of_two_lies_above_if_wanted(read, converted):
-    mask = converted(read(instances(OVERLAP), Choice(larger_first=False)))[0]["1"]
+    mask = converted(read(instances(OVERLAP), ClassSelection(larger_first=False)))[0]["1"]
     assert [mask[5, 5], mask[3, 3]] == [1, 1]
 
 
@@ -94,7 +96,7 @@ def test_classes_chosen_ignored_and_without_background(read, converted):
         annotation(2, category=3, segmentation=[square(8, 8, 12, 12)]),
         annotation(3, category=90, segmentation=[square(20, 20, 24, 24)]),
     ]
-    choice = Choice(only=("tooth brush", "car"), ignored=frozenset({"person"}), background=False)
+    choice = ClassSelection(only=("tooth brush", "car"), ignored=frozenset({"person"}), background=False)
     dataset = read(instances(objects), choice)
     mask = dataset.items[0].draw(24, 32)
     assert dataset.classes == ("tooth brush", "car")
@@ -115,7 +117,7 @@ def test_two_files_whose_ids_differ(tmp_path, picture, file, converted):
         coco.CocoReader(tmp_path / name / "_annotations.coco.json", tmp_path / name, split)
         for name, split in (("train", "train"), ("val", "validation"))
     ]
-    dataset = coco.read(sources, Choice())
+    dataset = coco.read(sources, ClassSelection())
     masks, _ = converted(dataset)
     assert dataset.classes == ("background", "car", "dog")
     assert masks.keys() == {"train/a", "validation/a"}

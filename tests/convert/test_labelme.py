@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.convert import labelme
-from sagemaker_semseg.convert.dataset import Choice
+from sagemaker_semseg.convert.annotations import ClassSelection
 from sagemaker_semseg.errors import DataError
 
 SHAPES = [
@@ -36,7 +36,7 @@ def set_of_two(picture, file, tmp_path):
 
 
 def test_shapes(set_of_two, converted):
-    dataset = labelme.read([labelme.LabelMeReader(set_of_two)], Choice(larger_first=False))
+    dataset = labelme.read([labelme.LabelMeReader(set_of_two)], ClassSelection(larger_first=False))
     masks, written = converted(dataset)
     assert dataset.classes == ("background", "ball", "car")
     y, x = np.mgrid[:24, :32] + 0.5
@@ -52,7 +52,7 @@ def test_shapes(set_of_two, converted):
 
 
 def test_order_of_the_classes(set_of_two):
-    choice = Choice(only=("car", "ball"))
+    choice = ClassSelection(only=("car", "ball"))
     dataset = labelme.read([labelme.LabelMeReader(set_of_two)], choice)
     assert dataset.classes == ("background", "car", "ball")
     assert dataset.items[0].draw(24, 32)[5, 5] == 1
@@ -64,7 +64,7 @@ def test_later_shapes_lie_above_earlier_ones(picture, file, tmp_path):
     hole = {"label": "_background_", "points": [[5, 5], [7, 5], [7, 7], [5, 7]]}
     large = {"label": "a", "points": [[2, 2], [20, 2], [20, 20], [2, 20]]}
     file("set/a.json", content([large, small, hole]))
-    dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], Choice(larger_first=False))
+    dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection(larger_first=False))
     mask = dataset.items[0].draw(24, 32)
     assert dataset.classes == ("background", "a", "b")
     assert [mask[3, 3], mask[4, 4], mask[5, 5]] == [1, 2, 0]
@@ -80,7 +80,7 @@ def test_a_shape_that_is_a_mask(picture, file, tmp_path, top):
     picture("set/a.jpg")
     other = {"label": "b", "points": [[0, 0], [2, 0], [2, 2]]}
     file("set/a.json", content([{**shape, "mask": base64.b64encode(out.getvalue()).decode()}, other]))
-    mask = labelme.read([labelme.LabelMeReader(tmp_path / "set")], Choice()).items[0].draw(24, 32)
+    mask = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection()).items[0].draw(24, 32)
     assert np.argwhere(mask == 1).tolist() == [[8, 12], [9, 12]]
 
 
@@ -96,7 +96,7 @@ def test_a_shape_that_is_a_mask(picture, file, tmp_path, top):
 def test_paths_of_pictures(picture, file, tmp_path, json_at, picture_at, path):
     where = picture(picture_at)
     file(json_at, content(SHAPES, path))
-    (item,) = labelme.read([labelme.LabelMeReader(tmp_path / "set")], Choice()).items
+    (item,) = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection()).items
     assert item.image.samefile(where)
 
 
@@ -104,7 +104,7 @@ def test_paths_of_pictures(picture, file, tmp_path, json_at, picture_at, path):
 def test_pictures_outside_are_not_read(picture, file, tmp_path, path):
     picture("outside.jpg")
     file("set/c.json", content(SHAPES, path))
-    dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], Choice())
+    dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection())
     assert not dataset.items
     (fault,) = dataset.faults.kinds["bad file"]
     assert fault.remedy
@@ -113,7 +113,7 @@ def test_pictures_outside_are_not_read(picture, file, tmp_path, path):
 def test_pictures_in_a_folder_of_their_own(picture, file, tmp_path):
     picture("pictures/a.jpg")
     file("set/a.json", content(SHAPES))
-    (item,) = labelme.read([labelme.LabelMeReader(tmp_path / "set", tmp_path / "pictures")], Choice()).items
+    (item,) = labelme.read([labelme.LabelMeReader(tmp_path / "set", tmp_path / "pictures")], ClassSelection()).items
     assert item.image == tmp_path / "pictures" / "a.jpg"
 
 
@@ -125,7 +125,7 @@ def test_two_folders(picture, file, tmp_path, converted):
         labelme.LabelMeReader(tmp_path / "train", None, "train"),
         labelme.LabelMeReader(tmp_path / "val", None, "validation"),
     ]
-    assert converted(labelme.read(sources, Choice()))[0].keys() == {"train/a", "validation/a"}
+    assert converted(labelme.read(sources, ClassSelection()))[0].keys() == {"train/a", "validation/a"}
 
 
 def test_all_faults_together(set_of_two, file, picture, converted):
@@ -152,7 +152,7 @@ def test_all_faults_together(set_of_two, file, picture, converted):
     file("set/far.json", content([{"label": "a", "points": far}], "far.jpg"))
     file("set/package.json", {"name": "something else"})
     with pytest.raises(DataError) as error:
-        converted(labelme.read([labelme.LabelMeReader(set_of_two)], Choice()))
+        converted(labelme.read([labelme.LabelMeReader(set_of_two)], ClassSelection()))
     told = "\n".join(map(str, error.value.faults))
     for number in range(len(bad)):
         assert f"bad.json, shapes[{number}]" in told
@@ -164,9 +164,9 @@ def test_all_faults_together(set_of_two, file, picture, converted):
 
 def test_a_folder_of_something_else(tmp_path):
     with pytest.raises(DataError, match="no JSON file of LabelMe"):
-        labelme.read([labelme.LabelMeReader(tmp_path)], Choice())
+        labelme.read([labelme.LabelMeReader(tmp_path)], ClassSelection())
     with pytest.raises(DataError, match="no such folder"):
-        labelme.read([labelme.LabelMeReader(tmp_path / "none")], Choice())
+        labelme.read([labelme.LabelMeReader(tmp_path / "none")], ClassSelection())
 
 
 def test_hostile_files(picture, tmp_path, file):
@@ -185,7 +185,7 @@ def test_hostile_files(picture, tmp_path, file):
     for _ in range(500):
         file("set/a.json", json.dumps(changed(content(SHAPES), 0.03)).encode("utf-8", "surrogatepass"))
         try:
-            dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], Choice())
+            dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection())
             for item in dataset.items:
                 assert item.draw(24, 32).shape == (24, 32)
                 seen.add("drawn")

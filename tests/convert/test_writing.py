@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sagemaker_semseg.convert.dataset import Dataset, Item
+from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage
 from sagemaker_semseg.convert.splits import by_names, random_split
 from sagemaker_semseg.convert.writing import write
 from sagemaker_semseg.errors import DataError, UserError
@@ -17,8 +17,11 @@ def corner(height, width):
 
 
 def dataset(*paths, size=None, names=None):
-    items = [Item(name, path, corner, size) for path, name in zip(paths, names or [p.stem for p in paths], strict=True)]
-    return Dataset(("background", "thing"), items)
+    items = [
+        AnnotatedImage(name, path, corner, size)
+        for path, name in zip(paths, names or [p.stem for p in paths], strict=True)
+    ]
+    return AnnotatedDataset(("background", "thing"), items)
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -118,7 +121,7 @@ def test_lots(tmp_path):
         return {item.name for item in random_split(of, share, seed).items if item.split == "validation"}
 
     assert len(drawn(0.2, 0)) == 20
-    assert drawn(0.2, 0) == drawn(0.2, 0, Dataset(items.classes, items.items[::-1]))
+    assert drawn(0.2, 0) == drawn(0.2, 0, AnnotatedDataset(items.classes, items.items[::-1]))
     assert drawn(0.2, 0) != drawn(0.2, 1)
     assert drawn(0.1, 0) < drawn(0.2, 0)
     assert (len(drawn(0.001, 0)), len(drawn(0.999, 0))) == (1, 99)

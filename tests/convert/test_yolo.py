@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.convert import yolo
-from sagemaker_semseg.convert.dataset import Choice
+from sagemaker_semseg.convert.annotations import ClassSelection
 from sagemaker_semseg.errors import DataError
 
 # 32 x 24 pixels: x 4 to 12, y 6 to 18
@@ -23,7 +23,7 @@ def source(picture, file, tmp_path):
 
 
 def test_polygons(source, converted):
-    dataset = yolo.read(source, Choice())
+    dataset = yolo.read(source, ClassSelection())
     masks, _ = converted(dataset)
     assert dataset.classes == ("background", "person", "car")
     expected = np.zeros((24, 32), np.uint8)
@@ -46,7 +46,7 @@ def test_ways_to_say_where_pictures_are(source, file, settings):
     file("set/train.txt", "./images/train/a.jpg\n")
     file("set/val.txt", "images/val/a.jpg\n")
     source.write_text(settings)
-    dataset = yolo.read(source.parent, Choice())
+    dataset = yolo.read(source.parent, ClassSelection())
     assert [item.split for item in dataset.items] == ["train", "validation"]
     assert dataset.items[0].draw(24, 32)[7, 5] == 2
     assert not dataset.faults.kinds
@@ -58,7 +58,7 @@ def test_a_folder_without_settings(picture, file, tmp_path, converted):
     file("set/labels/a.txt", f"0 {SQUARE}")
     file("set/labels/b.txt", "")
     file("set/classes.txt", "car\n")
-    masks, written = converted(yolo.read(tmp_path / "set", Choice()))
+    masks, written = converted(yolo.read(tmp_path / "set", ClassSelection()))
     assert {name: int(mask.max()) for name, mask in masks.items()} == {"a": 1, "b": 0, "c": 0}
     assert "1 pictures without a file of labels" in written.notes[0]
 
@@ -66,7 +66,7 @@ def test_a_folder_without_settings(picture, file, tmp_path, converted):
 @pytest.mark.parametrize(("boxes", "inside"), [("ignore", 255), ("fill", 2)])
 def test_boxes(source, boxes, inside):
     (source.parent / "labels/train/a.txt").write_text("1 0.25 0.5 0.25 0.5\n")
-    mask = yolo.read(source, Choice(), boxes).items[0].draw(24, 32)
+    mask = yolo.read(source, ClassSelection(), boxes).items[0].draw(24, 32)
     expected = np.zeros((24, 32), np.uint8)
     expected[6:18, 4:12] = inside
     np.testing.assert_array_equal(mask, expected)
@@ -93,7 +93,7 @@ def test_all_faults_together(source, picture, file, converted):
     file("set/labels/train/b.txt", b"1 \xff\xfe")
     file("set/labels/train/lonely.txt", f"1 {SQUARE}")
     with pytest.raises(DataError) as error:
-        converted(yolo.read(source, Choice()))
+        converted(yolo.read(source, ClassSelection()))
     told = "\n".join(map(str, error.value.faults))
     for number, what in enumerate(FAULTS.values(), start=1):
         assert any(f"a.txt, line {number}:" in line and what in line for line in told.splitlines()), what
@@ -122,14 +122,14 @@ def test_all_faults_together(source, picture, file, converted):
 def test_settings_that_are_refused(source, settings, what):
     source.write_text(settings)
     with pytest.raises(DataError, match=what):
-        yolo.read(source, Choice())
+        yolo.read(source, ClassSelection())
 
 
 @pytest.mark.parametrize("place", ["../../outside", "/etc", "nowhere"])
 def test_pictures_outside_are_not_read(source, picture, place):
     picture("outside/x.jpg")
     source.write_text(f"names: [a, b]\ntrain: {place}\nval: images/val")
-    dataset = yolo.read(source, Choice())
+    dataset = yolo.read(source, ClassSelection())
     assert [fault.where for fault in dataset.faults.kinds["missing folder"]] == [str(source.parent)]
     assert [item.split for item in dataset.items] == ["validation"]
 
@@ -138,7 +138,7 @@ def test_aliases_that_grow_take_no_memory(source):
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}, *a{n - 1}]" for n in range(1, 40)]
     source.write_text("\n".join(lines) + "\nnames: *a39\ntrain: images/train\n")
     with pytest.raises(DataError, match="a number and a name"):
-        yolo.read(source, Choice())
+        yolo.read(source, ClassSelection())
 
 
 def test_hostile_files(source):
@@ -151,7 +151,7 @@ def test_hostile_files(source):
             parts[draw_from.randrange(len(parts))] = draw_from.choice(words)
         text.write_text(" ".join(parts), encoding="utf-8")
         try:
-            assert yolo.read(source, Choice()).items[0].draw(24, 32).shape == (24, 32)
+            assert yolo.read(source, ClassSelection()).items[0].draw(24, 32).shape == (24, 32)
             seen.add("drawn")
         except DataError as error:
             str(error).encode()
@@ -162,7 +162,7 @@ def test_hostile_files(source):
             letters[draw_from.randrange(len(letters))] = draw_from.choice("{}[]&*!%:-#\n\t\0'\"x0é")
         source.write_text("".join(letters), encoding="utf-8")
         try:
-            yolo.read(source, Choice())
+            yolo.read(source, ClassSelection())
             seen.add("read")
         except DataError as error:
             str(error).encode()

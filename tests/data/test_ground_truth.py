@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sagemaker_semseg.data.color_map import Colours, Entry, class_list, parse_map
-from sagemaker_semseg.data.color_masks import read_labels
-from sagemaker_semseg.data.samples import Channels, read_channels, read_split
+from sagemaker_semseg.data.color_map import ColorMap, ColorMapEntry, class_list, parse_map
+from sagemaker_semseg.data.color_masks import decode_color_mask
+from sagemaker_semseg.data.datasets import Datasets, read_channels, read_split
 from sagemaker_semseg.errors import DataError
 from tests.data.test_samples import image_bytes, write
 
@@ -81,10 +81,16 @@ def refused(root: Path, lines: list[str], num_classes: int = 4, **options: objec
     return [str(fault) for fault in error.value.faults]
 
 
-def labels_of(split_channels: Channels, split: str) -> dict[str, np.ndarray]:
+def color_map(**colors: int) -> ColorMap:
+    """A map whose keys are the labels."""
+    entries = (ColorMapEntry(key, name, color) for key, (name, color) in enumerate(colors.items()))
+    return ColorMap(tuple(entries)).with_names(list(colors))
+
+
+def labels_of(split_channels: Datasets, split: str) -> dict[str, np.ndarray]:
     return {
-        sample.name: read_labels(sample.mask.read_bytes(), sample.colours).labels
-        for sample in getattr(split_channels, split).samples
+        sample.name: decode_color_mask(sample.mask.read_bytes(), sample.color_map).labels
+        for sample in getattr(split_channels, split).pairs
     }
 
 
@@ -122,7 +128,7 @@ def test_maps_that_omit_classes_and_change_keys(tmp_path: Path, kind: str) -> No
         np.testing.assert_array_equal(labels[name], expected(names, by_name))
     total = sum(np.bincount(expected(names, by_name).ravel(), minlength=4) for names in (a, b))
     assert found.train.pixel_counts.tolist() == total.tolist()
-    np.testing.assert_array_equal(found.train.labels.lookup[[0, 1, 2, 3, 255]], [0, 1, 2, 3, 255])
+    np.testing.assert_array_equal(found.train.label_map.lookup[[0, 1, 2, 3, 255]], [0, 1, 2, 3, 255])
 
 
 def test_keys_that_agree_give_the_order(tmp_path: Path) -> None:
@@ -191,7 +197,7 @@ def test_with_a_label_map_the_numbers_count(tmp_path: Path) -> None:
     write(tmp_path / "maps/label_map.json", b'{"scale": 1}')
     found = read_channels({**channels(tmp_path, lines), "label_map": tmp_path / "maps"}, 2)
     assert found.train.pixel_counts.tolist() == [8, 40]
-    assert found.train.samples[0].colours is None
+    assert found.train.pairs[0].color_map is None
     assert "train: there is a label map, so the masks' numbers count, not their colours" in found.train.notes
 
 
@@ -217,27 +223,27 @@ def test_transparent_and_white_pixels_are_background(background: bool) -> None:
     pixels[2, :4, 3] = 0
     pixels[3] = 255
     names = ("car", "Background", "road") if background else ("car", "road")
-    colours = Colours((Entry(0, "road", 0x2CA02C), Entry(1, "car", 0x1F77B4))).under(names)
+    colours = ColorMap((ColorMapEntry(0, "road", 0x2CA02C), ColorMapEntry(1, "car", 0x1F77B4))).with_names(names)
     wanted = np.full(SHAPE, names.index("car"))
     wanted[0] = names.index("road")
     wanted[2, :4] = wanted[3] = 1 if background else 255
-    np.testing.assert_array_equal(read_labels(png(pixels), colours).labels, wanted)
+    np.testing.assert_array_equal(decode_color_mask(png(pixels), colours).labels, wanted)
 
 
 def test_half_transparent_pixels_are_an_error() -> None:
     pixels = np.dstack([coloured(["road"]), np.full(SHAPE, 255, np.uint8)])
     pixels[0, 0, 3] = 100
-    colours = Colours((Entry(0, "road", 0x2CA02C),)).under(["road"])
+    colours = color_map(road=0x2CA02C)
     with pytest.raises(DataError) as error:
-        read_labels(png(pixels), colours)
+        decode_color_mask(png(pixels), colours)
     assert "#2ca02c half transparent (1 pixels)" in error.value.faults[0].what
 
 
 def test_many_unknown_colours_are_counted(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (400, 300, 3), np.uint8)
-    colours = Colours((Entry(0, "road", 0x2CA02C),)).under(["road"])
+    colours = color_map(road=0x2CA02C)
     with pytest.raises(DataError) as error:
-        read_labels(png(noise), colours)
+        decode_color_mask(png(noise), colours)
     assert "more" in error.value.faults[0].what
 
 
@@ -257,13 +263,15 @@ def test_labels_lie_as_the_mask_is_displayed() -> None:
     picture, tags, out = Image.fromarray(pixels), Image.Exif(), io.BytesIO()
     tags[0x0112] = 6
     picture.save(out, "PNG", exif=tags)
-    colours = Colours((Entry(0, "road", 0x2CA02C), Entry(1, "car", 0x1F77B4))).under(["road", "car"])
+    colours = ColorMap((ColorMapEntry(0, "road", 0x2CA02C), ColorMapEntry(1, "car", 0x1F77B4))).with_names(
+        ["road", "car"]
+    )
     wanted = np.rot90(expected(["road", "car"], ["road", "car"]), -1)
-    np.testing.assert_array_equal(read_labels(out.getvalue(), colours).labels, wanted)
+    np.testing.assert_array_equal(decode_color_mask(out.getvalue(), colours).labels, wanted)
 
 
 def test_a_palette_is_as_long_as_the_file_says() -> None:
-    colours = Colours((Entry(0, "road", 0x000000),)).under(["road"])
+    colours = color_map(road=0)
     out = io.BytesIO()
     picture = Image.fromarray(np.array([[0, 1]], np.uint8))
     picture.putpalette([0, 0, 0, 9, 9, 9])
@@ -273,7 +281,7 @@ def test_a_palette_is_as_long_as_the_file_says() -> None:
     body = b"PLTE" + bytes(3)  # one colour, and an index of 1
     short = data[:start] + struct.pack(">I", 3) + body + struct.pack(">I", zlib.crc32(body)) + data[start + 18 :]
     with pytest.raises(DataError) as error:
-        read_labels(short, colours)
+        decode_color_mask(short, colours)
     assert "beyond the palette (1 pixels)" in error.value.faults[0].what
 
 
@@ -313,7 +321,7 @@ def test_short_and_long_colours_of_any_case() -> None:
     entries = {"0": {"class-name": "a", "hex-color": "#ABC"}, "1": {"class-name": "b", "hex-color": "#aAbBcD"}}
     colours, wrong = parse_map(entries)
     assert not wrong
-    assert colours == Colours((Entry(0, "a", 0xAABBCC), Entry(1, "b", 0xAABBCD)))
+    assert colours == ColorMap((ColorMapEntry(0, "a", 0xAABBCC), ColorMapEntry(1, "b", 0xAABBCD)))
 
 
 def test_num_classes_that_is_not_the_number_of_classes(tmp_path: Path) -> None:
@@ -347,7 +355,7 @@ _NAMES = st.sampled_from(["a", "b", "c", "d"])
 
 @given(st.lists(st.dictionaries(_NAMES, st.integers(0, 5), min_size=1), min_size=1, max_size=6))
 def test_a_label_is_one_class_whatever_the_lines_order(maps: list[dict[str, int]]) -> None:
-    made = [Colours(tuple(Entry(key, name, ord(name)) for name, key in each.items())) for each in maps]
+    made = [ColorMap(tuple(ColorMapEntry(key, name, ord(name)) for name, key in each.items())) for each in maps]
     names, by_key = class_list(made)
     assert class_list(reversed(made)) == (names, by_key)
     assert sorted(names) == sorted({name for each in maps for name in each})
@@ -358,7 +366,9 @@ def test_a_label_is_one_class_whatever_the_lines_order(maps: list[dict[str, int]
 
 
 def test_damaged_masks_are_refused_or_read() -> None:
-    colours = Colours((Entry(0, "road", 0x2CA02C), Entry(1, "car", 0x1F77B4))).under(["road", "car"])
+    colours = ColorMap((ColorMapEntry(0, "road", 0x2CA02C), ColorMapEntry(1, "car", 0x1F77B4))).with_names(
+        ["road", "car"]
+    )
     rng = np.random.default_rng(1)
     for kind in KINDS:
         whole = mask(kind, ["road", "car"])
@@ -367,4 +377,6 @@ def test_damaged_masks_are_refused_or_read() -> None:
             for at in rng.integers(0, len(data), rng.integers(1, 4)):
                 data[at] = rng.integers(0, 256)
             with contextlib.suppress(DataError):  # and nothing else
-                assert read_labels(bytes(data[: rng.integers(1, len(data) + 1)]), colours).labels.dtype == np.uint8
+                assert (
+                    decode_color_mask(bytes(data[: rng.integers(1, len(data) + 1)]), colours).labels.dtype == np.uint8
+                )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagemaker_semseg.data.labels import IGNORE, INVALID, MAX_BYTES, LabelMap, median_frequency_weights
+from sagemaker_semseg.data.labels import IGNORE, INVALID, MAX_BYTES, LabelMap, count_values, median_frequency_weights
 from sagemaker_semseg.errors import DataError
 
 
@@ -247,3 +247,9 @@ def test_median_of_an_even_number_of_classes() -> None:
 
 def test_weights_without_any_pixel_are_one() -> None:
     np.testing.assert_array_equal(median_frequency_weights(np.zeros(3, int), np.zeros(3, int)), np.ones(3, np.float32))
+
+
+def test_the_values_of_large_masks_are_counted_in_pieces() -> None:
+    mask = np.zeros((1100, 1100), np.uint8)
+    mask[-1, -3:] = 7, 7, 255
+    assert {value: int(count) for value, count in enumerate(count_values(mask)) if count} == {0: 1209997, 7: 2, 255: 1}

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from sagemaker_semseg.data import manifest
 from sagemaker_semseg.data.channels import split_pairs
+from sagemaker_semseg.data.datasets import find_channels, read_channels
 from sagemaker_semseg.data.faults import FaultList
 from sagemaker_semseg.data.manifest import Line, read_lines
-from sagemaker_semseg.data.samples import find_channels, read_channels
 from sagemaker_semseg.errors import DataError
 from tests.data.test_samples import image_bytes, mask_bytes, write
 
@@ -224,11 +224,11 @@ def put(path: Path, *names: str) -> Path:
 def test_a_manifest_is_a_channel(root: Path) -> None:
     put(root / "train.manifest", "b", "a"), put(root / "validation.jsonl", "v")
     channels = read_channels(find_channels(root), 3)
-    assert [sample.name for sample in channels.train.samples] == ["b", "a"]  # as the lines are
-    sample = channels.train.samples[0]
+    assert [sample.name for sample in channels.train.pairs] == ["b", "a"]  # as the lines are
+    sample = channels.train.pairs[0]
     assert (sample.image, sample.mask) == (root / "images/b.jpg", root / "masks/b.png")
     assert sample.where == f"{root}/train.manifest, line 1"
-    assert (sample.height, sample.width, sample.colours) == (6, 8, None)
+    assert (sample.size, sample.color_map) == ((6, 8), None)
     assert channels.validation.pixel_counts.tolist() == [40, 8, 0]
 
 

@@ -10,41 +10,43 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sagemaker_semseg.data.channels import Pair
-from sagemaker_semseg.data.fifo import PollConfig
-from sagemaker_semseg.data.pipe_mode import PipeDataset, pipe_splits
+from sagemaker_semseg.data.channels import ImageMaskPair
+from sagemaker_semseg.data.images import decode_mask, encode_mask
+from sagemaker_semseg.data.pipe_mode import PipeDataset, PollConfig, pipe_datasets
 from sagemaker_semseg.data.pipe_simulator import ChannelConfig, PipeSimulator, running
 from sagemaker_semseg.data.shuffle import order
 from sagemaker_semseg.errors import DataError
 
 
 @pytest.fixture
-def pairs(tmp_path: Path) -> list[Pair]:
-    found = []
+def pairs(tmp_path: Path) -> list[ImageMaskPair]:
+    noise, found = np.random.default_rng(0).integers(0, 256, (270, 270)).astype(np.uint8), []
     for number in range(9):
         image, mask = tmp_path / f"{number} \u00e4.jpg", tmp_path / f"{number}.png"
-        image.write_bytes(bytes([number]) * 70_000)
-        mask.write_bytes(b"\x0a\x23\xd7\xce" * number)  # the magic number of RecordIO
-        found.append(Pair(str(number), image, mask))
+        image.write_bytes(encode_mask(noise))
+        mask.write_bytes(
+            encode_mask(np.full_like(noise, number)) + b"\x0a\x23\xd7\xce" * number
+        )  # RecordIO's magic number
+        found.append(ImageMaskPair(str(number), image, mask))
     return found
 
 
 def stream(player: PipeSimulator, channel: str = "train") -> PipeDataset:
-    return pipe_splits(player.folder, 3, 9, waiting=PollConfig(watch=player.check, patience=30))[channel]
+    return pipe_datasets(player.folder, 3, 9, polling=PollConfig(health_check=player.check, timeout=600))[channel]
 
 
 def numbers(split: PipeDataset, number: int) -> list[int]:
     found = []
-    for pair in split.one_pass(number):
-        assert len(pair.image) == 70_000
-        assert len(pair.mask) == 4 * pair.image[0]
-        found.append(pair.image[0])
+    for sample in split.read_epoch(number):
+        assert len(sample.image.stream) > 70_000
+        found.append(int(decode_mask(sample.mask)[0, 0]))
     return found
 
 
-def test_each_pass_has_an_order_of_its_own(pairs: list[Pair]) -> None:
+def test_each_pass_has_an_order_of_its_own(pairs: list[ImageMaskPair]) -> None:
     programmes = [ChannelConfig("train", pairs, seed=5, first_pass=2), ChannelConfig("validation", pairs[:3])]
     with running(programmes) as player:
         train, validation = stream(player), stream(player, "validation")
@@ -60,16 +62,16 @@ def test_each_pass_has_an_order_of_its_own(pairs: list[Pair]) -> None:
     assert not player.folder.exists()
 
 
-def test_a_reader_may_have_enough(pairs: list[Pair]) -> None:
+def test_a_reader_may_have_enough(pairs: list[ImageMaskPair]) -> None:
     with running([ChannelConfig("train", pairs)]) as player:
         train = stream(player)
-        first = train.one_pass(0)
+        first = train.read_epoch(0)
         next(first)
         first.close()
         assert numbers(train, 1) == list(range(9))
 
 
-def test_a_missing_file_is_the_readers_error(pairs: list[Pair]) -> None:
+def test_a_missing_file_is_the_readers_error(pairs: list[ImageMaskPair]) -> None:
     pairs[4].mask.unlink()
     pairs[4] = replace(pairs[4], where="train.manifest, line 5")
     text = r"the data can't be played\n  - .*4\.png \(train\.manifest, line 5\): can't be read: No such file"
@@ -77,14 +79,14 @@ def test_a_missing_file_is_the_readers_error(pairs: list[Pair]) -> None:
         numbers(stream(player), 0)
 
 
-def test_a_player_that_is_killed_is_missed(pairs: list[Pair]) -> None:
+def test_a_player_that_is_killed_is_missed(pairs: list[ImageMaskPair]) -> None:
     with running([ChannelConfig("train", pairs)]) as player:
         os.kill(player._process.pid, signal.SIGKILL)
         with pytest.raises(DataError, match="the player: has ended without a word"):
             numbers(stream(player), 0)
 
 
-def test_ctrl_c_doesnt_end_it(pairs: list[Pair]) -> None:
+def test_ctrl_c_doesnt_end_it(pairs: list[ImageMaskPair]) -> None:
     with running([ChannelConfig("train", pairs)]) as player:
         train = stream(player)
         numbers(train, 0)  # it runs by now
@@ -95,9 +97,9 @@ def test_ctrl_c_doesnt_end_it(pairs: list[Pair]) -> None:
 ORPHAN = """
 import os, sys
 from pathlib import Path
-from sagemaker_semseg.data.channels import Pair
+from sagemaker_semseg.data.channels import ImageMaskPair
 from sagemaker_semseg.data.pipe_simulator import ChannelConfig, PipeSimulator
-player = PipeSimulator(Path(sys.argv[1]), [ChannelConfig("train", [Pair("a", Path("a"), Path("b"))])])
+player = PipeSimulator(Path(sys.argv[1]), [ChannelConfig("train", [ImageMaskPair("a", Path("a"), Path("b"))])])
 while not os.listdir(sys.argv[1]):
     pass
 print(player._process.pid, flush=True)

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.data import files
+from sagemaker_semseg.data.datasets import find_channels, read_channels, read_split
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.labels import LabelMap
-from sagemaker_semseg.data.samples import find_channels, read_channels, read_split
 from sagemaker_semseg.errors import FAULTS_SHOWN, DataError
 
 FOUR = ("train", "train_annotation", "validation", "validation_annotation")
@@ -74,23 +74,23 @@ def faults(root: Path, num_classes: int = 3) -> dict[str, str]:
 def test_samples_and_counts(root: Path) -> None:
     train = read_channels(find_channels(root), 4).train
     assert train.channel == "train"
-    assert [(sample.name, sample.height, sample.width) for sample in train.samples] == [("a", 6, 8), ("b", 6, 8)]
-    assert train.samples[0].image == root / "train/a.jpg"
-    assert train.samples[0].mask == root / "train_annotation/a.png"
+    assert [(sample.name, sample.size) for sample in train.pairs] == [("a", (6, 8)), ("b", (6, 8))]
+    assert train.pairs[0].image == root / "train/a.jpg"
+    assert train.pairs[0].mask == root / "train_annotation/a.png"
     # a has 4 rows of 0, one of 2, one ignored; b has 4 rows of 0 and two of 1; a row has 8 pixels
     assert train.pixel_counts.dtype == train.image_pixel_counts.dtype == np.int64
     assert train.pixel_counts.tolist() == [64, 16, 8, 0]
     assert train.image_pixel_counts.tolist() == [40 + 48, 48, 40, 0]
     assert train.value_counts[[0, 1, 2, 255]].tolist() == [64, 16, 8, 8]
     assert train.notes == ()
-    np.testing.assert_array_equal(train.labels.table, LabelMap.identity(4).table)
+    np.testing.assert_array_equal(train.label_map.table, LabelMap.identity(4).table)
 
 
 def test_one_split_needs_only_its_channels(root: Path) -> None:
     channels = find_channels(root)
     del channels["train"], channels["train_annotation"]
     split = read_split(channels, split="validation", num_classes=3)
-    assert (split.channel, [sample.name for sample in split.samples]) == ("validation", ["v"])
+    assert (split.channel, [sample.name for sample in split.pairs]) == ("validation", ["v"])
 
 
 def test_nested_folders_and_extensions_of_any_case(root: Path) -> None:
@@ -100,7 +100,7 @@ def test_nested_folders_and_extensions_of_any_case(root: Path) -> None:
     write(root / "train_annotation/2021 spring/x.png", mask_bytes())
     write(root / "train/a.b.png", image_bytes(kind="PNG"))
     write(root / "train_annotation/a.b.png", mask_bytes())
-    names = [sample.name for sample in read_channels(find_channels(root), 3).train.samples]
+    names = [sample.name for sample in read_channels(find_channels(root), 3).train.pairs]
     assert names == ["2021 spring/city.north/0001 to 0017", "2021 spring/x", "a", "a.b", "b"]
 
 
@@ -117,7 +117,7 @@ def test_hidden_files_are_skipped_and_others_noted(root: Path) -> None:
 def test_accents_composed_differently_pair(root: Path) -> None:
     write(root / "train" / (unicodedata.normalize("NFC", "café") + ".jpg"), image_bytes())
     write(root / "train_annotation" / (unicodedata.normalize("NFD", "café") + ".png"), mask_bytes())
-    assert len(read_channels(find_channels(root), 3).train.samples) == 3
+    assert len(read_channels(find_channels(root), 3).train.pairs) == 3
 
 
 def test_links_are_followed_but_not_round(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -128,14 +128,14 @@ def test_links_are_followed_but_not_round(root: Path, tmp_path_factory: pytest.T
     (root / "train_annotation/linked").symlink_to(elsewhere / "masks")
     (root / "train/linked/round").symlink_to(root / "train")
     (root / "train/self").symlink_to(root / "train/self")
-    names = [sample.name for sample in read_channels(find_channels(root), 3).train.samples]
+    names = [sample.name for sample in read_channels(find_channels(root), 3).train.pairs]
     assert names == ["a", "b", "linked/m"]
 
 
 def test_orientation_counts_for_the_size(root: Path) -> None:
     put(root, train__a_jpg=image_bytes(8, 6, orientation=6))  # seen as 6 x 8, as its mask is
-    sample = read_channels(find_channels(root), 3).train.samples[0]
-    assert (sample.height, sample.width) == (6, 8)
+    sample = read_channels(find_channels(root), 3).train.pairs[0]
+    assert sample.size == (6, 8)
     put(root, train__b_jpg=image_bytes(6, 8, orientation=6))  # seen as 8 x 6
     with pytest.raises(DataError) as error:
         read_channels(find_channels(root), 3)
@@ -176,15 +176,10 @@ def test_large_pictures_one_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(files, "_large", small)
     before = read_channels(find_channels(root), 3)
     monkeypatch.setattr(files, "_large", large)
-    monkeypatch.setattr(files, "_LARGE_FILE", 0)
-    monkeypatch.setattr(files, "_LARGE_PICTURE", 0)
-    assert read_channels(find_channels(root), 3).train.samples == before.train.samples
+    monkeypatch.setattr(files, "LARGE_FILE_BYTES", 0)
+    monkeypatch.setattr(files, "LARGE_IMAGE_PIXELS", 0)
+    assert read_channels(find_channels(root), 3).train.pairs == before.train.pairs
     assert (small.taken, large.taken) == (0, 2 * 6)
-
-
-def test_counting_in_pieces_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_COUNT_AT_ONCE", 7)
-    assert read_channels(find_channels(root), 4).train.pixel_counts.tolist() == [64, 16, 8, 0]
 
 
 # label maps
@@ -388,10 +383,10 @@ def test_files_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(not CAMVID.is_dir(), reason="needs the CamVid set in the shared folder beside the checkout")
 def test_camvid() -> None:
     read = read_channels(find_channels(CAMVID), 11)
-    assert (len(read.train.samples), len(read.validation.samples)) == (367, 101)
+    assert (len(read.train.pairs), len(read.validation.pairs)) == (367, 101)
     for split in (read.train, read.validation):
-        assert {(sample.height, sample.width) for sample in split.samples} == {(360, 480)}
-        assert split.value_counts.sum() == len(split.samples) * 360 * 480
+        assert {sample.size for sample in split.pairs} == {(360, 480)}
+        assert split.value_counts.sum() == len(split.pairs) * 360 * 480
         assert split.pixel_counts.sum() + split.value_counts[255] == split.value_counts.sum()
     with_pillow = np.zeros(256, np.int64)
     for path in (CAMVID / "validation_annotation").iterdir():

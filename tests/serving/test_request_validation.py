@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sagemaker_semseg.data.image_headers import MAX_PARTS
 from sagemaker_semseg.data.images import decode_image
 from sagemaker_semseg.errors import DataError
-from sagemaker_semseg.serving.request_validation import MAX_PARTS, check_image_body
+from sagemaker_semseg.serving.request_validation import check_image_body
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 
@@ -69,22 +70,22 @@ def told(data: bytes) -> tuple[str, str]:
     ],
 )
 def test_size_of_an_image(data: bytes) -> None:
-    assert check_image_body(data) == (24, 40)
+    assert check_image_body(data).size == (24, 40)
     assert decode_image(data).shape == (24, 40, 3)
 
 
 def test_size_as_displayed() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert check_image_body(saved("JPEG", exif=exif)) == (40, 24)
+    assert check_image_body(saved("JPEG", exif=exif)).size == (40, 24)
 
 
 def test_flat_pictures_of_few_bytes() -> None:
     """Those with the fewest bytes for their pixels that an encoder makes."""
     flat = np.zeros((2048, 4096), np.uint8)
     for options in ({"optimize": True}, {"progressive": True, "optimize": True}, {"quality": 1}):
-        assert check_image_body(saved("JPEG", flat, **options)) == (2048, 4096)
-    assert check_image_body(saved("PNG", flat, compress_level=9)) == (2048, 4096)
+        assert check_image_body(saved("JPEG", flat, **options)).size == (2048, 4096)
+    assert check_image_body(saved("PNG", flat, compress_level=9)).size == (2048, 4096)
 
 
 TRAILERS = {
@@ -100,7 +101,7 @@ TRAILERS = {
 @pytest.mark.parametrize("name", TRAILERS)
 @pytest.mark.parametrize("image", [JPEG, PNG])
 def test_what_phones_and_programs_append_is_fine(image: bytes, name: str) -> None:
-    assert check_image_body(image + TRAILERS[name]) == (24, 40)
+    assert check_image_body(image + TRAILERS[name]).size == (24, 40)
     np.testing.assert_array_equal(decode_image(image + TRAILERS[name]), decode_image(image))
 
 
@@ -123,10 +124,10 @@ def test_an_image_cut_short_and_another_one() -> None:
 
 def test_thumbnails_are_no_images_of_their_own() -> None:
     thumbnail = segment(0xE1, b"Exif\0\0" + saved("JPEG", SMALL))
-    assert check_image_body(with_segment(JPEG, thumbnail)) == (24, 40)
-    assert check_image_body(with_segment(JPEG, segment(0xFE, PNG))) == (24, 40)
+    assert check_image_body(with_segment(JPEG, thumbnail)).size == (24, 40)
+    assert check_image_body(with_segment(JPEG, segment(0xFE, PNG))).size == (24, 40)
     private = chunk(b"prVt", PNG + JPEG)
-    assert check_image_body(PNG[:33] + private + PNG[33:]) == (24, 40)
+    assert check_image_body(PNG[:33] + private + PNG[33:]).size == (24, 40)
 
 
 def test_multi_picture_files_are_one_image() -> None:
@@ -135,7 +136,7 @@ def test_multi_picture_files_are_one_image() -> None:
     Image.fromarray(PIXELS).save(out, "MPO", save_all=True, append_images=[Image.fromarray(SMALL)])
     mpo = out.getvalue()
     assert mpo.count(b"\xff\xd8\xff") == 2
-    assert check_image_body(mpo) == (24, 40)
+    assert check_image_body(mpo).size == (24, 40)
     assert decode_image(mpo).shape == (24, 40, 3)
     profile = segment(0xE2, b"ICC_PROFILE\0MPF\0")  # another use of APP2
     told(with_segment(JPEG, profile) + JPEG)
@@ -241,7 +242,7 @@ def test_too_many_parts(data: bytes) -> None:
 def survives(data: bytes) -> bool:
     """Whether it is taken for an image."""
     try:
-        height, width = check_image_body(data)
+        height, width = check_image_body(data).size
         pixels = decode_image(data)
     except DataError:
         return False

@@ -14,8 +14,8 @@ configure_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
+from sagemaker_semseg.data.datasets import find_channels, read_channels  # noqa: E402
 from sagemaker_semseg.data.images import encode_mask  # noqa: E402
-from sagemaker_semseg.data.samples import find_channels, read_channels  # noqa: E402
 from sagemaker_semseg.hyperparameters import resolve  # noqa: E402
 
 CPU = tf.config.list_physical_devices("CPU")[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.data.samples import read_channels
+from sagemaker_semseg.data.datasets import read_channels
 from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
 
 COLOURS = {"ground": (200, 30, 40), "tree": (1, 2, 3)}  # labels 0 and 1
@@ -22,7 +22,7 @@ def coloured(request, tiny_channels, tmp_path):
     manifests = {}
     for split in ("train", "validation"):
         lines = []
-        for number, sample in enumerate(getattr(tiny_channels, split).samples):
+        for number, sample in enumerate(getattr(tiny_channels, split).pairs):
             with Image.open(sample.mask) as mask:
                 labels = np.asarray(mask)
             table = np.full((256, 3), BACKGROUND, np.uint8)

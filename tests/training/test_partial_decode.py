@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.data.images import decode_image
+from sagemaker_semseg.data.image_headers import EncodedImage
+from sagemaker_semseg.data.images import decode_image, decode_mask_rows
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.training import partial_decode
-from sagemaker_semseg.training.partial_decode import EncodedImage, read_image, read_mask
+from sagemaker_semseg.training.partial_decode import read_image
 
 HEIGHT, WIDTH = 91, 117
 
@@ -36,7 +37,7 @@ def saved(picture: Image.Image, kind: str, **settings: Any) -> bytes:
 
 
 def source(data: bytes) -> EncodedImage:
-    return EncodedImage.of(data, "a.png")
+    return EncodedImage.parse(data, "a.png")
 
 
 JPEGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -139,20 +140,20 @@ def test_rows_of_a_mask_are_its_indices(name: str) -> None:
     count, write = MASKS[name]
     values = labels(count)
     opened = source(write(values))
-    assert (read_mask(opened) == values).all()
+    assert (decode_mask_rows(opened) == values).all()
     for rows in (1, 40, HEIGHT):
-        read = read_mask(opened, rows)
+        read = decode_mask_rows(opened, rows)
         assert len(read) >= rows
         assert (read == values[: len(read)]).all()
 
 
 def test_only_the_rows_needed_are_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partial_decode, "decode_mask", None)  # Pillow is not asked
-    assert read_mask(source(saved(paletted(labels()), "PNG")), 33).shape == (33, WIDTH)
+    monkeypatch.setattr("sagemaker_semseg.data.images.decode_mask", None)  # Pillow is not asked
+    assert decode_mask_rows(source(saved(paletted(labels()), "PNG")), 33).shape == (33, WIDTH)
 
 
 def test_damaged_masks_are_refused() -> None:
     rows = b"".join(b"\0" + row.tobytes() for row in labels())
     for data in (png(8, 0, False, rows[: len(rows) // 2]), png(8, 0, False, rows.replace(b"\0", b"\7"))):
         with pytest.raises(DataError, match=r"a\.png"):
-            read_mask(source(data), HEIGHT)
+            decode_mask_rows(source(data), HEIGHT)

@@ -18,19 +18,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagemaker_semseg.data.channels import Pair
-from sagemaker_semseg.data.fifo import PollConfig
+from sagemaker_semseg.data.channels import ImageMaskPair
+from sagemaker_semseg.data.datasets import Datasets, read_channels
 from sagemaker_semseg.data.images import encode_mask
-from sagemaker_semseg.data.pipe_mode import PipeDataset, Streams, pipe_splits
+from sagemaker_semseg.data.pipe_mode import PipeDataset, PollConfig, pipe_datasets
 from sagemaker_semseg.data.pipe_simulator import ChannelConfig, running
 from sagemaker_semseg.data.recordio import write_record
-from sagemaker_semseg.data.samples import Channels, read_channels
 from sagemaker_semseg.errors import HyperparameterError
 from sagemaker_semseg.training import checkpoint, trainer
 from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
 
 SEED = 3  # that of ``make_hp``
-Played = Callable[..., Streams]
+Played = Callable[..., Datasets]
 
 
 class Losses(keras.callbacks.Callback):
@@ -57,23 +56,23 @@ class Signal(keras.callbacks.Callback):
             threading.Timer(self.seconds, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
 
-def pairs_of(channels: Channels, split: str) -> list[Pair]:
-    return [Pair(sample.name, sample.image, sample.mask) for sample in getattr(channels, split).samples]
+def pairs_of(channels: Datasets, split: str) -> list[ImageMaskPair]:
+    return [ImageMaskPair(sample.name, sample.image, sample.mask) for sample in getattr(channels, split).pairs]
 
 
 @pytest.fixture
-def played(tiny_channels: Channels) -> Iterator[Played]:
+def played(tiny_channels: Datasets) -> Iterator[Played]:
     """Plays ``tiny_channels``; a test closes what it has opened by ending."""
     with contextlib.ExitStack() as stack:
 
-        def play(first_pass: int = 0, count: int = 7, **changes: object) -> Streams:
+        def play(first_pass: int = 0, count: int = 7, **changes: object) -> Datasets:
             programmes = [
                 ChannelConfig("train", pairs_of(tiny_channels, "train"), SEED, first_pass),
                 ChannelConfig("validation", pairs_of(tiny_channels, "validation")),
             ]
             player = stack.enter_context(running(programmes))
-            waiting = PollConfig(watch=player.check, patience=60)
-            return Streams(**pipe_splits(player.folder, 2, count, waiting=waiting))
+            polling = PollConfig(health_check=player.check, timeout=600)
+            return Datasets(**pipe_datasets(player.folder, 2, count, polling=polling))
 
         yield play
 
@@ -157,12 +156,12 @@ class Sent:
                     self.ended.wait(30)
 
 
-def records_of(channels: Channels, split: str = "train") -> list[bytes]:
+def records_of(channels: Datasets, split: str = "train") -> list[bytes]:
     return [path.read_bytes() for pair in pairs_of(channels, split) for path in (pair.image, pair.mask)]
 
 
 def streams(folder: Path) -> dict[str, PipeDataset]:
-    return pipe_splits(folder, 2, 7, waiting=PollConfig(patience=20))
+    return pipe_datasets(folder, 2, 7, polling=PollConfig(timeout=600))
 
 
 def png(height: int, width: int, value: int = 0) -> bytes:
@@ -235,7 +234,7 @@ def test_sigterm_ends_a_training_that_waits_for_a_stream(validation, tiny_channe
         sent = Sent(folders[0], train=[train] * 3, validation=[measured[:3]])
     else:
         sent = Sent(folders[0], train=[train[:9]], validation=[measured])
-    before = Streams(**streams(folders[0]))
+    before = Datasets(**streams(folders[0]))
     threads = threading.active_count()
     losses, stop = Losses(), Signal(after=4 if validation else 1, seconds=2)
     result = trainer.train(make_hp(epochs=1), before, tmp_path / "out", callbacks=[losses, stop])
@@ -248,7 +247,7 @@ def test_sigterm_ends_a_training_that_waits_for_a_stream(validation, tiny_channe
     assert threading.active_count() <= threads
 
     sent = Sent(folders[1], train=[train] * 3, validation=[measured, []])
-    after = Streams(**streams(folders[1]))
+    after = Datasets(**streams(folders[1]))
     ended = trainer.train(make_hp(epochs=1), after, tmp_path / "out", callbacks=[losses])
     assert len(losses.losses) == 4
     assert [row["epoch"] for row in ended.history] == [0]
@@ -275,7 +274,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.recordio import write_record
-from sagemaker_semseg.data.pipe_mode import pipe_splits
+from sagemaker_semseg.data.pipe_mode import pipe_datasets
 from sagemaker_semseg.training.pipeline import np, training_batches
 
 def send():
@@ -288,7 +287,7 @@ def send():
 os.mkfifo(sys.argv[1] + "/train_0")
 threading.Thread(target=send, daemon=True).start()
 hp = SimpleNamespace(base_size=40, padded_crop_size=24, mini_batch_size=2, seed=0)
-batches = iter(training_batches(pipe_splits(Path(sys.argv[1]), 2, 7)["train"], hp))
+batches = iter(training_batches(pipe_datasets(Path(sys.argv[1]), 2, 7)["train"], hp))
 next(batches)
 time.sleep(0.5)
 """

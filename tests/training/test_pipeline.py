@@ -17,9 +17,9 @@ import tensorflow as tf
 from PIL import Image
 
 from sagemaker_semseg.data.color_map import parse_map
+from sagemaker_semseg.data.datasets import FileDataset, ImageMaskPair
 from sagemaker_semseg.data.images import decode_image, decode_mask, encode_mask
 from sagemaker_semseg.data.labels import LabelMap
-from sagemaker_semseg.data.samples import Sample, Split
 from sagemaker_semseg.data.shuffle import order
 from sagemaker_semseg.training.augment import sample_crop
 from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
@@ -28,7 +28,7 @@ CROP, BASE = 24, 40
 Batch = tuple[np.ndarray, np.ndarray]
 
 
-def make_split(folder: Path, sizes: list[tuple[int, int]], orientations: dict[int, int] | None = None) -> Split:
+def make_split(folder: Path, sizes: list[tuple[int, int]], orientations: dict[int, int] | None = None) -> FileDataset:
     """Sample i is of one colour of its own, and its mask holds i, i + 1 and 255."""
     samples = []
     for index, (height, width) in enumerate(sizes):
@@ -42,10 +42,10 @@ def make_split(folder: Path, sizes: list[tuple[int, int]], orientations: dict[in
         labels = np.full((height, width), index, np.uint8)
         labels[: height // 3], labels[:, :2] = index + 1, 255
         mask.write_bytes(encode_mask(labels))
-        samples.append(Sample(str(index), image, mask, height, width))
+        samples.append(ImageMaskPair(str(index), image, mask, size=(height, width)))
     classes = len(sizes) + 1
     counts = np.zeros(classes, np.int64)
-    return Split("train", tuple(samples), LabelMap.identity(classes), counts, counts, np.zeros(256, np.int64))
+    return FileDataset("train", tuple(samples), LabelMap.identity(classes), counts, counts, np.zeros(256, np.int64))
 
 
 def hp(batch: int, **changes: int) -> Any:
@@ -66,18 +66,18 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+def split(tmp_path_factory: pytest.TempPathFactory) -> FileDataset:
     sizes = [(30, 44), (44, 30), (30, 44), (20, 20), (44, 30)]
     return make_split(tmp_path_factory.mktemp("files"), sizes, {1: 6, 2: 3})
 
 
-def test_a_reader_for_each_cpu_that_the_container_may_use(split: Split, two_cpus: None) -> None:
+def test_a_reader_for_each_cpu_that_the_container_may_use(split: FileDataset, two_cpus: None) -> None:
     for batches in (training_batches(split, hp(4)), evaluation_batches(split, 1)):
         assert batches.options().threading.private_threadpool_size == 2
 
 
 @pytest.mark.parametrize("batch", [1, 3, 11, 16, 20])
-def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split: Split, batch: int) -> None:
+def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split: FileDataset, batch: int) -> None:
     position = 0
     for images, labels in taken(training_batches(split, hp(batch), workers=2), 3):
         assert images.shape == (batch, CROP, CROP, 3)
@@ -85,18 +85,18 @@ def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split
         assert images.dtype == labels.dtype == np.uint8
         for image, label in zip(images, labels, strict=True):
             pass_number, place = divmod(position, 5)
-            sample = split.samples[order(4, pass_number, 5)[place]]
-            cut = sample_crop(4, pass_number, place, sample.height, sample.width, BASE, CROP)
+            sample = split.pairs[order(4, pass_number, 5)[place]]
+            cut = sample_crop(4, pass_number, place, *sample.size, BASE, CROP)
             expected, expected_labels = np.zeros_like(image), np.zeros_like(label)
             whole = decode_image(sample.image.read_bytes())
             cut.image(whole[slice(*cut.rows.span), slice(*cut.columns.span)], expected)
-            cut.mask(decode_mask(sample.mask.read_bytes()), split.labels.lookup, expected_labels)
+            cut.mask(decode_mask(sample.mask.read_bytes()), split.label_map.lookup, expected_labels)
             assert (image == expected).all()
             assert (label == expected_labels).all()
             position += 1
 
 
-def test_neither_workers_nor_the_start_change_a_batch(split: Split) -> None:
+def test_neither_workers_nor_the_start_change_a_batch(split: FileDataset) -> None:
     expected = taken(training_batches(split, hp(3), workers=1), 9)
     assert same(expected, taken(training_batches(split, hp(3), workers=5), 9))
     for start in (1, 4, 8):
@@ -104,34 +104,34 @@ def test_neither_workers_nor_the_start_change_a_batch(split: Split) -> None:
     assert not same(expected, taken(training_batches(split, hp(3, seed=5), workers=1), 9))
 
 
-def test_the_stream_may_be_given_an_end(split: Split) -> None:
+def test_the_stream_may_be_given_an_end(split: FileDataset) -> None:
     for batch in (2, 20):
         expected = taken(training_batches(split, hp(batch)), 5)
         assert same(expected[2:], taken(training_batches(split, hp(batch), start_step=2, stop_step=5), 9))
 
 
-def test_batches_of_several_chunks_continue_too(split: Split) -> None:
+def test_batches_of_several_chunks_continue_too(split: FileDataset) -> None:
     expected = taken(training_batches(split, hp(12), workers=1), 4)
     assert same(expected[2:], taken(training_batches(split, hp(12), start_step=2, workers=2), 2))
 
 
-def test_every_sample_is_visited_equally_often(split: Split) -> None:
+def test_every_sample_is_visited_equally_often(split: FileDataset) -> None:
     # 5 batches of 3 are 3 passes over 5 samples; a sample shows in the labels
     labels = np.concatenate([labels for _, labels in taken(training_batches(split, hp(3, padded_crop_size=96)), 5)])
     seen = [int(one[one < 255].min()) for one in labels]
     assert sorted(seen) == sorted([*range(5)] * 3)
 
 
-def test_the_label_map_is_applied(split: Split) -> None:
+def test_the_label_map_is_applied(split: FileDataset) -> None:
     mapped = LabelMap.mapped({0: 1, 1: 1, 2: 0}, 2)
-    other = Split("train", split.samples[:2], mapped, *(split.pixel_counts,) * 2, split.value_counts)
+    other = FileDataset("train", split.pairs[:2], mapped, *(split.pixel_counts,) * 2, split.value_counts)
     labels = np.concatenate([labels for _, labels in taken(training_batches(other, hp(4)), 4)])
     assert set(np.unique(labels)) == {0, 1, 255}
     labels = np.concatenate([labels.ravel() for _, labels in taken(evaluation_batches(other, 2), 2)])
     assert set(np.unique(labels)) == {0, 1, 255}
 
 
-def test_shapes_are_known_before_anything_runs(split: Split) -> None:
+def test_shapes_are_known_before_anything_runs(split: FileDataset) -> None:
     images, labels = training_batches(split, hp(16)).element_spec
     assert images.shape == (16, CROP, CROP, 3)
     assert labels.shape == (16, CROP, CROP)
@@ -140,8 +140,8 @@ def test_shapes_are_known_before_anything_runs(split: Split) -> None:
     assert labels.shape.as_list() == [None, None, None]
 
 
-def test_no_samples_is_an_error(split: Split) -> None:
-    empty = Split("train", (), split.labels, split.pixel_counts, split.pixel_counts, split.value_counts)
+def test_no_samples_is_an_error(split: FileDataset) -> None:
+    empty = FileDataset("train", (), split.label_map, split.pixel_counts, split.pixel_counts, split.value_counts)
     with pytest.raises(ValueError, match="no samples"):
         training_batches(empty, hp(2))
 
@@ -155,11 +155,11 @@ def test_masks_of_colours_are_read_by_them(tmp_path: Path) -> None:
     split = make_split(tmp_path, [(30, 40)])
     mask = np.zeros((30, 40, 3), np.uint8)
     mask[:, :20, 0], mask[:, 20:, 2] = 255, 255
-    Image.fromarray(mask).save(split.samples[0].mask)
-    coloured = replace(split.samples[0], colours=colours.under(["road", "sky"]))
-    ((_, labels),) = taken(evaluation_batches(replace(split, samples=(coloured,)), 1), 2)
+    Image.fromarray(mask).save(split.pairs[0].mask)
+    coloured = replace(split.pairs[0], color_map=colours.with_names(["road", "sky"]))
+    ((_, labels),) = taken(evaluation_batches(replace(split, pairs=(coloured,)), 1), 2)
     assert (labels[0] == np.repeat([0, 1], 20)).all()
-    ((_, labels),) = taken(training_batches(replace(split, samples=(coloured,)), hp(4)), 1)
+    ((_, labels),) = taken(training_batches(replace(split, pairs=(coloured,)), hp(4)), 1)
     assert set(np.unique(labels)) <= {0, 1, 255}
     assert {0, 1} <= set(np.unique(labels))
 
@@ -168,19 +168,19 @@ def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
     gone = make_split(tmp_path, [(30, 40), (30, 40)])
     batches = iter(training_batches(gone, hp(2), workers=1))
     next(batches)
-    gone.samples[1].mask.unlink()
+    gone.pairs[1].mask.unlink()
     with pytest.raises(tf.errors.OpError, match=r"1\.png"):
         list(batches)
 
 
 def test_a_file_of_another_size_is_named(tmp_path: Path) -> None:
     changed = make_split(tmp_path, [(30, 40), (20, 40)])
-    changed.samples[1].image.write_bytes(changed.samples[0].image.read_bytes())
+    changed.pairs[1].image.write_bytes(changed.pairs[0].image.read_bytes())
     for batches in (training_batches(changed, hp(2)), evaluation_batches(changed, 2)):
         with pytest.raises(tf.errors.OpError, match=r"1\.jpg: 30 x 40 pixels .* but 20 x 40 when it was checked"):
             list(iter(batches))
-    changed.samples[1].image.write_bytes(saved_at(20, 40))
-    changed.samples[1].mask.write_bytes(changed.samples[0].mask.read_bytes())
+    changed.pairs[1].image.write_bytes(saved_at(20, 40))
+    changed.pairs[1].mask.write_bytes(changed.pairs[0].mask.read_bytes())
     with pytest.raises(tf.errors.OpError, match=r"1\.png: 30 x 40"):
         list(evaluation_batches(changed, 2))
 
@@ -191,7 +191,7 @@ def saved_at(height: int, width: int) -> bytes:
     return out.getvalue()
 
 
-def test_an_iterator_is_released_at_once(split: Split) -> None:
+def test_an_iterator_is_released_at_once(split: FileDataset) -> None:
     batches = iter(training_batches(split, hp(2)))
     next(batches)
     time.sleep(0.5)
@@ -203,10 +203,10 @@ def test_an_iterator_is_released_at_once(split: Split) -> None:
         assert dataset.options().autotune.enabled is False
 
 
-def test_evaluation_gives_every_sample_once_at_its_own_size(split: Split) -> None:
+def test_evaluation_gives_every_sample_once_at_its_own_size(split: FileDataset) -> None:
     batches = taken(evaluation_batches(split, 2), 9)
     assert [images.shape for images, _ in batches] == [(2, 30, 44, 3), (2, 44, 30, 3), (1, 20, 20, 3)]
-    samples = [split.samples[index] for index in (0, 2, 1, 4, 3)]
+    samples = [split.pairs[index] for index in (0, 2, 1, 4, 3)]
     images = [image for images, _ in batches for image in images]
     labels = [one for _, labels in batches for one in labels]
     for sample, image, one in zip(samples, images, labels, strict=True):
@@ -214,7 +214,7 @@ def test_evaluation_gives_every_sample_once_at_its_own_size(split: Split) -> Non
         assert (one == decode_mask(sample.mask.read_bytes())).all()
 
 
-def test_evaluation_batches_are_bounded_in_pixels(split: Split) -> None:
+def test_evaluation_batches_are_bounded_in_pixels(split: FileDataset) -> None:
     def sizes(most: int) -> list[int]:
         return [len(images) for images, _ in taken(evaluation_batches(split, 8, max_pixels=most), 9)]
 
@@ -223,7 +223,7 @@ def test_evaluation_batches_are_bounded_in_pixels(split: Split) -> None:
     assert sizes(1) == [1, 1, 1, 1, 1]
 
 
-def test_replicas_share_a_batch(split: Split, two_replicas: tf.distribute.Strategy) -> None:
+def test_replicas_share_a_batch(split: FileDataset, two_replicas: tf.distribute.Strategy) -> None:
     expected = taken(training_batches(split, hp(4), workers=1), 3)
     batches = iter(two_replicas.experimental_distribute_dataset(training_batches(split, hp(4))))
     for images, labels in expected:

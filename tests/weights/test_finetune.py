@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.architectures import ArchitectureSpec
-from sagemaker_semseg.data.samples import find_channels, read_channels
+from sagemaker_semseg.data.datasets import find_channels, read_channels
 from sagemaker_semseg.demo import make_demo_set
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.hyperparameters import resolve

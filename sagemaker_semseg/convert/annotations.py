@@ -20,7 +20,7 @@ import numpy.typing as npt
 from sagemaker_semseg.data.channels import FaultList
 from sagemaker_semseg.data.labels import IGNORE
 
-Labels = npt.NDArray[np.uint8]
+LabelMask = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 """Height and width, in pixels."""
 
@@ -29,7 +29,7 @@ MAX_CLASSES: Final = 254
 
 
 @dataclass(frozen=True)
-class Item:
+class AnnotatedImage:
     """One picture.
 
     name: its path below a channel, without extension. split: "train", "validation", or "" if lots are to decide.
@@ -39,23 +39,23 @@ class Item:
 
     name: str
     image: Path
-    draw: Callable[[int, int], Labels]
+    draw: Callable[[int, int], LabelMask]
     size: Size | None = None
     split: str = ""
 
 
 @dataclass
-class Dataset:
+class AnnotatedDataset:
     """classes: names from label 0 on. faults: of entries that no item stands for. notes: worth telling, not wrong."""
 
     classes: tuple[str, ...] = ()
-    items: list[Item] = field(default_factory=list)
+    items: list[AnnotatedImage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: FaultList = field(default_factory=FaultList)
 
 
 @dataclass(frozen=True)
-class Choice:
+class ClassSelection:
     """What becomes of the classes.
 
     only: the names to keep, in the order of their labels; empty keeps all. ignored: names whose pixels become 255.
@@ -79,7 +79,9 @@ def clean(name: str) -> str:
     return re.sub(r"[\s,\x00-\x1f\x7f]+", " ", name.encode("utf-8", "replace").decode()).strip() or "unnamed"
 
 
-def labels_of(names: Iterable[str], choice: Choice, dataset: Dataset, where: Path | str) -> dict[str, int]:
+def labels_of(
+    names: Iterable[str], choice: ClassSelection, dataset: AnnotatedDataset, where: Path | str
+) -> dict[str, int]:
     """The label of every name, and ``dataset.classes``. names: as found, in the order of their labels."""
     found = {name: clean(name) for name in names}
     there = dict.fromkeys(found.values())

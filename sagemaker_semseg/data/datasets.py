@@ -1,0 +1,282 @@
+"""Data sets in File mode: reads the channels, checks every file and counts the pixels of each class.
+
+Every file is read and decoded once before a training or an evaluation starts, so that everything that is wrong with any
+of them is known then, all of it, in one ``DataError``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sagemaker_semseg.data.channels import SPLITS, find_channels, read_label_maps, split_pairs
+from sagemaker_semseg.data.color_map import resolve_class_names
+from sagemaker_semseg.data.faults import FaultList
+from sagemaker_semseg.data.files import CheckedPair, SampleVisitor, check_samples
+from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
+from sagemaker_semseg.data.manifest import ProgressCallback
+from sagemaker_semseg.data.pairs import ImageMaskPair
+from sagemaker_semseg.data.pipe_mode import PipeDataset
+
+__all__ = [
+    "AttributeNames",
+    "Dataset",
+    "DatasetScan",
+    "Datasets",
+    "FileDataset",
+    "find_channels",
+    "read_channels",
+    "read_split",
+    "scan_dataset",
+]
+
+Counts = npt.NDArray[np.int64]
+AttributeNames = Mapping[str, Sequence[str]]
+
+_NONE: Final[AttributeNames] = MappingProxyType({})
+_NUMBERINGS: Final = {
+    "labels": "the number is the label",
+    "key": "the number is the map's key",
+    "key + 1": "the number is the map's key + 1",
+    "neither": "the number is neither",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FileDataset:
+    """The checked pairs of one channel, and what their masks hold.
+
+    Attributes:
+        channel: "train" or "validation".
+        pairs: sorted by name, or in the order of a manifest.
+        label_map: from mask values to labels.
+        pixel_counts: (num_classes,) int64, pixels of each class.
+        image_pixel_counts: (num_classes,) int64, labelled pixels of the images in which the class occurs.
+        value_counts: (256,) int64, pixels of each mask value, before the label map.
+        notes: what is worth knowing, though nothing is wrong.
+        class_names: those that were given, or that the manifests' color maps have, from label 0 on; or none.
+    """
+
+    channel: str
+    pairs: tuple[ImageMaskPair, ...]
+    label_map: LabelMap
+    pixel_counts: Counts
+    image_pixel_counts: Counts
+    value_counts: Counts
+    notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """The number of pairs."""
+        return len(self.pairs)
+
+
+Dataset = FileDataset | PipeDataset
+
+
+@dataclass(frozen=True, eq=False)
+class Datasets:
+    """The two data sets of a training. notes: what is worth knowing of both."""
+
+    train: Dataset
+    validation: Dataset
+    notes: tuple[str, ...] = ()
+
+
+def read_channels(
+    channels: Mapping[str, Path],
+    num_classes: int,
+    progress: ProgressCallback | None = None,
+    *,
+    attributes: AttributeNames = _NONE,
+    class_names: Sequence[str] = (),
+) -> Datasets:
+    """Reads and checks the data sets for training and validation.
+
+    Args:
+        channels: folders or manifests by channel name (``find_channels``).
+        num_classes: the number of classes, background included.
+        progress: called with (files done, files in all).
+        attributes: names of a manifest's attributes for images and masks, by split.
+        class_names: from label 0 on; only color maps need them, and have names of their own.
+
+    Raises:
+        DataError: with every fault of all channels.
+
+    Example:
+        >>> datasets = read_channels(find_channels("mydata"), num_classes=11)
+        >>> datasets.train.pixel_counts
+    """
+    splits = _read(channels, SPLITS, num_classes, progress, attributes, class_names)
+    return Datasets(splits["train"], splits["validation"])
+
+
+def read_split(
+    channels: Mapping[str, Path],
+    num_classes: int,
+    split: str = "validation",
+    progress: ProgressCallback | None = None,
+    *,
+    attributes: AttributeNames = _NONE,
+    class_names: Sequence[str] = (),
+) -> FileDataset:
+    """Reads and checks one split alone; as ``read_channels``."""
+    return _read(channels, (split,), num_classes, progress, attributes, class_names)[split]
+
+
+def _zeros() -> Counts:
+    return np.zeros(256, np.int64)
+
+
+@dataclass
+class DatasetScan:
+    """What is known of one split while its files are being read.
+
+    Attributes:
+        label_map: None if it is bad.
+        pairs: all of them, as they were found.
+        checked: those whose image can be read, with their sizes.
+        value_counts: (256,) pixels of each mask value.
+        pixel_counts: (256,) pixels of each label.
+        image_counts: (256,) images in which each label occurs.
+        image_pixel_counts: (256,) labelled pixels of those images.
+        numberings: color masks by ``ColorMask.numbering``.
+        class_names: as in ``FileDataset``.
+    """
+
+    split: str
+    label_map: LabelMap | None
+    notes: list[str]
+    pairs: list[ImageMaskPair]
+    checked: list[ImageMaskPair] = field(default_factory=list)
+    value_counts: Counts = field(default_factory=_zeros)
+    pixel_counts: Counts = field(default_factory=_zeros)
+    image_counts: Counts = field(default_factory=_zeros)
+    image_pixel_counts: Counts = field(default_factory=_zeros)
+    numberings: Counter[str] = field(default_factory=Counter)
+    class_names: tuple[str, ...] = ()
+
+    def unmapped_values(self) -> list[int]:
+        """Mask values that occur and are ignored since the label map doesn't name them."""
+        if self.label_map is None:
+            return []
+        ignored = (self.value_counts > 0) & (self.label_map.table == IGNORE)
+        return [value for value in np.flatnonzero(ignored).tolist() if value != IGNORE]
+
+    def add(self, pair: ImageMaskPair, checked: CheckedPair, faults: FaultList) -> None:
+        """Counts the pixels of one pair and collects its faults."""
+        for kind, fault in checked.faults:
+            faults.kinds.setdefault(kind, []).append(fault)
+        if checked.size:
+            self.checked.append(replace(pair, size=checked.size))
+        if checked.values is None or self.label_map is None:
+            return
+        if checked.numbering:
+            self.numberings[checked.numbering] += 1
+        table, values = self.label_map.table, checked.values
+        if what := self.label_map.misfit(values):
+            remedy = f"raise num_classes, fix the mask, or give a label_map/{self.split}_label_map.json"
+            faults.add("label out of range", pair.describe(pair.mask), what, remedy)
+        labelled = (table != INVALID) & (table != IGNORE)
+        pixels = _zeros()
+        np.add.at(pixels, table[labelled], values[labelled])
+        self.value_counts += values
+        self.pixel_counts += pixels
+        self.image_counts[pixels > 0] += 1
+        self.image_pixel_counts[pixels > 0] += pixels.sum()
+
+    def dataset(self, num_classes: int) -> FileDataset:
+        """The data set, once all pairs have been added and no fault was found."""
+        assert self.label_map is not None  # a bad label map is a fault, and faults have been raised
+        if unmapped := self.unmapped_values():
+            share = self.value_counts[unmapped].sum() / self.value_counts.sum()
+            listed = ", ".join(map(str, unmapped[:12])) + (", ..." if len(unmapped) > 12 else "")
+            self.notes.append(f"{self.split}: pixels ignored by the label map: {share:.2%} (values {listed})")
+        return FileDataset(
+            channel=self.split,
+            pairs=tuple(self.checked),
+            label_map=self.label_map,
+            pixel_counts=self.pixel_counts[:num_classes].copy(),
+            image_pixel_counts=self.image_pixel_counts[:num_classes].copy(),
+            value_counts=self.value_counts,
+            notes=tuple(self.notes),
+            class_names=self.class_names,
+        )
+
+
+def scan_dataset(
+    channels: Mapping[str, Path],
+    splits: tuple[str, ...],
+    num_classes: int,
+    faults: FaultList,
+    progress: ProgressCallback | None = None,
+    visitor: SampleVisitor | None = None,
+    attributes: AttributeNames = _NONE,
+    class_names: Sequence[str] = (),
+) -> list[DatasetScan]:
+    """Reads every file of the splits once; a training and the data report find the same faults by it.
+
+    Args:
+        splits: which of "train" and "validation".
+        faults: gets everything that is wrong.
+        visitor: sees every pair as it is read.
+
+    The other arguments are those of ``read_channels``.
+    """
+    channels = {name: Path(path) for name, path in channels.items()}
+    maps = read_label_maps(channels, splits, num_classes, faults)
+    scans = []
+    for split in splits:
+        label_map, notes = maps[split]
+        pairs = split_pairs(channels, split, faults, notes, attributes.get(split, ()), progress)
+        scans.append(DatasetScan(split, label_map, notes, pairs))
+    _resolve_class_names(scans, num_classes, class_names, faults)
+    work = [(scan, pair) for scan in scans for pair in scan.pairs]
+    results = check_samples((pair for _, pair in work), visitor)
+    for done, ((scan, pair), checked) in enumerate(zip(work, results, strict=True), start=1):
+        scan.add(pair, checked, faults)
+        if visitor:
+            visitor.pair(scan.split, pair, checked)
+        if progress:
+            progress(done, len(work))
+    for scan in scans:
+        if not faults.kinds and not scan.pixel_counts.any():
+            what = "every pixel of every mask is ignored, none is left to learn from or to measure"
+            where = channels.get(f"{scan.split}_annotation", channels[scan.split])
+            faults.add("masks without labels", where, what, "check the label map")
+        if scan.numberings.total() > scan.numberings["labels"]:
+            listed = ", ".join(f"{_NUMBERINGS[name]}: {count}" for name, count in sorted(scan.numberings.items()))
+            scan.notes.append(f"{scan.split}: masks are read by their colours, not by their numbers ({listed})")
+    return scans
+
+
+def _resolve_class_names(
+    scans: Sequence[DatasetScan], num_classes: int, class_names: Sequence[str], faults: FaultList
+) -> None:
+    pairs, notes = ({scan.split: getattr(scan, name) for scan in scans} for name in ("pairs", "notes"))
+    mapped = [scan.split for scan in scans if scan.label_map is None or scan.label_map.source]
+    names = resolve_class_names(pairs, mapped, num_classes, class_names, faults, notes)
+    for scan in scans:
+        scan.class_names = names
+
+
+def _read(
+    channels: Mapping[str, Path],
+    splits: tuple[str, ...],
+    num_classes: int,
+    progress: ProgressCallback | None,
+    attributes: AttributeNames,
+    class_names: Sequence[str],
+) -> dict[str, FileDataset]:
+    faults = FaultList()
+    scans = scan_dataset(channels, splits, num_classes, faults, progress, None, attributes, class_names)
+    faults.raise_any()
+    return {scan.split: scan.dataset(num_classes) for scan in scans}
