@@ -80,7 +80,7 @@ def converted(tmp_path: Path):
         channels = read_channels(find_channels(output), len(dataset.classes))
         masks = {}
         for split in (channels.train, channels.validation):
-            for sample in split.samples:
+            for sample in split.pairs:
                 name = f"{split.channel}/{sample.name}" if by_split else sample.name
                 masks[name] = decode_mask(sample.mask.read_bytes())
         assert (output / "classes.txt").read_text().splitlines() == list(dataset.classes)
