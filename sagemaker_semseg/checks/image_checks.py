@@ -17,6 +17,7 @@ from sagemaker_semseg.checks.mask_artifacts import find_artifacts
 from sagemaker_semseg.checks.report import Finding
 from sagemaker_semseg.checks.rules import finding
 from sagemaker_semseg.data.channels import ImageMaskPair
+from sagemaker_semseg.data.files import CheckedPair
 from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 
 Pixels = npt.NDArray[np.uint8]
