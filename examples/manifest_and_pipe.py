@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sagemaker_semseg import SemSegEstimator, ShuffleConfig, TrainingInput
-from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
+from sagemaker_semseg.data.demo_dataset import CLASS_NAMES, make_demo_set
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--data", type=Path, help="folder with the four channels (default: images are generated)")

@@ -27,7 +27,7 @@ def two_cpus(monkeypatch, tmp_path):
 
 @pytest.fixture
 def aws(monkeypatch, tmp_path_factory):
-    """No credentials, no configuration, and a boto3 that starts anew; a test sets what it needs."""
+    """Remove credentials and configuration, and restart boto3; a test sets what it needs."""
     import boto3
 
     for name in VARIABLES:
@@ -45,7 +45,7 @@ def aws(monkeypatch, tmp_path_factory):
 
 @pytest.fixture
 def bucket(aws):
-    """A client of an S3 in this process, with an empty bucket called ``pictures``."""
+    """Start an S3 in this process, with an empty bucket called ``pictures``; return a client."""
     import boto3
     import moto
 
@@ -105,7 +105,7 @@ def settings():
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    from sagemaker_semseg.demo import make_demo_set
+    from sagemaker_semseg.data.demo_dataset import make_demo_set
 
     root = tmp_path_factory.mktemp("data")
     make_demo_set(root, train=8, validation=3, test=2, size=48)

@@ -79,7 +79,7 @@ def test_there_is_no_secret_and_nothing_below_opt_ml():
     assert all("/opt/ml" not in value for _, value in instructions())
 
 
-def test_weights_lie_where_they_are_looked_for():
+def test_weights_are_in_the_folder_that_is_searched():
     folder = str(WeightLocations.read({"SAGEMAKER_SEMSEG_CACHE": "/tmp"}).image)
     assert f"image/weights {folder}" in values("COPY")
     assert any(f"--output {folder}" in value for value in values("RUN"))
@@ -88,10 +88,10 @@ def test_weights_lie_where_they_are_looked_for():
 
 
 def test_nothing_is_fetched_or_written_outside_of_tmp_when_it_runs():
-    told = variables()
-    assert told["HF_HUB_OFFLINE"] == told["ORT_DISABLE_TELEMETRY"] == told["PYTHONUNBUFFERED"] == "1"
-    assert told["HOME"] == "/tmp"
-    assert told["SAGEMAKER_SEMSEG_CACHE"].startswith("/tmp/")
+    given = variables()
+    assert given["HF_HUB_OFFLINE"] == given["ORT_DISABLE_TELEMETRY"] == given["PYTHONUNBUFFERED"] == "1"
+    assert given["HOME"] == "/tmp"
+    assert given["SAGEMAKER_SEMSEG_CACHE"].startswith("/tmp/")
 
 
 @pytest.mark.parametrize("name", ["install_requires", "serve"])

@@ -1,4 +1,4 @@
-"""What a process is told from outside, and what it tells TensorFlow."""
+"""The environment: variables, SageMaker's settings, CPUs and memory, and the variables set for TensorFlow."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_it_is_read_once_and_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     environment.cache_clear()
 
 
-def test_tensorflow_is_told_what_the_user_has_not_told_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensorflow_is_configured_unless_the_user_did(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     for name in VARIABLES:
         monkeypatch.setenv(name, "to be restored")

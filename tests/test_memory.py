@@ -1,4 +1,4 @@
-"""Estimates of memory held against peaks that real processes had, and against the networks that Keras builds."""
+"""Estimates of memory compared with measured peaks of real processes, and with the networks that Keras builds."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from sagemaker_semseg.memory import ERROR_BAND, inference, training_step, valida
 ADAM, BFLOAT16 = {"optimizer": "adam"}, {"precision": "mixed_bfloat16"}
 
 OFF = 0.1
-"""As far as any measured peak was from its estimate; what people are told is wider, for other machines."""
+"""The largest distance of a measured peak from its estimate; the documented one is wider, for other machines."""
 assert OFF < ERROR_BAND
 
 # benchmarks/results/memory-2026-11-25.md: MB of a process that had TensorFlow, the network and three steps
@@ -108,7 +108,7 @@ def test_slots_are_the_optimizers_own(optimizer, slots):
     [("fcn", "resnet-18"), ("psp", "resnet-18"), ("deeplab", "resnet-18"), ("fcn", "resnet-50")],
 )
 def test_every_convolution_has_the_size_that_keras_gives_it(algorithm, backbone):
-    """Sizes of the results, by Keras's own reckoning at 96 x 128, in the order of the list."""
+    """Compare with the output sizes that Keras computes at 96 x 128, in the order of the list."""
     from sagemaker_semseg.models.layers import Conv2D
     from sagemaker_semseg.models.network import build_network
 

@@ -15,9 +15,9 @@ from typing import Any, Final
 from PIL import Image
 
 from sagemaker_semseg.cli.flags import refuse
+from sagemaker_semseg.data.demo_dataset import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.overlay import side_by_side
-from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
 from sagemaker_semseg.jobs import progress_log
 from sagemaker_semseg.jobs.training import (

@@ -17,8 +17,8 @@ from sagemaker_semseg.checks.report import Finding, Preview, Report, SplitFacts
 from sagemaker_semseg.checks.runner import run_checks
 from sagemaker_semseg.data.channels import find_channels
 from sagemaker_semseg.data.color_map import ColorMap, ColorMapEntry
+from sagemaker_semseg.data.demo_dataset import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.data.images import encode_mask, palette
-from sagemaker_semseg.demo import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.pages import read_asset
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.cli import main
-from sagemaker_semseg.demo import make_demo_set
+from sagemaker_semseg.data.demo_dataset import make_demo_set
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
 from sagemaker_semseg.cli import container, main, train
 from sagemaker_semseg.cli.parser import parse
-from sagemaker_semseg.demo import make_demo_set
+from sagemaker_semseg.data.demo_dataset import make_demo_set
 from sagemaker_semseg.errors import AlgorithmError, UserError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 

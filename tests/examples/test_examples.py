@@ -14,7 +14,7 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from sagemaker_semseg.demo import make_demo_set
+from sagemaker_semseg.data.demo_dataset import make_demo_set
 from tests.conftest import write_small_model
 from tests.sdk.service_model import check
 

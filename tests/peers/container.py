@@ -13,7 +13,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from sagemaker_semseg.demo import make_demo_set
+from sagemaker_semseg.data.demo_dataset import make_demo_set
 
 HYPERPARAMETERS = {
     "num_classes": "4", "backbone": "resnet-18", "use_pretrained_model": "False", "crop_size": "32", "base_size": "48",

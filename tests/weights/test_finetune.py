@@ -18,7 +18,7 @@ import pytest
 
 from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.data.datasets import find_channels, read_channels
-from sagemaker_semseg.demo import make_demo_set
+from sagemaker_semseg.data.demo_dataset import make_demo_set
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.jobs import initial_weights as start

@@ -5,7 +5,7 @@ import pytest
 
 from sagemaker_semseg import SemSegEstimator
 from sagemaker_semseg.artifact import Artifact, write_artifact
-from sagemaker_semseg.demo import make_demo_set
+from sagemaker_semseg.data.demo_dataset import make_demo_set
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.sdk.specs import JobFailed
 

@@ -14,8 +14,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from PIL import Image
 
 from sagemaker_semseg.artifact import read_artifact
+from sagemaker_semseg.data.demo_dataset import make_demo_set
 from sagemaker_semseg.data.recordio import read_records
-from sagemaker_semseg.demo import make_demo_set
 from sagemaker_semseg.sdk.specs import JobFailed
 
 CELLS = [

@@ -1,14 +1,9 @@
-"""The demo's image set: reddish discs, greenish boxes and bluish triangles on textured, dull ground.
+"""Generates the demo's images: reddish discs, greenish boxes and bluish triangles on textured, gray ground.
 
-In: a folder, how many pictures, a seed. Out: the four channels of a training in that folder, and a ``test`` pair of
-folders that no training sees. Called by the command ``sagemaker-semseg demo`` and by tests that need a small set to
-learn from.
-
-Texture, size and brightness are drawn alike for all classes; the ground is nearly grey, and each kind of shape has a
-range of hues, whose ends shading and patterns blur. (Outlines alone would do to tell the shapes apart, but a network
-that begins with random weights needs far longer than a demo to learn outlines.) Every picture is a function of (seed,
-split, number) alone. Outlines are signed distances: their sign gives the mask, exact and without blended edges, their
-fraction of a pixel gives the image its smooth edges.
+Texture, size and brightness have the same distribution for all classes; each kind of shape has a range of hues, whose
+ends are blurred by shading and patterns. (Outlines alone would be enough, but a network that starts from random weights
+needs far longer than a demo to learn them.) Each image depends on (seed, split, number) only. Outlines are signed
+distances: their sign gives the exact mask, their fraction of a pixel gives the image its smooth edges.
 """
 
 from __future__ import annotations
@@ -33,14 +28,14 @@ Bytes = npt.NDArray[np.uint8]
 
 _SPLITS: Final = ("train", "validation", "test")
 
-# sixths of the colour circle from red on: the middle of each shape's hues by label, and how far they spread both ways
+# sixths of the color circle from red on: the middle of each shape's hues by label, and their spread to both sides
 _HUES: Final = {1: 0.0, 2: 2.0, 3: 4.0}
 _SPREAD: Final = 0.9
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One object of a picture, in pixels: ``label`` 1 disc, 2 box, 3 triangle; ``radius`` of the circle around it."""
+    """One object of an image, in pixels: ``label`` 1 disc, 2 box, 3 triangle; ``radius`` of the circle around it."""
 
     label: int
     y: float
@@ -53,10 +48,16 @@ class Shape:
 def make_demo_set(
     root: Path, *, train: int = 240, validation: int = 40, test: int = 8, size: int = 96, seed: int = 0
 ) -> dict[str, list[Path]]:
-    """Writes ``train/0000.jpg``, ``train_annotation/0000.png`` and so on; returns the image files of each split.
+    """Write ``train/0000.jpg``, ``train_annotation/0000.png`` and so on, and also a split ``test`` for predictions.
 
-    ``size`` is the usual side in pixels; a third of the pictures is longer one way or the other. Masks are 8-bit
-    palette PNGs with the labels of ``CLASS_NAMES``. No two splits share a picture. Other files in the folders stay.
+    Args:
+        root: The folder; other files in it stay.
+        train: Number of images; ``validation`` and ``test`` alike. No image is in two splits.
+        size: The usual side in pixels; a third of the images is longer in one direction.
+        seed: Of the random numbers.
+
+    Returns:
+        The image files of each split. Masks are 8-bit palette PNGs with the labels of ``CLASS_NAMES``.
     """
     if size < 32:
         raise ValueError(f"size must be at least 32 pixels, not {size}")
@@ -76,17 +77,17 @@ def make_demo_set(
 
 
 def paint(rng: np.random.Generator, size: int) -> tuple[Bytes, Bytes]:
-    """One picture: the image (H, W, 3) uint8 RGB and its labels (H, W) uint8."""
+    """Paint an image, (H, W, 3) uint8 RGB, and its labels, (H, W) uint8."""
     long = size + size // 4
     height, width = (*[(size, size)] * 4, (size, long), (long, size))[rng.integers(6)]
-    ys, xs = np.mgrid[0:height, 0:width] + 0.5  # centres of the pixels
-    image, ground_colour = _ground(rng, ys, xs)
+    ys, xs = np.mgrid[0:height, 0:width] + 0.5  # centers of the pixels
+    image, ground_color = _ground(rng, ys, xs)
     labels = np.zeros((height, width), np.uint8)
     light = rng.uniform(0, 2 * np.pi)
     for shape in _arrange(rng, height, width):
         distance = OUTLINES[shape.label](shape, ys, xs)
         image = _drop_shadow(image, shape, ys, xs, light)
-        body = _body(rng, shape, ys, xs, light, ground_colour)
+        body = _body(rng, shape, ys, xs, light, ground_color)
         # an edge crosses a pixel within half a pixel of its centre
         cover = np.clip(0.5 - distance, 0, 1)[:, :, None]
         image = image * (1 - cover) + body * cover
@@ -96,7 +97,7 @@ def paint(rng: np.random.Generator, size: int) -> tuple[Bytes, Bytes]:
 
 
 def _arrange(rng: np.random.Generator, height: int, width: int) -> list[Shape]:
-    """One to three shapes with some air between them, each at least a quarter of the short side across."""
+    """Place one to three shapes with some space between them, each at least a quarter of the short side wide."""
     short = min(height, width)
     shapes: list[Shape] = []
     wanted = int(rng.choice((1, 2, 3), p=(0.2, 0.4, 0.4)))
@@ -117,7 +118,7 @@ def _arrange(rng: np.random.Generator, height: int, width: int) -> list[Shape]:
     return shapes
 
 
-# Signed distances in pixels, negative inside. A disc, box or triangle of one radius covers a like share of its circle.
+# Signed distances in pixels, negative inside. They cover similar shares of the circle around them.
 
 
 def _disc(shape: Shape, ys: Floats, xs: Floats) -> Floats:
@@ -125,13 +126,13 @@ def _disc(shape: Shape, ys: Floats, xs: Floats) -> Floats:
 
 
 def _box(shape: Shape, ys: Floats, xs: Floats) -> Floats:
-    along, across = _turned(shape, ys, xs)
+    along, across = _rotate(shape, ys, xs)
     length = shape.radius / np.hypot(1, shape.stretch)
     return np.maximum(np.abs(along) - length, np.abs(across) - length * shape.stretch)
 
 
 def _triangle(shape: Shape, ys: Floats, xs: Floats) -> Floats:
-    along, across = _turned(shape, ys, xs)
+    along, across = _rotate(shape, ys, xs)
     sides = [np.cos(turn) * along + np.sin(turn) * across for turn in (0, 2 * np.pi / 3, 4 * np.pi / 3)]
     return np.maximum.reduce(sides) - 0.56 * shape.radius
 
@@ -139,17 +140,17 @@ def _triangle(shape: Shape, ys: Floats, xs: Floats) -> Floats:
 OUTLINES: Final[dict[int, Callable[[Shape, Floats, Floats], Floats]]] = {1: _disc, 2: _box, 3: _triangle}
 
 
-def _turned(shape: Shape, ys: Floats, xs: Floats) -> tuple[Floats, Floats]:
+def _rotate(shape: Shape, ys: Floats, xs: Floats) -> tuple[Floats, Floats]:
     dy, dx = ys - shape.y, xs - shape.x
     return np.cos(shape.angle) * dx + np.sin(shape.angle) * dy, np.cos(shape.angle) * dy - np.sin(shape.angle) * dx
 
 
-# Colours are (3,) RGB and images (H, W, 3), both from 0 to 1.
+# Colors are (3,) RGB and images (H, W, 3), both from 0 to 1.
 
 
 def _ground(rng: np.random.Generator, ys: Floats, xs: Floats) -> tuple[Floats, Floats]:
-    """Two colours mixed by a pattern; returns the image and its mean colour."""
-    first = _colour(rng, hue=(0, 6), saturation=(0.0, 0.2), value=(0.25, 0.95))
+    """Mix two colors by a pattern; return the image and its mean color."""
+    first = _color(rng, hue=(0, 6), saturation=(0.0, 0.2), value=(0.25, 0.95))
     second = np.clip(first + rng.normal(0, 0.12) + rng.normal(0, 0.04, 3), 0, 1)
     mix = _pattern(rng, ys, xs)
     shade = 1 + 0.25 * (_clouds(rng, ys, xs, ys.shape[0] / 2) - 0.5)
@@ -157,19 +158,17 @@ def _ground(rng: np.random.Generator, ys: Floats, xs: Floats) -> tuple[Floats, F
     return image, image.mean(axis=(0, 1))
 
 
-def _body(
-    rng: np.random.Generator, shape: Shape, ys: Floats, xs: Floats, light: float, ground_colour: Floats
-) -> Floats:
-    """A shape's surface: a colour that stands out from the ground, patterned half the time, lit from one side."""
+def _body(rng: np.random.Generator, shape: Shape, ys: Floats, xs: Floats, light: float, ground_color: Floats) -> Floats:
+    """Paint a shape's surface: a color unlike the ground, patterned half the time, lit from one side."""
     middle = _HUES[shape.label]
     hues = (middle - _SPREAD, middle + _SPREAD)
-    colour = ground_colour
-    while np.abs(colour - ground_colour).max() < 0.3:
-        colour = _colour(rng, hue=hues, saturation=(0.5, 0.95), value=(0.35, 0.95))
-    surface = np.broadcast_to(colour, (*ys.shape, 3))
+    color = ground_color
+    while np.abs(color - ground_color).max() < 0.3:
+        color = _color(rng, hue=hues, saturation=(0.5, 0.95), value=(0.35, 0.95))
+    surface = np.broadcast_to(color, (*ys.shape, 3))
     if rng.random() < 0.5:
         mix = 0.35 * _pattern(rng, ys, xs)[:, :, None]
-        surface = surface * (1 - mix) + (0.5 * colour + 0.5 * rng.random()) * mix
+        surface = surface * (1 - mix) + (0.5 * color + 0.5 * rng.random()) * mix
     towards_light = (np.cos(light) * (xs - shape.x) + np.sin(light) * (ys - shape.y)) / shape.radius
     return np.clip(surface * (1 + 0.22 * towards_light[:, :, None]), 0, 1)
 
@@ -181,17 +180,17 @@ def _drop_shadow(image: Floats, shape: Shape, ys: Floats, xs: Floats, light: flo
     return image * (1 - depth[:, :, None])
 
 
-def _colour(
+def _color(
     rng: np.random.Generator, hue: tuple[float, float], saturation: tuple[float, float], value: tuple[float, float]
 ) -> Floats:
-    """A colour from three ranges: HSV to RGB as in A. R. Smith, Color gamut transform pairs, 1978; hue in sixths."""
+    """Draw a color from three ranges; HSV to RGB as in A. R. Smith, Color gamut transform pairs, 1978."""
     h, s, v = rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value)
     position = (np.array([5.0, 3.0, 1.0]) + h) % 6
     return np.asarray(v - v * s * np.clip(np.minimum(position, 4 - position), 0, 1))
 
 
 def _pattern(rng: np.random.Generator, ys: Floats, xs: Floats) -> Floats:
-    """(H, W) from 0 to 1: clouds, waves, checks, speckles or a slope."""
+    """Return (H, W) from 0 to 1: clouds, waves, squares, speckles or a slope."""
     angle, period = rng.uniform(0, np.pi), rng.uniform(6, 16)
     along = np.cos(angle) * xs + np.sin(angle) * ys
     across = np.cos(angle) * ys - np.sin(angle) * xs
@@ -209,7 +208,7 @@ def _pattern(rng: np.random.Generator, ys: Floats, xs: Floats) -> Floats:
 
 
 def _clouds(rng: np.random.Generator, ys: Floats, xs: Floats, period: float) -> Floats:
-    """Value noise from 0 to 1: random values on a grid of ``period`` pixels, smoothly interpolated, in two octaves."""
+    """Return value noise from 0 to 1 in two octaves: random values on a grid of ``period`` pixels, interpolated."""
     total = np.zeros(ys.shape)
     for weight, step in ((0.7, period), (0.3, period / 2)):
         rows, columns = int(ys.max() / step) + 2, int(xs.max() / step) + 2

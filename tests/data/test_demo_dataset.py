@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from sagemaker_semseg.demo import CLASS_NAMES, OUTLINES, Shape, make_demo_set, paint
+from sagemaker_semseg.data.demo_dataset import CLASS_NAMES, OUTLINES, Shape, make_demo_set, paint
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
     assert all(a != c for a, c in zip(read["a"], read["c"], strict=True))
 
 
-def test_a_picture_does_not_depend_on_how_many_there_are(tmp_path):
+def test_an_image_does_not_depend_on_the_number_of_images(tmp_path):
     make_demo_set(tmp_path / "few", train=1, validation=1, test=1, size=48)
     make_demo_set(tmp_path / "many", train=3, validation=2, test=2, size=48)
     for split in ("train", "validation", "test"):
@@ -61,7 +61,7 @@ def test_a_picture_does_not_depend_on_how_many_there_are(tmp_path):
         assert few.read_bytes() == many.read_bytes()
 
 
-def test_no_picture_is_in_two_splits(demo_set):
+def test_no_image_is_in_two_splits(demo_set):
     _, written = demo_set
     contents = [path.read_bytes() for images in written.values() for path in images]
     assert len(set(contents)) == len(contents)
