@@ -24,7 +24,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 300_000  # milliseconds
 NAMES = ["background", "road", "tree", "sky", "car"]
 MODEL = {
     "name": "streets",

@@ -138,7 +138,7 @@ def test_a_large_image_does_not_hold_up_the_page(opened, endpoint):
     tab.wait_for_selector("body:not(.bare)")
     tab.evaluate(WATCH)
     decoded.set()
-    tab.wait_for("done", timeout=120_000)
+    tab.wait_for("done")
     times = np.array(tab.evaluate("() => window.times"))
     assert np.diff(times).max() < (times[-1] - times[0]) / 2  # milliseconds; at one go it would be nearly all
     road = 8000 * 9000
