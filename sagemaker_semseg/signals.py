@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -81,3 +83,28 @@ def _listener(numbers: Sequence[int], stop: StopSignal) -> Iterator[None]:
             signal.set_wakeup_fd(previous)
             write_end.close()
             thread.join()
+
+
+def terminate() -> None:
+    """Send this process SIGTERM."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def watch_parent(callback: Callable[[], None] = terminate) -> None:
+    """Call ``callback`` in a thread when the parent ends, however it ends and on any system.
+
+    The parent has made a pipe that this process reads as standard input, and nobody writes to. Without such a pipe
+    nothing happens.
+    """
+    try:
+        if not stat.S_ISFIFO(os.fstat(0).st_mode):
+            return
+    except OSError:  # there is no standard input
+        return
+
+    def wait() -> None:
+        while os.read(0, 4096):
+            pass
+        callback()
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()

@@ -6,13 +6,12 @@ into messages and exit statuses, ``engine`` loads TensorFlow once everything els
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Sequence
 
-from sagemaker_semseg.cli.error_handling import report
 from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.environment import disable_telemetry
+from sagemaker_semseg.error_handling import escape_output, report
 
 __all__ = ["main"]
 
@@ -23,9 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns the exit status: 0 done, 1 a fault of this program, 2 something the user can mend, 130 Ctrl-C.
     ``--help`` and ``--version`` raise ``SystemExit``, as argparse does.
     """
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # a stream that isn't a file
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file's name may be no text
+    escape_output()
     disable_telemetry()
     given = list(sys.argv[1:] if arguments is None else arguments)
     verbose, options = "--verbose" in given, None

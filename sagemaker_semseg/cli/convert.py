@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from sagemaker_semseg.cli import convert_formats
-from sagemaker_semseg.cli.error_handling import PROGRAM
 from sagemaker_semseg.convert import splits
 from sagemaker_semseg.convert.annotations import AnnotatedDataset
 from sagemaker_semseg.convert.file_readers import read_lines
 from sagemaker_semseg.convert.writing import Written, write
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.error_handling import PROGRAM
 from sagemaker_semseg.errors import DataError, Fault, UserError
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 

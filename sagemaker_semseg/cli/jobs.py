@@ -82,8 +82,8 @@ def _find(name: str, kind: str | None) -> LocalJob:
     if not found:
         raise UserError(f"This machine knows no job and no endpoint called {name[:100]}.\nSee sagemaker-semseg jobs")
     if len(found) > 1:
-        kinds = " and ".join(job.registry.what for job in found)
-        fault = Fault(name, f"is the name of a {kinds}", f"add --kind {found[0].registry.kind}")
+        kinds = " and ".join(job.store.what for job in found)
+        fault = Fault(name, f"is the name of a {kinds}", f"add --kind {found[0].store.kind}")
         raise UserError("The name can't be used:", [fault])
     return found[0]
 
@@ -92,17 +92,17 @@ def _list(kind: str | None, as_json: bool) -> None:
     found = [(JobStore(each), record) for each in KINDS if kind in (None, each) for record in JobStore(each).all()]
     found.sort(key=lambda pair: pair[1].created, reverse=True)
     if as_json:
-        print(json.dumps([_facts(registry, record) for registry, record in found], indent=1))
+        print(json.dumps([_facts(store, record) for store, record in found], indent=1))
         return
     if not found:
         print("nothing was started on this machine yet; SemSegEstimator(...).fit(...) starts a training")
         return
     rows = [("name", "kind", "state", "begun (UTC)", "took", "result")]
-    for registry, record in found:
-        facts = _facts(registry, record)
+    for store, record in found:
+        facts = _facts(store, record)
         result = facts["url"] or record.output or _first_line(record.failure)
         begun = record.created[:16].replace("T", " ")
-        rows.append((record.name, registry.what, facts["status"], begun, _took(record), result))
+        rows.append((record.name, store.what, facts["status"], begun, _took(record), result))
     _table(rows)
 
 
@@ -131,7 +131,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _show(job: LocalJob, as_json: bool) -> None:
-    facts = {**_facts(job.registry, job.record), "spec": dict(job.record.spec)}
+    facts = {**_facts(job.store, job.record), "spec": dict(job.record.spec)}
     if as_json:
         print(json.dumps(facts, indent=1))
         return
@@ -156,7 +156,7 @@ def _stop(job: LocalJob) -> None:
         print(f"{job.name} has ended already: {record.status}")
         return
     job.stop()
-    if record.process and not record.process.await_end(STOP_SECONDS):
+    if record.process and not record.process.wait(STOP_SECONDS):
         raise UserError(f"{job.name} doesn't end.", [Fault(str(record.process.pid), "still runs", "kill it")])
     print(f"{job.name}: {job.record.status}")
 
@@ -166,12 +166,12 @@ def _delete(job: LocalJob) -> None:
     print(f"{job.name} is forgotten")
 
 
-def _facts(registry: JobStore, record: JobRecord) -> dict[str, Any]:
-    folder = registry.folder(record.name)
-    endpoint = LocalEndpoint(LocalJob("endpoints", record.name)) if registry.kind == "endpoints" else None
+def _facts(store: JobStore, record: JobRecord) -> dict[str, Any]:
+    folder = store.folder(record.name)
+    endpoint = LocalEndpoint(LocalJob("endpoints", record.name)) if store.kind == "endpoints" else None
     return {
         "name": record.name,
-        "kind": registry.what,
+        "kind": store.what,
         "status": endpoint.status if endpoint else record.status,
         "failure": record.failure,
         "created": record.created,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from sagemaker_semseg import __version__
-from sagemaker_semseg.cli.error_handling import PROGRAM
+from sagemaker_semseg.error_handling import PROGRAM
 from sagemaker_semseg.errors import Fault, UserError
 
 # name -> module in this package. Only the one that is asked for is loaded: a server need not hold what trains.

@@ -1,23 +1,12 @@
-"""``sagemaker-semseg serve``: a model and settings come in, from flags and from SageMaker's variables; the endpoint
-runs until it is told to end.
-"""
+"""``sagemaker-semseg serve``: flags to a server that runs until it is stopped."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from sagemaker_semseg.environment import Hosting, base_folder, hosting
-from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.jobs.model_location import locate_artifact
-from sagemaker_semseg.serving.content_negotiation import choose_response_format
-from sagemaker_semseg.serving.http_errors import RequestError
-
-if TYPE_CHECKING:
-    from sagemaker_semseg.serving.server import Settings
+from sagemaker_semseg.container.serve import serve_model
 
 USAGE = "%(prog)s --model MODEL [--port N] [options]"
 SUMMARY = "answer requests over HTTP as a SageMaker endpoint does"
@@ -39,8 +28,6 @@ ending: Ctrl-C or SIGTERM; requests that were accepted are answered first. Once 
 
 exit status: 0 done, 1 a fault of this program, 2 something you can mend
 """
-
-_OF_INFERENCE = ("runtime", "scales", "flip", "tile_pixels")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,56 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from sagemaker_semseg.serving.server import serve
-
-    settings = settings_of(options, base_folder())
-    try:
-        serve(settings)
-    except UserError as error:
-        # the worker that has tried them knows the options' names, the user their sources
-        error.faults = tuple(
-            dataclasses.replace(fault, where=_source(options, fault.where)) if fault.where in _OF_INFERENCE else fault
-            for fault in error.faults
-        )
-        raise
+    serve_model(vars(options), options.faults)
     return 0
-
-
-def settings_of(options: argparse.Namespace, base: Path) -> Settings:
-    """What flags and variables say together. Raises one ``UserError`` with everything that is wrong with them."""
-    from sagemaker_semseg.serving.server import Settings
-
-    told, wrong = hosting()
-    faults = [*options.faults, *wrong]
-    if options.model is None and not (base / "model").exists():
-        what = f"is missing, and so is {base / 'model'}, which SageMaker gives a container"
-        faults.append(Fault("--model", what, "give a model.tar.gz or the output folder of a training"))
-
-    def chosen(*names: str) -> dict[str, Any]:
-        values = {name: getattr(options, name, None) for name in names}
-        values = {name: getattr(told, name, None) if value is None else value for name, value in values.items()}
-        return {name: value for name, value in values.items() if value is not None}
-
-    settings = Settings(
-        model=locate_artifact(options.model or base / "model"),
-        host=options.host or ("127.0.0.1" if options.model else "0.0.0.0"),
-        log=not options.quiet,
-        options=chosen(*_OF_INFERENCE),
-        **chosen("port", "accept", "workers", "threads", "queue", "max_payload_mb", "batch"),
-    )
-    try:
-        choose_response_format(None, settings.accept)
-    except RequestError as error:
-        faults.append(Fault(_source(options, "accept"), error.message, error.remedy))
-    if faults:
-        raise UserError("The server can't be started like this:", faults)
-    return settings
-
-
-def _source(options: argparse.Namespace, name: str) -> str:
-    """The flag or the variable that a value comes from."""
-    given = getattr(options, name) is not None
-    return "--" + name.replace("_", "-") if given else Hosting.variable(name)
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:

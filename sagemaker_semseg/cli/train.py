@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sagemaker_semseg.cli import container, guard
 from sagemaker_semseg.cli.flags import (
     add_data_flags,
     add_hyperparameter_flags,
     data_arguments,
     hyperparameter_arguments,
 )
-from sagemaker_semseg.cli.parser import parse
+from sagemaker_semseg.container.job_directory import is_job_directory
+from sagemaker_semseg.container.launcher import launch
 from sagemaker_semseg.environment import base_folder
 from sagemaker_semseg.jobs.training import TrainingConfig, exit_status, run_training
 
@@ -36,10 +36,6 @@ data:
   mydata/label_map/train_label_map.json, validation_label_map.json     optional
   or an augmented manifest for each split, Ground Truth's too: --data train.manifest takes validation.manifest beside it
 
-Pipe mode: --pipe plays the same data through FIFOs, as SageMaker sends an augmented manifest. What is wrong with it is
-  told when it comes; docs/pipe.md has the details.
-    sagemaker-semseg train --data mydata --pipe --num-training-samples 367 --output out --num-classes 3
-
 starting: from ImageNet weights, which are fetched once; from those that --pretrained-weights or the channel pretrained
   names; from an earlier model, AWS's too, with --model or the channel model; from random weights with
   --use-pretrained-model False. docs/weights.md has the details.
@@ -57,32 +53,27 @@ exit status: 0 done (also after SIGTERM, as SageMaker stops jobs), 1 a fault of 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_flags(parser, start=True)
-    group = parser.add_argument_group("Pipe mode")
-    text = "play the data through FIFOs, as SageMaker does it in Pipe mode; needs --num-training-samples"
-    group.add_argument("--pipe", action="store_const", const=True, help=text)
-    text = "take what no other flag gives, train or validation, from the FIFOs train_0, train_1, ... and validation_0, "
-    text += "validation_1, ... that somebody makes in this folder"
-    group.add_argument("--fifos", type=Path, metavar="DIR", help=text)
     group = parser.add_argument_group("output")
     group.add_argument("--output", type=Path, metavar="DIR", help="where the model and the checkpoints are written")
     text = "where the checkpoints are written, and looked for (default OUTPUT/checkpoints)"
     group.add_argument("--checkpoints", type=Path, metavar="DIR", help=text)
     text = "remove the checkpoints and start over, instead of continuing from them"
     group.add_argument("--restart", action="store_true", help=text)
-    parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)  # for ``guard``
     add_hyperparameter_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.job:
-        options.output = container.reports(options.job)
-        return container.run(options.job, parse, _run)
     base = base_folder()
-    return guard.run(base, verbose=options.verbose) if container.is_job(options, base) else _run(options)
-
-
-def _run(options: argparse.Namespace) -> int:
+    if is_job_directory(base) and not _given(options):
+        return launch(base, verbose=options.verbose)
     return exit_status(run_training(config_of(options), faults=options.faults))
+
+
+def _given(options: argparse.Namespace) -> bool:
+    """Whether there is any flag but ``--verbose``; SageMaker gives none."""
+    own = {"command", "run", "verbose", "faults", "restart"}
+    flags = any(value is not None for name, value in vars(options).items() if name not in own)
+    return flags or bool(options.faults) or bool(options.restart)
 
 
 def config_of(options: argparse.Namespace) -> TrainingConfig:
@@ -93,8 +84,6 @@ def config_of(options: argparse.Namespace) -> TrainingConfig:
         output=_text(options.output),
         checkpoints=_text(options.checkpoints),
         restart=options.restart,
-        fifos=_text(options.fifos),
-        simulate_pipe=bool(options.pipe),
         verbose=options.verbose,
     )
 

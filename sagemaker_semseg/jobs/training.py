@@ -6,13 +6,14 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sagemaker_semseg.data.datasets import Datasets, FileDataset, read_channels
+from sagemaker_semseg.data.channels import SPLITS
+from sagemaker_semseg.data.datasets import AttributeNames, Dataset, Datasets, FileDataset, read_channels, read_split
 from sagemaker_semseg.data.labels import MOST_CLASSES
-from sagemaker_semseg.data.pipe_simulator import ChannelConfig
+from sagemaker_semseg.data.pipe_mode import pipe_datasets
 from sagemaker_semseg.environment import environment, weight_locations
 from sagemaker_semseg.errors import DataError, ExitStatus, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, Resolution, try_resolve
@@ -21,7 +22,6 @@ from sagemaker_semseg.jobs.channels import locate_channels
 from sagemaker_semseg.jobs.initial_weights import RANDOM_INIT, InitialWeights
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
-from sagemaker_semseg.jobs.training_data import open_streams, simulated, simulated_channels
 from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.plan import no_counts
 
@@ -51,7 +51,6 @@ class TrainingConfig:
             None.
         restart: whether checkpoints are removed, and the training starts over.
         fifos: a folder in which the FIFOs of Pipe mode appear, for the splits that have no channel.
-        simulate_pipe: whether the data is sent through FIFOs, as SageMaker does it in Pipe mode.
         verbose: whether messages of TensorFlow's libraries are shown.
         quiet: whether nothing is printed: neither what is trained on nor how it goes.
     """
@@ -65,7 +64,6 @@ class TrainingConfig:
     checkpoints: str | None = None
     restart: bool = False
     fifos: str | None = None
-    simulate_pipe: bool = False
     verbose: bool = False
     quiet: bool = False
 
@@ -75,7 +73,6 @@ class PreparedTraining:
     """A training that was checked and is ready to run.
 
     finished_epochs: epochs of the checkpoint that it continues from; None without one.
-    simulation: what is sent through FIFOs meanwhile, in a simulated Pipe mode.
     """
 
     config: TrainingConfig
@@ -85,7 +82,6 @@ class PreparedTraining:
     class_names: tuple[str, ...] = ()
     initial_weights: InitialWeights = RANDOM_INIT
     finished_epochs: int | None = None
-    simulation: tuple[ChannelConfig, ...] = ()
 
     @property
     def checkpoints(self) -> Path:
@@ -141,21 +137,16 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
         weights = _local_weights(resolution, folders, errors)
     if weights and not class_names and len(weights.class_names) == num_classes:
         class_names = weights.class_names
-    channels, simulation = _read_data(config, folders, resolution, class_names, errors)
+    channels = _read_data(config, folders, resolution, class_names, errors)
     if errors or hp is None or channels is None or config.output is None:
         raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
-    finished, step = None, 0
+    finished = None
     if resumes and checkpoints is not None:
-        finished, step = _progress_of(Path(checkpoints), hp, channels.train.count)
-    if step and simulation:  # the sender begins with the epoch in which the training continues
-        first_pass = step * hp.mini_batch_size // (channels.train.count or 1)
-        simulation = [replace(simulation[0], first_pass=first_pass), *simulation[1:]]
+        finished = _finished_epochs(Path(checkpoints), hp, channels.train.count)
     weights = weights or initial_weights.download(hp, weight_locations())
     in_manifests = channels.train.class_names if isinstance(channels.train, FileDataset) else ()
     class_names = class_names or in_manifests or weights.class_names
-    return PreparedTraining(
-        config, hp, channels, Path(config.output), class_names, weights, finished, tuple(simulation)
-    )
+    return PreparedTraining(config, hp, channels, Path(config.output), class_names, weights, finished)
 
 
 def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ()) -> TrainingResult:
@@ -168,23 +159,22 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
 
     if config.restart:
         remove_checkpoints(prepared.checkpoints)
-    with simulated(prepared.channels, prepared.simulation) as channels:
-        if not config.quiet:
-            names, start = prepared.class_names, prepared.initial_weights
-            print(summary.describe_training(hp, channels, names, describe_devices(), start))
-            print(summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs), flush=True)
-            callbacks = [logging_callback(environment().host), *callbacks]
-        return train(
-            hp,
-            channels,
-            prepared.output,
-            class_names=prepared.class_names,
-            weights=prepared.initial_weights.weights,
-            callbacks=callbacks,
-            strategy=strategy,
-            checkpoints=prepared.checkpoints,
-            model_path=Path(config.model_path) if config.model_path else None,
-        )
+    if not config.quiet:
+        names, start = prepared.class_names, prepared.initial_weights
+        print(summary.describe_training(hp, prepared.channels, names, describe_devices(), start))
+        print(summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs), flush=True)
+        callbacks = [logging_callback(environment().host), *callbacks]
+    return train(
+        hp,
+        prepared.channels,
+        prepared.output,
+        class_names=prepared.class_names,
+        weights=prepared.initial_weights.weights,
+        callbacks=callbacks,
+        strategy=strategy,
+        checkpoints=prepared.checkpoints,
+        model_path=Path(config.model_path) if config.model_path else None,
+    )
 
 
 def exit_status(result: TrainingResult) -> ExitStatus:
@@ -204,12 +194,12 @@ def _last_checkpoint(folder: Path) -> Path:
     return folder / "last.safetensors"
 
 
-def _progress_of(checkpoints: Path, hp: Hyperparameters, samples: int | None) -> tuple[int, int]:
-    """Epochs and steps done. Raises DataError if the checkpoint is damaged or of another training."""
+def _finished_epochs(checkpoints: Path, hp: Hyperparameters, samples: int | None) -> int:
+    """Epochs that are done. Raises DataError if the checkpoint is damaged or of another training."""
     path = _last_checkpoint(checkpoints)
     state = checkpoint.read_state(path)
     checkpoint.check_same_training(path, state, hp, samples or 0)
-    return len(state["history"]), int(state["step"])
+    return len(state["history"])
 
 
 # ---- what can be wrong
@@ -231,32 +221,38 @@ def _read_data(
     resolution: Resolution,
     class_names: tuple[str, ...],
     errors: list[UserError],
-) -> tuple[Datasets | None, list[ChannelConfig]]:
-    """The data, checked as far as it can be before the training, and what is sent through simulated FIFOs."""
+) -> Datasets | None:
+    """The data, checked as far as it can be before the training."""
     hp, attributes = resolution.hyperparameters, config.attribute_names
     try:
-        if config.fifos or config.simulate_pipe:
+        if config.fifos:
             if hp is None:
-                return None, []
+                return None
             if hp.class_weights == "auto":
                 errors.append(HyperparameterError("this training can't be started:", [no_counts()]))
-            if config.fifos:
-                return open_streams(Path(config.fifos), folders, attributes, hp), []
-            notes: list[str] = []
-            simulation = simulated_channels(folders, attributes, hp, notes) if folders else []
-            streams = open_streams(Path("FIFOs"), folders, attributes, hp, all_splits=True)
-            return replace(streams, notes=tuple(notes)), simulation
+            return _open_streams(Path(config.fifos), folders, attributes, hp)
         if folders:
             num_classes = resolution.values.get("num_classes", MOST_CLASSES)
             with progress_bar("checking the data") as update:
-                channels = read_channels(folders, num_classes, update, attributes=attributes, class_names=class_names)
-            return channels, []
+                return read_channels(folders, num_classes, update, attributes=attributes, class_names=class_names)
     except DataError as error:
         more = "sagemaker-semseg check finds whatever else is wrong or doubtful with the data"
         errors.append(DataError(f"{error.message}; {more}", error.faults))
     except UserError as error:
         errors.append(error)
-    return None, []
+    return None
+
+
+def _open_streams(
+    folder: Path, folders: Mapping[str, Path], attributes: AttributeNames, hp: Hyperparameters
+) -> Datasets:
+    """The splits that come through FIFOs in ``folder``, and those that have a channel in ``folders``."""
+    piped = tuple(split for split in SPLITS if not {split, f"{split}_annotation"} & folders.keys())
+    found: dict[str, Dataset] = {}
+    found |= pipe_datasets(folder, hp.num_classes, hp.num_training_samples, channels=folders, splits=piped)
+    for split in set(SPLITS) - set(piped):
+        found[split] = read_split(folders, hp.num_classes, split, attributes=attributes)
+    return Datasets(found["train"], found["validation"])
 
 
 def _local_weights(

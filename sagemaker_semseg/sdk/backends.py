@@ -17,9 +17,9 @@ Thing = TypeVar("Thing")
 def backend_of(instance_type: str | None, sagemaker_session: Any = None) -> Backend:
     """Return the backend for an instance type; None means SageMaker, whose serverless endpoints have no type.
 
-    sagemaker_session: a ``boto3.Session``, or a ``Session`` of the SageMaker Python SDK; None takes the default one.
+    sagemaker_session: a ``boto3.Session``, or a ``Session`` of the SageMaker Python SDK; None is the default one.
     """
-    return _local() if instance_type in LOCAL_TYPES else _remote(sagemaker_session)
+    return local_backend() if instance_type in LOCAL_TYPES else remote_backend(sagemaker_session)
 
 
 def find_training_job(name: str, sagemaker_session: Any = None) -> tuple[Backend, Job]:
@@ -45,24 +45,24 @@ def find_endpoint(name: str, sagemaker_session: Any = None) -> Endpoint:
 def _find(find: Callable[[Backend], Thing], sagemaker_session: Any) -> Thing:
     """Search this machine, then SageMaker; SageMaker alone if a session is given."""
     if sagemaker_session is not None:
-        return find(_remote(sagemaker_session))
+        return find(remote_backend(sagemaker_session))
     try:
-        return find(_local())
+        return find(local_backend())
     except UserError as error:
         not_here = error
     try:
-        return find(_remote(None))
+        return find(remote_backend(None))
     except UserError as error:
         raise UserError(f"{not_here}\nSageMaker was asked, too: {error}") from None
 
 
-def _local() -> Backend:
+def local_backend() -> Backend:
     from sagemaker_semseg.sdk.local import LocalBackend
 
     return LocalBackend()
 
 
-def _remote(sagemaker_session: Any) -> Backend:
+def remote_backend(sagemaker_session: Any) -> Backend:
     from sagemaker_semseg.sdk.remote import RemoteBackend
 
     return RemoteBackend(sagemaker_session)

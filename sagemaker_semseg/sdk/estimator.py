@@ -172,7 +172,7 @@ class SemSegEstimator:
         base = self.base_job_name or (base_from_image(self.image_uri) if self.image_uri else DEFAULT_BASE)
         spec = request_specs.training(self, inputs, job_name or name_from_base(base), experiment_config)
         backend = backend_of(self.instance_type, self.sagemaker_session)
-        job = backend.train(spec, keep=wait)
+        job = backend.train(spec, attached=wait)
         self.latest_training_job = TrainingJob(job)
         print(f"training job {job.name}", file=sys.stderr, flush=True)
         if wait:
@@ -218,20 +218,6 @@ class SemSegEstimator:
         """The metrics of the latest training so far, epoch by epoch."""
         lines = self._job().job.logs(follow=False)
         return TrainingJobAnalytics.of_log(lines, self.metric_definitions or METRIC_DEFINITIONS)
-
-    # ---- AWS's own SDK
-
-    def to_sagemaker_estimator(self) -> Any:
-        """An ``Estimator`` of AWS's SDK 2 with these settings, and with the latest training. See docs/aws.md."""
-        from sagemaker_semseg.sdk.adapters import sagemaker_estimator
-
-        return sagemaker_estimator(self)
-
-    def to_model_trainer(self) -> Any:
-        """A ``ModelTrainer`` of AWS's SDK 3 with these settings. See docs/aws.md."""
-        from sagemaker_semseg.sdk.adapters import model_trainer
-
-        return model_trainer(self)
 
     # ---- the model
 

@@ -123,7 +123,7 @@ class SemSegModel:
             faults = backend.faults(spec)
         if faults or backend is None:
             raise UserError("The endpoint can't be started:", faults)
-        endpoint = backend.deploy(spec, keep=wait)
+        endpoint = backend.deploy(spec, attached=wait)
         if wait:
             endpoint.wait()
         self.endpoint_name = endpoint.name

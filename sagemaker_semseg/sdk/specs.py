@@ -37,6 +37,11 @@ class InvocationFailed(UserError):
         self.status = status
 
 
+def local_path(place: str) -> Path:
+    """Return the path of a place that is not in S3: a path, or file://."""
+    return Path(place.removeprefix("file://")).expanduser()
+
+
 @dataclass(frozen=True)
 class Channel:
     """One channel of a job; None for what wasn't given.
@@ -68,7 +73,7 @@ class Channel:
     @property
     def path(self) -> Path:
         """The path of a local channel."""
-        return Path(self.place.removeprefix("file://")).expanduser()
+        return local_path(self.place)
 
 
 @dataclass(frozen=True)
@@ -297,8 +302,8 @@ class Backend(Protocol):
         The faults of a tuning's training are not among the tuning's.
         """
 
-    def train(self, spec: TrainingSpec, *, keep: bool) -> Job:
-        """Start a training. keep: it ends when this process does (where there is a choice).
+    def train(self, spec: TrainingSpec, *, attached: bool) -> Job:
+        """Start a training. attached: it ends when this process does (where there is a choice).
 
         Raises ``UserError``, also for a name that is taken.
         """
@@ -311,17 +316,17 @@ class Backend(Protocol):
 
     def delete_model(self, name: str) -> None: ...
 
-    def deploy(self, spec: EndpointSpec, *, keep: bool) -> Endpoint:
-        """Start an endpoint; ``wait`` for it before use. Creates the model, too. keep: as in ``train``."""
+    def deploy(self, spec: EndpointSpec, *, attached: bool) -> Endpoint:
+        """Start an endpoint; ``wait`` for it before use. Creates the model, too. attached: as in ``train``."""
 
     def endpoint(self, name: str) -> Endpoint:
         """Return an endpoint. Raises ``UserError`` if there is none of the name."""
 
-    def transform(self, spec: TransformSpec, *, keep: bool) -> Job: ...
+    def transform(self, spec: TransformSpec, *, attached: bool) -> Job: ...
 
     def transform_job(self, name: str) -> Job: ...
 
-    def tune(self, spec: TuningSpec, *, keep: bool) -> TuningJob:
+    def tune(self, spec: TuningSpec, *, attached: bool) -> TuningJob:
         """Start a tuning. On this machine an ended one of the same name is resumed."""
 
     def tuning_job(self, name: str) -> TuningJob:

@@ -109,7 +109,7 @@ class SemSegTransformer:
         backend = backend_of(self.instance_type, self.sagemaker_session)
         if faults := backend.faults(spec):
             raise UserError("The transform can't be started:", faults)
-        self.latest_transform_job = backend.transform(spec, keep=wait)
+        self.latest_transform_job = backend.transform(spec, attached=wait)
         self.output_path = self.output_path or self.latest_transform_job.state().output
         if wait:
             self.wait(logs)

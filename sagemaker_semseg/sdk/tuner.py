@@ -146,7 +146,7 @@ class Tuner:
             errors.append(UserError(f"It can't run on {self.estimator.instance_type}:", found))
         if errors:
             raise errors[0] if len(errors) == 1 else request_specs.all_of("The tuning can't be started:", errors)
-        self.latest_tuning_job = backend.tune(spec, keep=wait)
+        self.latest_tuning_job = backend.tune(spec, attached=wait)
         print(f"tuning job {spec.name}", file=sys.stderr, flush=True)
         if wait:
             self.latest_tuning_job.wait()

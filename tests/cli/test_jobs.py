@@ -17,10 +17,10 @@ def state(tmp_path, monkeypatch):
 
 
 def record(kind, name, status, created="2026-11-25T10:00:00.000+00:00", log="", **more):
-    registry = JobStore(kind)
-    folder = registry.create(JobRecord(name, status, created, **more))
+    store = JobStore(kind)
+    folder = store.create(JobRecord(name, status, created, **more))
     (folder / "log").write_text(log)
-    return registry
+    return store
 
 
 def jobs(capsys, *arguments, status=0):
@@ -39,10 +39,10 @@ def test_the_newest_come_first_each_on_a_line(capsys):
     record("training", "first", "Completed", output="/out/model.tar.gz", **times)
     record("training", "second", "Failed", "2026-11-25T10:00:05+00:00", failure="ClientError: x\ny")
     this = {"process": Process.this()}
-    log = "serving m at http://127.0.0.1:4711/ (Ctrl-C ends it)\n"
-    record("endpoints", "up", "InProgress", "2026-11-25T10:00:06+00:00", log, **this)
+    store = record("endpoints", "up", "InProgress", "2026-11-25T10:00:06+00:00", **this)
+    (store.folder("up") / "port").write_text("4711")
     record("endpoints", "coming", "InProgress", "2026-11-25T10:00:07+00:00", **this)
-    record("transforms", "batch", "InProgress", "2026-11-25T10:00:08+00:00", process=Process(os.getpid(), "x", "y"))
+    record("transforms", "batch", "InProgress", "2026-11-25T10:00:08+00:00", process=Process(os.getpid(), 1.0, "y"))
     lines = [line.split() for line in jobs(capsys).splitlines()]
     assert [line[0] for line in lines] == ["name", "batch", "coming", "up", "second", "first"]
     assert "Creating" in lines[2]
@@ -54,7 +54,7 @@ def test_the_newest_come_first_each_on_a_line(capsys):
 
 
 def test_one_whose_process_is_gone_has_failed(capsys):
-    gone = Process(os.getpid(), "another one", Process.this().machine)
+    gone = Process(os.getpid(), 1.0, Process.this().machine)
     record("training", "lost", "InProgress", process=gone)
     assert "Failed" in jobs(capsys)
     assert "was killed" in jobs(capsys, "show", "lost")

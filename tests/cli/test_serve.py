@@ -15,7 +15,7 @@ from PIL import Image
 
 from sagemaker_semseg.artifact import Artifact, read_inference_artifact, write_artifact
 from sagemaker_semseg.cli import main, parser
-from sagemaker_semseg.cli.serve import settings_of
+from sagemaker_semseg.container.serve import serving_settings
 from sagemaker_semseg.data.images import decode_image, encode_mask
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
@@ -33,7 +33,9 @@ def settings(monkeypatch, tmp_path):
     def settings(*flags, **variables):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        return settings_of(parser.parse(["serve", *flags]), tmp_path)
+        monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+        options = parser.parse(["serve", *flags])
+        return serving_settings(vars(options), options.faults)
 
     return settings
 

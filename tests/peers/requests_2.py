@@ -36,8 +36,6 @@ WANTED: dict[str, str] = {
     f"{_TUNING}.AlgorithmSpecification.MetricDefinitions": _METRICS,
     "CreateTrainingJob.DebugHookConfig": _DEBUGGER,
     "CreateTrainingJob.ProfilerConfig": _DEBUGGER,
-    "bridge: CreateTrainingJob.ProfilerConfig": _DEBUGGER,
-    "bridge: CreateEndpoint.Tags": "an empty list says nothing",
     "CreateEndpoint.Tags": "an empty list says nothing",
     f"{_TUNING}.HyperParameterTuningResourceConfig": _RESOURCES,
     f"{_TUNING}.ResourceConfig": _RESOURCES,
@@ -136,31 +134,9 @@ def main() -> int:
                 estimator.deploy(**arguments, endpoint_name=name, model_name=name, wait=False)
             sent.append(found)
         cases[case] = recorded.differences(*sent)
-    cases.update(bridges(recorder, session))
     cases["a batch transform"] = transforms(recorder, session, theirs_session)
     cases["a tuning"] = tunings(recorder, session, theirs_session)
     return recorded.report(f"sagemaker {sagemaker.__version__}", cases, WANTED)
-
-
-def bridges(recorder, session):
-    """An estimator of ours and what it becomes: the same requests, also for a training that ours has made."""
-    cases = {}
-    for number, (case, (arguments, given)) in enumerate(TRAININGS.items(), 60):
-        ours = SemSegEstimator(**arguments, hyperparameters=HYPERPARAMETERS, sagemaker_session=session)
-        with recorder.recording() as first:
-            ours.to_sagemaker_estimator().fit(given, wait=False, job_name=f"job-0{number:013}")
-        with recorder.recording() as second:
-            ours.fit(given, wait=False, job_name=f"job-1{number:013}")
-        cases[f"the bridge, {case}"] = recorded.differences(first, second)
-    theirs = ours.to_sagemaker_estimator()
-    sent = []
-    for number, estimator in enumerate((theirs, ours)):
-        with recorder.recording() as found:
-            name = f"street-{number}0000000000070"
-            estimator.deploy(1, "ml.c5.xlarge", endpoint_name=name, model_name=name, wait=False)
-        sent.append(found)
-    cases["the bridge, an endpoint for our training"] = recorded.differences(*sent)
-    return cases
 
 
 def transforms(recorder, session, theirs_session):

@@ -73,7 +73,6 @@ def report(package: str, cases: dict[str, dict[str, tuple]], wanted: dict[str, s
     for case, found in cases.items():
         print(f"{package}, {case}: " + ("the same" if not found else f"{len(found)} differences"))
         for path, (theirs, ours) in found.items():
-            path = f"bridge: {path}" if case.startswith("the bridge") else path
             reason = wanted.get(path)
             seen.add(path)
             unwanted += reason is None

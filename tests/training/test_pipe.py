@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +23,9 @@ from sagemaker_semseg.data.channels import ImageMaskPair
 from sagemaker_semseg.data.datasets import Datasets, read_channels
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.pipe_mode import PipeDataset, PollConfig, pipe_datasets
-from sagemaker_semseg.data.pipe_simulator import ChannelConfig, running
 from sagemaker_semseg.data.recordio import write_record
 from sagemaker_semseg.errors import HyperparameterError
+from sagemaker_semseg.sdk.local.pipe_inputs import PipeChannel, PipeWriter
 from sagemaker_semseg.training import checkpoint, trainer
 from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
 
@@ -62,17 +63,26 @@ def pairs_of(channels: Datasets, split: str) -> list[ImageMaskPair]:
 
 @pytest.fixture
 def played(tiny_channels: Datasets) -> Iterator[Played]:
-    """Plays ``tiny_channels``; a test closes what it has opened by ending."""
+    """Sends ``tiny_channels`` through FIFOs; a test closes what it has opened by ending.
+
+    first_pass: which one FIFO 0 is, for the order.
+    """
     with contextlib.ExitStack() as stack:
 
-        def play(first_pass: int = 0, count: int = 7, **changes: object) -> Datasets:
-            programmes = [
-                ChannelConfig("train", pairs_of(tiny_channels, "train"), SEED, first_pass),
-                ChannelConfig("validation", pairs_of(tiny_channels, "validation")),
+        def play(first_pass: int = 0, count: int = 7) -> Datasets:
+            folder, links = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
+            channels = [
+                PipeChannel("train", pairs_of(tiny_channels, "train"), SEED),
+                PipeChannel("validation", pairs_of(tiny_channels, "validation")),
             ]
-            player = stack.enter_context(running(programmes))
-            polling = PollConfig(health_check=player.check, timeout=600)
-            return Datasets(**pipe_datasets(player.folder, 2, count, polling=polling))
+            writer = stack.enter_context(PipeWriter(folder, channels))
+            polling = PollConfig(health_check=writer.check, timeout=60)
+            for number in range(first_pass):
+                list(pipe_datasets(folder, 2, count, polling=polling)["train"].read_epoch(number))
+            for number in range(20):
+                (links / f"train_{number}").symlink_to(folder / f"train_{first_pass + number}")
+                (links / f"validation_{number}").symlink_to(folder / f"validation_{number}")
+            return Datasets(**pipe_datasets(links, 2, count, polling=polling))
 
         yield play
 

@@ -1,141 +1,203 @@
-"""This machine as the place where an estimator works: specifications come in, jobs and endpoints are started or found.
+"""This machine as the place where an estimator works: starts and finds jobs and endpoints.
 
-What would keep a job from starting is looked for beforehand (``checks``); what lies in S3 is fetched into the cache
-before the job's process starts.
+Whatever keeps a job from starting is found beforehand, and objects in S3 are fetched into the cache, before the job's
+process starts.
 """
 
 from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+from sagemaker_semseg.container.job_directory import write_job_directory
+from sagemaker_semseg.container.launcher import TRAINING
+from sagemaker_semseg.environment import data_cache
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.sdk.local import job_directory, outputs, validation
-from sagemaker_semseg.sdk.local.endpoints import LocalEndpoint
-from sagemaker_semseg.sdk.local.inputs import here
+from sagemaker_semseg.jobs.progress_bar import progress_bar
+from sagemaker_semseg.sdk.local import validation
+from sagemaker_semseg.sdk.local.endpoints import PORT_FILE, LocalEndpoint
 from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore, Kind, now
 from sagemaker_semseg.sdk.local.jobs import LocalJob, start
 from sagemaker_semseg.sdk.local.process_identity import Process
-from sagemaker_semseg.sdk.local.specs import to_values
+from sagemaker_semseg.sdk.local.spec_json import to_values
 from sagemaker_semseg.sdk.local.tuning import LocalTuning, differences
-from sagemaker_semseg.sdk.specs import ENDED, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
+from sagemaker_semseg.sdk.specs import (
+    ENDED,
+    Channel,
+    EndpointSpec,
+    ModelSpec,
+    TrainingSpec,
+    TransformSpec,
+    TuningSpec,
+    local_path,
+)
+from sagemaker_semseg.storage import is_s3
+from sagemaker_semseg.storage.s3_cache import S3Cache
 
-_PROGRAM = (sys.executable, "-m", "sagemaker_semseg")
+_PYTHON = (sys.executable, "-m")
 
 
 class LocalBackend:
-    """command: another program than the training entry; for tests."""
+    """Starts jobs and endpoints as processes. command: another program than the training's, for tests."""
 
-    def __init__(self, command: Sequence[str] = (*_PROGRAM, "train")):
-        self._command = tuple(command)
+    def __init__(self, command: Sequence[str] = TRAINING):
+        self._command = list(command)
 
     def faults(self, spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
         return validation.faults(spec)
 
-    def train(self, spec: TrainingSpec, *, keep: bool) -> LocalJob:
-        kind: Kind = "training"
-        registry = JobStore(kind)
-        place = outputs.place_of(spec.output_path, spec.name, registry.folder(spec.name))
-        record = _record(spec, command=list(self._command), place=place)
-        folder = registry.create(record)
-        try:
-            places = {channel.name: here(channel.place) for channel in spec.channels}
-            record = replace(record, more={**record.more, "places": {name: str(at) for name, at in places.items()}})
-            registry.write(record)
-            job_directory.lay_out(folder / "ml", spec, places)
-            return start(kind, record, keep=keep, variables=dict(spec.environment))
-        except BaseException:
-            registry.remove(spec.name)
-            raise
+    def train(self, spec: TrainingSpec, *, attached: bool) -> LocalJob:
+        def prepare(folder: Path) -> Mapping[str, Any]:
+            locations = {channel.name: fetch(channel.place) for channel in spec.channels}
+            manifests = {c.name: str(locations.pop(c.name)) for c in spec.channels if c.is_piped(spec.input_mode)}
+            write_job_directory(
+                folder / "ml",
+                spec.hyperparameters,
+                {channel.name: _channel_entry(channel, spec.input_mode) for channel in spec.channels},
+                locations,
+                instance_type=spec.instance_type,
+                checkpoints=local_path(spec.checkpoint_s3_uri) if spec.checkpoint_s3_uri else None,
+            )
+            return {"command": self._command, "place": _output_place(spec, folder), "manifests": manifests}
+
+        base = JobStore("training").folder(spec.name) / "ml"
+        variables = {**spec.environment, "SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": spec.name}
+        if spec.instance_type == "local":
+            variables["CUDA_VISIBLE_DEVICES"] = "-1"
+        return _start("training", spec, prepare, variables, attached=attached)
 
     def training_job(self, name: str) -> LocalJob:
-        return _found("training", name)
+        return _find("training", name)
 
     def create_model(self, spec: ModelSpec) -> None:
-        """A model is its artifact; there is nothing to be made known."""
+        """Do nothing: a model is its artifact."""
 
     def delete_model(self, name: str) -> None:
-        """The artifact stays."""
+        """Do nothing: the artifact stays."""
 
-    def deploy(self, spec: EndpointSpec, *, keep: bool) -> LocalEndpoint:
-        kind: Kind = "endpoints"
-        model = here(spec.model.model_data)
-        command = [*_PROGRAM, "serve", "--model", str(model), "--host", "127.0.0.1", "--port", "0"]
-        record = _record(spec, command=command)
-        registry = JobStore(kind)
-        registry.create(record)
-        try:
-            return LocalEndpoint(start(kind, record, keep=keep, variables=dict(spec.model.environment)))
-        except BaseException:
-            registry.remove(spec.name)
-            raise
+    def deploy(self, spec: EndpointSpec, *, attached: bool) -> LocalEndpoint:
+        def prepare(folder: Path) -> Mapping[str, Any]:
+            model = str(fetch(spec.model.model_data))
+            return {"command": [*_PYTHON, "sagemaker_semseg.container.serve", model, str(folder / PORT_FILE)]}
+
+        return LocalEndpoint(_start("endpoints", spec, prepare, spec.model.environment, attached=attached))
 
     def endpoint(self, name: str) -> LocalEndpoint:
-        return LocalEndpoint(_found("endpoints", name))
+        return LocalEndpoint(_find("endpoints", name))
 
-    def transform(self, spec: TransformSpec, *, keep: bool) -> LocalJob:
-        kind: Kind = "transforms"
-        registry = JobStore(kind)
-        output = spec.output_path or str(registry.folder(spec.name) / "output")
-        model = replace(spec.model, model_data=str(here(spec.model.model_data)))
+    def transform(self, spec: TransformSpec, *, attached: bool) -> LocalJob:
+        output = spec.output_path or str(JobStore("transforms").folder(spec.name) / "output")
+        model = replace(spec.model, model_data=str(fetch(spec.model.model_data)))
+        payload = str(spec.max_payload or 0)
+        variables = {**spec.environment, "SAGEMAKER_BATCH": "true", "SAGEMAKER_MAX_PAYLOAD_IN_MB": payload}
+        command = [*_PYTHON, "sagemaker_semseg.sdk.local.transform", spec.name]
         spec = replace(spec, output_path=output, model=model)
-        record = _record(spec, command=[sys.executable, "-m", "sagemaker_semseg.sdk.local.transform", spec.name])
-        registry.create(replace(record, output=output))
-        try:
-            return start(kind, record, keep=keep, variables=dict(spec.environment))
-        except BaseException:
-            registry.remove(spec.name)
-            raise
+        return _start("transforms", spec, lambda _: {"command": command}, variables, attached=attached, output=output)
 
     def transform_job(self, name: str) -> LocalJob:
-        return _found("transforms", name)
+        return _find("transforms", name)
 
-    def tune(self, spec: TuningSpec, *, keep: bool) -> LocalTuning:
-        kind: Kind = "tuning"
-        registry = JobStore(kind)
-        earlier = registry.read(spec.name)
+    def tune(self, spec: TuningSpec, *, attached: bool) -> LocalTuning:
+        store = JobStore("tuning")
+        earlier = store.read(spec.name)
         if spec.random_seed is None:
-            drawn = earlier.spec.get("random_seed") if earlier else secrets.randbelow(2**31)
-            spec = replace(spec, random_seed=drawn)
-        program = [sys.executable, "-m", "sagemaker_semseg.sdk.local.tuning_runner", spec.name]
-        record = _record(spec, command=program, training=list(self._command))
-        if earlier:
-            _may_go_on(earlier, record)
-            registry.write(record)
-            for left in ("log", "ml/output/failure"):
-                (registry.folder(spec.name) / left).unlink(missing_ok=True)
-        else:
-            registry.create(record)
+            seed = earlier.spec.get("random_seed") if earlier else secrets.randbelow(2**31)
+            spec = replace(spec, random_seed=seed)
+        more = {"command": [*_PYTHON, "sagemaker_semseg.sdk.local.tuning_runner", spec.name], "training": self._command}
+        variables = spec.training.environment
+        if earlier is None:
+            return LocalTuning(_start("tuning", spec, lambda _: more, variables, attached=attached))
+        record = _record(spec, more)
+        _check_resumable(earlier, record)
+        store.write(record)
+        for left in ("log", "ml/output/failure"):
+            (store.folder(spec.name) / left).unlink(missing_ok=True)
         try:
-            return LocalTuning(start(kind, record, keep=keep, variables=dict(spec.training.environment)))
+            return LocalTuning(start("tuning", spec.name, attached=attached, variables=variables))
         except BaseException:
-            if earlier:
-                registry.write(earlier)
-            else:
-                registry.remove(spec.name)
+            store.write(earlier)
             raise
 
     def tuning_job(self, name: str) -> LocalTuning:
-        return LocalTuning(_found("tuning", name))
+        return LocalTuning(_find("tuning", name))
 
 
-def _record(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec, **more: object) -> JobRecord:
-    """Of something that is about to start. Until its supervisor has taken over, this process sees to it."""
-    return JobRecord(spec.name, "InProgress", now(), Process.this(), spec=to_values(spec), more=more)
+def fetch(place: str) -> Path:
+    """Return where a path, file:// or s3:// is on this machine, absolute. Objects in S3 are fetched into the cache."""
+    if not is_s3(place):
+        return local_path(place).absolute()
+    with progress_bar(f"fetching {place}") as update:
+        return S3Cache(data_cache()).at(place, update)
 
 
-def _may_go_on(earlier: JobRecord, record: JobRecord) -> None:
-    """Raises ``UserError`` if a tuning can't go on as ``record`` says."""
+def _start(
+    kind: Kind,
+    spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec,
+    prepare: Callable[[Path], Mapping[str, Any]],
+    variables: Mapping[str, str],
+    *,
+    attached: bool,
+    output: str | None = None,
+) -> LocalJob:
+    """Record a job, prepare its folder and start it; nothing stays of a job that can't be started.
+
+    prepare: makes the record's ``more``, the command among it.
+    """
+    store = JobStore(kind)
+    folder = store.create(_record(spec, {}, output))
+    try:
+        store.update(spec.name, more=prepare(folder))
+        return start(kind, spec.name, attached=attached, variables=variables)
+    except BaseException:
+        store.remove(spec.name)
+        raise
+
+
+def _record(
+    spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec, more: Mapping[str, Any], output: str | None = None
+) -> JobRecord:
+    """The record of a job that is about to start. Until its supervisor takes over, its process is this one."""
+    values = to_values(spec)
+    return JobRecord(spec.name, "InProgress", now(), Process.this(), output=output, spec=values, more=more)
+
+
+def _channel_entry(channel: Channel, mode: str) -> dict[str, Any]:
+    """A channel in inputdataconfig.json. SageMaker doesn't write AttributeNames there."""
+    entry: dict[str, Any] = {
+        "TrainingInputMode": channel.input_mode or mode,
+        "S3DistributionType": channel.distribution,
+        "RecordWrapperType": channel.record_wrapping or "None",
+    }
+    if channel.content_type:
+        entry["ContentType"] = channel.content_type
+    if channel.attribute_names:
+        entry["AttributeNames"] = list(channel.attribute_names)
+    return entry
+
+
+def _output_place(spec: TrainingSpec, folder: Path) -> str:
+    """Where a training's output belongs, as SageMaker arranges it: ``OUTPUT_PATH/NAME/output``."""
+    if spec.output_path is None:
+        return str(folder / "output")
+    if is_s3(spec.output_path):
+        return f"{spec.output_path.rstrip('/')}/{spec.name}/output"
+    return str(local_path(spec.output_path).absolute() / spec.name / "output")
+
+
+def _check_resumable(earlier: JobRecord, record: JobRecord) -> None:
+    """Raise ``UserError`` if a tuning can't continue as ``record`` says."""
     if earlier.status not in ENDED:
         remedy = f"Tuner.attach({earlier.name!r}) finds it"
         raise UserError("The tuning can't be started:", [Fault(earlier.name, "is running", remedy)])
     if faults := differences(earlier.spec, record.spec):
-        raise UserError(f"The tuning {earlier.name} is there and can't go on with other settings:", faults)
+        raise UserError(f"The tuning {earlier.name} is there and can't continue with other settings:", faults)
 
 
-def _found(kind: Kind, name: str) -> LocalJob:
+def _find(kind: Kind, name: str) -> LocalJob:
     job = LocalJob(kind, name)
-    job.registry.get(name)
+    job.store.get(name)
     return job

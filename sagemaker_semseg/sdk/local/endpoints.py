@@ -1,28 +1,27 @@
-"""An endpoint on this machine: its name comes in, images go to its server and replies come back.
+"""An endpoint on this machine: a server process on a free port of the loopback address, and requests to it.
 
-The server is ``sagemaker-semseg serve`` on a free port of the loopback address, under a supervisor like any job's; the
-port stands in its log once it is ready. ``LocalBackend`` starts and finds endpoints, the predictor invokes them.
+The server runs under a supervisor like any job's, and writes its port into the endpoint's folder once it is ready.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
-import re
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.sdk.local.jobs import LOOK_SECONDS, LocalJob
+from sagemaker_semseg.sdk.local.jobs import POLL_SECONDS, LocalJob
 from sagemaker_semseg.sdk.specs import ENDED, InvocationFailed, Reply
 
 REPLY_SECONDS: Final = 600.0
 """For one reply: a large image on few cores takes its time."""
 
-READY = re.compile(r"^serving .* at http://127\.0\.0\.1:(\d+)/ ")
-"""What the server prints once it takes requests."""
+PORT_FILE: Final = "port"
+"""In the folder of an endpoint: its port, once it takes requests."""
 
 # argument of boto3's invoke_endpoint -> header
 _HEADERS: Final = {
@@ -36,13 +35,15 @@ _HEADERS: Final = {
 
 
 class LocalEndpoint:
+    """An endpoint of this machine."""
+
     def __init__(self, job: LocalJob):
         self.name, self.job = job.name, job
         self._port: int | None = None
 
     @property
     def status(self) -> str:
-        """In SageMaker's words for an endpoint."""
+        """Its status, in SageMaker's words for an endpoint."""
         status = self.job.record.status
         if status in ENDED:
             return "Failed" if status == "Failed" else "Stopped"
@@ -52,10 +53,8 @@ class LocalEndpoint:
     def port(self) -> int | None:
         """None until it takes requests."""
         if self._port is None:
-            for line in self.job.logs(follow=False):
-                if found := READY.match(line):
-                    self._port = int(found[1])
-                    break
+            with contextlib.suppress(FileNotFoundError):
+                self._port = int((self.job.store.folder(self.name) / PORT_FILE).read_text(encoding="ascii"))
         return self._port
 
     @property
@@ -67,11 +66,11 @@ class LocalEndpoint:
             while not self.port:
                 state = self.job.state()
                 if state.status in ENDED:
-                    self.job.let_go()
+                    self.job.release()
                     raise self.job.failed(state)
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
-            if self.job.kept:
+            if self.job.attached:
                 self.delete()
             raise
 
@@ -94,7 +93,7 @@ class LocalEndpoint:
         return Reply(io.BytesIO(content), kind)
 
     def delete(self, *, config: bool = True) -> None:
-        """End the server, which answers what is in hand first, and forget it."""
+        """Stop the server, which answers the requests in flight first, and delete its folder."""
         self.job.delete()
 
     def delete_model(self) -> None:
@@ -105,12 +104,12 @@ class LocalEndpoint:
         if state.status in ENDED:
             return self.job.failed(state)
         what = f"doesn't answer: {type(error).__name__}: {error}"
-        remedy = f"look at its log: sagemaker-semseg jobs logs {self.name}"
+        remedy = f"read its log: sagemaker-semseg jobs logs {self.name}"
         return UserError("The endpoint can't be invoked:", [Fault(f"{self.name} ({self.url})", what, remedy)])
 
 
 def _bytes(body: Any) -> bytes:
-    """As botocore takes a body: bytes, text, or a file."""
+    """A body as botocore takes it: bytes, text, or a file."""
     if hasattr(body, "read"):
         body = body.read()
     if isinstance(body, str):
@@ -125,8 +124,8 @@ def _bytes(body: Any) -> bytes:
 
 def _refused(name: str, status: int, content: bytes) -> InvocationFailed:
     try:
-        told = json.loads(content)["error"]
-        message, remedy = str(told["message"]), str(told["remedy"])
+        error = json.loads(content)["error"]
+        message, remedy = str(error["message"]), str(error["remedy"])
     except (ValueError, LookupError, TypeError):
         message, remedy = content[:300].decode("utf-8", "replace"), ""
     return InvocationFailed(f"The endpoint {name} answers {status}:", [Fault("the request", message, remedy)], status)

@@ -1,14 +1,14 @@
-"""What has been started on this machine: a kind and a name come in, the record of it goes out, and records go in.
+"""The records of what was started on this machine: training jobs, transforms, tunings and endpoints.
 
-    STATE/training/NAME/    record.json   what it is, how it stands, which process runs it
+    STATE/training/NAME/    record.json   what it is, its status, which process runs it
                             log           what it has printed
-                            ml/           SageMaker's tree, /opt/ml in a container
+                            ml/           SageMaker's folder, /opt/ml in a container
     STATE/transforms/NAME/  record.json, log
-    STATE/tuning/NAME/      record.json, log, study.jsonl; its trainings are in STATE/training
-    STATE/endpoints/NAME/   record.json, log
+    STATE/tuning/NAME/      record.json, log, study.jsonl; its training jobs are in STATE/training
+    STATE/endpoints/NAME/   record.json, log, port
 
-STATE is ``environment.state_folder()``. A record is replaced whole, so that any process may read it at any time; it
-holds no variables of the environment, which may be secrets. Called by ``jobs``, ``endpoints`` and the command ``jobs``.
+STATE is ``environment.state_folder()``. A record is replaced whole, so that any process may read it at any time. It
+holds no variables of the environment, which may be secrets.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KINDS: dict[Kind, str] = {
     "tuning": "tuning job",
     "endpoints": "endpoint",
 }
-"""The folders, and what one thing in each is called."""
+"""The folders, and the word for what is in each."""
 
 MAX_RECORD_BYTES = 2**24
 
@@ -47,10 +47,10 @@ _RUNNING = ("InProgress", "Stopping", "Creating", "InService")
 
 @dataclass(frozen=True)
 class JobRecord:
-    """One thing that was started.
+    """One job or endpoint.
 
-    status: as it was last written; ``Registry.read`` says what is true now. process: that sees to it. spec: how it was
-    started. more: what belongs to its kind alone, such as an endpoint's port.
+    status: as it was last written; ``JobStore.read`` corrects it. process: its supervisor, or the process that starts
+    it. spec: how it was started. more: its command, and what belongs to its kind alone.
     """
 
     name: str
@@ -71,32 +71,32 @@ class JobRecord:
 
     @classmethod
     def from_json(cls, data: bytes) -> JobRecord:
-        """Raises ``ValueError`` for what ``to_json`` hasn't written."""
+        """Read a record. Raises ``ValueError`` for anything else."""
         values = json.loads(data)
         match values:
             case {"name": str(), "status": str(), "created": str(), "spec": dict(), "more": dict()}:
                 names = {name.name for name in dataclasses.fields(cls)}
                 known = {name: value for name, value in values.items() if name in names}
-                return cls(**{**known, "process": Process.read(values.get("process"))})
+                return cls(**{**known, "process": Process.from_dict(values.get("process"))})
         raise ValueError("no record")
 
 
 class JobStore:
-    """root: where things of one kind have their folders."""
+    """The records of one kind. root: where their folders are."""
 
     def __init__(self, kind: Kind):
         self.kind, self.what = kind, KINDS[kind]
         self.root = state_folder() / kind
 
     def folder(self, name: str) -> Path:
-        """Where the thing of this name keeps what it has. Raises ``UserError`` for what can't be a name."""
+        """The folder of a name. Raises ``UserError`` for what can't be a name."""
         if not _NAME.fullmatch(name):
             what = "1 to 63 letters, digits and hyphens are expected, without a hyphen at an end"
             raise UserError(f"{name[:100]!r} can't be the name of a {self.what}: {what}.")
         return self.root / name
 
     def create(self, record: JobRecord) -> Path:
-        """Make the folder of something new. Raises ``UserError`` if the name is taken."""
+        """Write a new record; returns its folder. Raises ``UserError`` if the name is taken."""
         folder = self.folder(record.name)
         self.root.mkdir(parents=True, exist_ok=True)
         try:
@@ -115,7 +115,7 @@ class JobStore:
             temporary.write_bytes(record.to_json())
 
     def update(self, name: str, **changes: Any) -> JobRecord:
-        """Write the record anew. For the process alone that sees to the thing."""
+        """Change a record. Only for the process that supervises the job."""
         record = self._load(name)
         if record is None:
             raise UserError(f"{self.folder(name) / 'record.json'} is gone or damaged.")
@@ -124,15 +124,15 @@ class JobStore:
         return record
 
     def read(self, name: str) -> JobRecord | None:
-        """The record of a thing as things are: one whose process is gone doesn't run, whatever it wrote last."""
+        """The record as it is true now: a job whose process is gone has failed, whatever its record says."""
         record = self._load(name)
         if record is None or record.status not in _RUNNING or (record.process and record.process.alive):
             return record
-        record = self._load(name) or record  # it may have ended between the two looks
+        record = self._load(name) or record  # it may have ended since it was read
         if record.status not in _RUNNING:
             return record
         pid = f" {record.process.pid}" if record.process else ""
-        failure = f"its process{pid} is gone without a word: it was killed, or the machine was"
+        failure = f"its process{pid} is gone without a message: it was killed, or the machine was"
         return dataclasses.replace(record, status="Failed", failure=record.failure or failure)
 
     def get(self, name: str) -> JobRecord:
@@ -145,7 +145,7 @@ class JobStore:
         return record
 
     def all(self) -> list[JobRecord]:
-        """Every one, the newest first."""
+        """All records, the newest first."""
         try:
             names = [path.name for path in self.root.iterdir() if _NAME.fullmatch(path.name)]
         except FileNotFoundError:
@@ -154,7 +154,7 @@ class JobStore:
         return sorted(records, key=lambda record: record.created, reverse=True)
 
     def remove(self, name: str) -> None:
-        """Forget it, and delete its folder. The caller has seen to it that nothing runs in it any more."""
+        """Delete the folder of a job that doesn't run any more."""
         folder = self.folder(name)
         with contextlib.suppress(FileNotFoundError):
             (folder / "record.json").unlink()
@@ -169,5 +169,5 @@ class JobStore:
 
 
 def now() -> str:
-    """The time as a record has it."""
+    """The time, in a record's form."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

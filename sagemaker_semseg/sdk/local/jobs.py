@@ -1,8 +1,7 @@
-"""A job on this machine: its kind and name come in; its state, its log and its end go out. ``LocalBackend`` starts and
-finds them, the command ``jobs`` shows them.
+"""Training jobs, transforms, tunings and endpoints of this machine, as handles to their processes.
 
-A job that was started with ``keep`` ends when this process does: the supervisor holds the other end of a pipe of this
-process. Any other goes on by itself, and any process of the same user can find it.
+A job that was started attached ends when this process does: its supervisor reads a pipe of this process. Any other job
+continues by itself, and any process of the same user can find it.
 """
 
 from __future__ import annotations
@@ -12,21 +11,21 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from signal import SIGKILL, SIGTERM
+from signal import SIGTERM
 from typing import TextIO, cast
 
 from sagemaker_semseg.environment import job_variables
 from sagemaker_semseg.errors import Fault
+from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore, Kind
 from sagemaker_semseg.sdk.local.process_identity import Process
-from sagemaker_semseg.sdk.local.progress import bar
-from sagemaker_semseg.sdk.local.specs import spec_of
-from sagemaker_semseg.sdk.specs import ENDED, JobFailed, State, Status
+from sagemaker_semseg.sdk.local.spec_json import read_spec
+from sagemaker_semseg.sdk.specs import ENDED, JobFailed, State, Status, TrainingSpec, TransformSpec
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 STOP_SECONDS = 150.0
 """A job has two minutes to end when it is asked to; the rest is for its supervisor."""
@@ -36,15 +35,13 @@ _DONE = re.compile(next(each["Regex"] for each in METRIC_DEFINITIONS if each["Na
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def start(kind: Kind, record: JobRecord, *, keep: bool, variables: dict[str, str]) -> LocalJob:
-    """Start the supervisor of a job whose record is written. variables: for the job, beside this process's."""
-    job = LocalJob(kind, record.name)
-    arguments = [sys.executable, "-m", "sagemaker_semseg.sdk.local.supervisor"]
-    arguments += [kind, record.name, "kept" if keep else "detached"]
-    with open(job.registry.folder(record.name) / "log", "ab") as log:
+def start(kind: Kind, name: str, *, attached: bool, variables: Mapping[str, str]) -> LocalJob:
+    """Start the supervisor of a job whose record is written. variables: in addition to this process's."""
+    job = LocalJob(kind, name)
+    with open(job.store.folder(name) / "log", "ab") as log:
         process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE if keep else subprocess.DEVNULL,
+            [sys.executable, "-m", "sagemaker_semseg.sdk.local.supervisor", kind, name],
+            stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env=job_variables(variables),
@@ -57,7 +54,7 @@ def start(kind: Kind, record: JobRecord, *, keep: bool, variables: dict[str, str
 
 
 def _forget_ended() -> None:
-    """The system keeps what is left of a child until its parent has looked at it."""
+    """Wait for children that have ended, or the system keeps what is left of them."""
     for process in [process for process in _started if process.poll() is not None]:
         _started.remove(process)
         if process.stdin:
@@ -65,61 +62,65 @@ def _forget_ended() -> None:
 
 
 class LocalJob:
-    """process: the supervisor, if this process has started it and is to see it end."""
+    """A job of this machine. process: its supervisor, if this process has started it."""
 
     def __init__(self, kind: Kind, name: str):
         self.name = name
-        self.registry = JobStore(kind)
+        self.store = JobStore(kind)
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
-    def kept(self) -> bool:
+    def attached(self) -> bool:
         return self.process is not None and self.process.stdin is not None
 
     @property
     def record(self) -> JobRecord:
         if self.process is not None:
             self.process.poll()  # so that an ended one counts as such
-        return self.registry.get(self.name)
+        return self.store.get(self.name)
 
     def state(self) -> State:
         record = self.record
         times = {name: _time(getattr(record, name)) for name in ("created", "started", "ended")}
         status = cast(Status, record.status)
-        spec = spec_of(self.registry.kind, record.spec)
+        spec: TrainingSpec | TransformSpec | None = None
+        if self.store.kind == "training":
+            spec = read_spec(TrainingSpec, record.spec)
+        elif self.store.kind == "transforms":
+            spec = read_spec(TransformSpec, record.spec)
         return State(self.name, status, record.failure, record.output, **times, spec=spec)
 
     def stop(self) -> None:
         record = self.record
         if record.status not in ENDED and record.process:
-            record.process.send(SIGTERM)
+            record.process.send_signal(SIGTERM)
 
     def kill(self) -> None:
-        """End it at once; what it was about to write is lost. Its supervisor still writes down the end."""
+        """End it at once. What it was about to write is lost; its supervisor still writes down the end."""
         self.stop()
-        if job := Process.read(self.record.more.get("job")):
-            job.send_group(SIGKILL)
+        if job := Process.from_dict(self.record.more.get("job")):
+            job.kill_group()
 
     def delete(self) -> None:
-        """Stop it, and forget it with its folder; what was delivered elsewhere stays."""
+        """Stop it, and delete its folder; results outside of it stay."""
         process = self.record.process
         self.stop()
-        if process and not process.await_end(STOP_SECONDS):
+        if process and not process.wait(STOP_SECONDS):
             self.kill()
-            process.await_end(STOP_SECONDS)
-        self.let_go()
-        self.registry.remove(self.name)
+            process.wait(STOP_SECONDS)
+        self.release()
+        self.store.remove(self.name)
 
     def logs(self, *, follow: bool) -> Iterator[str]:
-        folder = self.registry.folder(self.name)
-        self.registry.get(self.name)
+        folder = self.store.folder(self.name)
+        self.store.get(self.name)
         with open(folder / "log", encoding="utf-8", errors="replace", newline="\n") as file:
             while True:
-                ended = not follow or self.record.status in ENDED  # looked at first: then nothing is written any more
+                ended = not follow or self.record.status in ENDED  # asked first: then nothing is written any more
                 yield from _lines(file, last=ended)
                 if ended:
                     return
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
 
     def wait(self, *, logs: bool) -> State:
         try:
@@ -128,7 +129,7 @@ class LocalJob:
             self._interrupted(logs)
             raise
         finally:
-            self.let_go()
+            self.release()
         state = self.state()
         if state.status == "Failed":
             raise self.failed(state)
@@ -137,10 +138,10 @@ class LocalJob:
         return state
 
     def failed(self, state: State) -> JobFailed:
-        log = self.registry.folder(self.name) / "log"
+        log = self.store.folder(self.name) / "log"
         remedy = f"its whole log: sagemaker-semseg jobs logs {self.name}"
         return JobFailed(
-            f"The {self.registry.what} {self.name} has failed: {state.failure}",
+            f"The {self.store.what} {self.name} has failed: {state.failure}",
             [Fault(str(log), "has what it printed", remedy)],
         )
 
@@ -149,20 +150,20 @@ class LocalJob:
             for _ in self.logs(follow=True):
                 pass
             return
-        with bar(self.registry.what) as move:
+        with progress_bar(self.store.what) as update:
             for line in self.logs(follow=True):
                 print(line, flush=True)
                 if found := _DONE.search(line):
-                    move(float(found[1]), 100)
+                    update(float(found[1]), 100)
 
     def _interrupted(self, logs: bool) -> None:
-        """Ctrl-C came. It is asked to stop if it is to end with this process; another Ctrl-C doesn't wait for that."""
-        if not self.kept:
-            told = f"{self.name} goes on. Stop it with: sagemaker-semseg jobs stop {self.name}"
-            print(told, file=sys.stderr, flush=True)
+        """After Ctrl-C: stop a job that ends with this process; a second Ctrl-C kills it."""
+        if not self.attached:
+            message = f"{self.name} continues. Stop it with: sagemaker-semseg jobs stop {self.name}"
+            print(message, file=sys.stderr, flush=True)
             return
-        told = f"stopping {self.name}; it keeps the model so far. Ctrl-C once more ends it at once."
-        print(told, file=sys.stderr, flush=True)
+        message = f"stopping {self.name}; it keeps the model so far. Ctrl-C once more ends it at once."
+        print(message, file=sys.stderr, flush=True)
         try:
             self.stop()
             self._follow(logs)
@@ -172,8 +173,8 @@ class LocalJob:
         if output := self.record.output:
             print(f"the model so far: {output}", file=sys.stderr, flush=True)
 
-    def let_go(self) -> None:
-        """Wait for the supervisor if its job has ended; its record is written shortly before."""
+    def release(self) -> None:
+        """Wait for the supervisor of a job that has ended; its record is written shortly before."""
         if self.process is not None and self.record.status in ENDED:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(timeout=10)
@@ -181,7 +182,7 @@ class LocalJob:
 
 
 def _lines(file: TextIO, *, last: bool) -> Iterator[str]:
-    """The lines that are there now. One without an end is in the making and left for later, unless it is the last."""
+    """The lines that are there now. One without an end is being written and left for later, unless it is the last."""
     while True:
         at = file.tell()
         line = file.readline()

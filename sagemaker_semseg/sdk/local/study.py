@@ -1,34 +1,36 @@
-"""What a tuning on this machine has tried: the lines of its journal come in, trials go out, and new lines go in.
+"""The trials of a tuning on this machine: an optuna study in a journal file.
 
-    {"trial": 3, "job": "tuning-003-5d2c81f0", "values": {"learning_rate": "0.001"}}
-    {"trial": 3, "status": "Completed", "objective": 0.52, "failure": ""}
-    {"trial": 4, "status": "Interrupted", "objective": 0.31, "failure": ""}
-
-The first line of a trial is there before its job is started. Nothing is ever changed in the journal, and the last line
-about a trial is the one that counts. Lines that can't be read, because a process died over them, are passed over: a
-trial whose end is missing is looked up among the training jobs. ``tuning`` calls it.
+A trial that isn't finished in the journal is one that runs, or one that was interrupted and is tried again.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import os
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sagemaker_semseg.storage import filesystem_at
+from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.sdk.parameters import CategoricalParameter, IntegerParameter, Parameter, scale_of
+from sagemaker_semseg.sdk.specs import TuningSpec
 
 NAME: Final = "study.jsonl"
-MOST_TRIALS: Final = 10_000
-_ENDS: Final = ("Completed", "Failed", "Stopped", "Interrupted")
+MAX_TRIALS: Final = 10_000
+STRATEGIES: Final = ("Bayesian", "Random", "Grid")
+RANDOM_TRIALS: Final = 10
+"""Trials at random before TPE starts; optuna's default."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """number: from 1 on. values: of what is searched, as strings. status: of the job; Interrupted if the tuning was
-    stopped over it: it is tried again when that goes on. objective: of its best epoch; None if there is none.
+    """One trial.
+
+    number: from 1. values: of the searched hyperparameters, as strings. status: of its training job, or Interrupted.
+    objective: of its best epoch; None if there is none. finished: whether it isn't tried again.
     """
 
     number: int
@@ -37,68 +39,162 @@ class Trial:
     status: str = "InProgress"
     objective: float | None = None
     failure: str = ""
-
-    @property
-    def ended(self) -> bool:
-        return self.status in _ENDS
-
-    @property
-    def counts(self) -> bool:
-        """Whether it is done with, well or not."""
-        return self.ended and self.status != "Interrupted"
+    finished: bool = False
 
 
 class Study:
-    """folder: the tuning job's, where the journal is. trials: by their numbers, as they are known."""
+    """The trials in ``folder``. The one process that runs the tuning opens it with ``writable``."""
 
-    def __init__(self, folder: Path):
-        self._log = filesystem_at(str(folder)).log(NAME)
-        self.trials: dict[int, Trial] = {}
-        for line in self._log.data.splitlines():
-            self._take(_value(line))
+    def __init__(self, folder: Path, spec: TuningSpec, *, writable: bool = False):
+        self._path, self._spec = folder / NAME, spec
+        self._maximize = spec.objective_type == "Maximize"
+        self._study: Any = None
+        if writable:
+            _drop_torn_line(self._path)
+        if writable or self._path.exists():
+            self._open(writable)
 
-    def started(self, trial: Trial) -> None:
-        self._append({"trial": trial.number, "job": trial.job, "values": dict(trial.values)})
+    def _open(self, writable: bool) -> None:
+        import optuna
 
-    def ended(self, number: int, status: str, objective: float | None, failure: str = "") -> Trial:
-        self._append({"trial": number, "status": status, "objective": objective, "failure": failure[:2000]})
-        return self.trials[number]
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with _readable(self._path):
+            backend = optuna.storages.journal.JournalFileBackend(str(self._path))
+            self._storage = optuna.storages.JournalStorage(backend)
+            if writable:
+                direction = "maximize" if self._maximize else "minimize"
+                self._study = optuna.create_study(
+                    storage=self._storage, study_name=self._spec.name, direction=direction, load_if_exists=True
+                )
+            else:
+                with contextlib.suppress(KeyError):  # the first line isn't there yet
+                    self._study = optuna.load_study(storage=self._storage, study_name=self._spec.name)
 
-    def close(self) -> None:
-        self._log.close()
+    def trials(self) -> list[Trial]:
+        """All trials, by their numbers."""
+        if self._study is None:
+            return []
+        with _readable(self._path):
+            return [self._trial(frozen) for frozen in self._study.get_trials(deepcopy=False)]
 
-    def best(self, *, maximize: bool) -> Trial | None:
+    def best(self) -> Trial | None:
         """The trial with the best objective, the first of equal ones."""
-        tried = [trial for trial in self.trials.values() if trial.objective is not None]
-        sign = -1 if maximize else 1
+        sign = -1 if self._maximize else 1
+        tried = [trial for trial in self.trials() if trial.objective is not None]
         return min(tried, key=lambda trial: (sign * (trial.objective or 0.0), trial.number), default=None)
 
-    def _append(self, line: dict[str, Any]) -> None:
-        self._log.append(json.dumps(line).encode())
-        self._take(line)
+    def propose(self) -> Trial:
+        """Add a trial with values that the strategy chooses."""
+        import optuna
 
-    def _take(self, line: Any) -> None:
-        match line:
-            case {"trial": int(number), "job": str(job), "values": dict(values)}:
-                texts = all(isinstance(value, str) for value in values.values())
-                if type(number) is int and 1 <= number <= MOST_TRIALS and texts:
-                    self.trials[number] = Trial(number, job, values)
-            case {"trial": int(number), "status": str(status), "objective": objective, "failure": str(failure)}:
-                if number in self.trials and status in _ENDS and (objective is None or _is_finite(objective)):
-                    value = None if objective is None else float(objective)
-                    known = self.trials[number]
-                    self.trials[number] = replace(known, status=status, objective=value, failure=failure)
+        # with a sampler of its own for each trial, its values follow from the seed and its number
+        sampler = _sampler(self._spec, len(self._study.get_trials(deepcopy=False)) + 1)
+        study = optuna.load_study(storage=self._storage, study_name=self._spec.name, sampler=sampler)
+        ranges = sorted(self._spec.ranges.items())
+        number = study.ask({name: _distribution(parameter) for name, parameter in ranges}).number
+        return self.trials()[number]
+
+    def start(self, trial: Trial, job: str) -> None:
+        """Record the training job of a trial, before it is started."""
+        live = self._live(trial.number)
+        live.set_user_attr("job", job)
+        live.set_user_attr("result", None)
+
+    def end(self, number: int, status: str, objective: float | None, failure: str = "") -> Trial:
+        """Record how the training job of a trial has ended. An ``Interrupted`` trial isn't finished."""
+        import optuna
+
+        result = {"status": status, "objective": objective, "failure": failure[:2000]}
+        self._live(number).set_user_attr("result", result)
+        if status != "Interrupted":
+            state = optuna.trial.TrialState.FAIL if objective is None else None
+            self._study.tell(number - 1, objective, state)
+        return self.trials()[number - 1]
+
+    def restart(self) -> None:
+        """Forget all trials. The same seed chooses the same values again."""
+        self._path.unlink()
+        self._open(writable=True)
+
+    def _live(self, number: int) -> Any:
+        """optuna's trial, to be changed."""
+        import optuna
+
+        study_id = self._storage.get_study_id_from_name(self._spec.name)
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, number - 1)
+        return optuna.trial.Trial(self._study, trial_id)
+
+    def _trial(self, frozen: Any) -> Trial:
+        values = {
+            name: _text(parameter, frozen.params[name])
+            for name, parameter in self._spec.ranges.items()
+            if name in frozen.params
+        }
+        job, result = frozen.user_attrs.get("job", ""), frozen.user_attrs.get("result") or {}
+        return Trial(frozen.number + 1, job, values, finished=frozen.state.is_finished(), **result)
 
 
-def _is_finite(value: Any) -> bool:
+def grid_size(ranges: Mapping[str, Parameter]) -> int:
+    """The number of trials of a grid."""
+    return math.prod(len(_choices(parameter)) for parameter in ranges.values())
+
+
+def _choices(parameter: Parameter) -> Sequence[str]:
+    return parameter.values if isinstance(parameter, CategoricalParameter) else (" ",)
+
+
+def _sampler(spec: TuningSpec, number: int) -> Any:
+    from optuna import samplers
+
+    of_study, of_trial = (
+        random.Random(text).getrandbits(32) for text in (f"{spec.random_seed}", f"{spec.random_seed} {number}")
+    )
+    match spec.strategy:
+        case "Grid":
+            return samplers.GridSampler(
+                {name: _choices(parameter) for name, parameter in spec.ranges.items()}, seed=of_study
+            )
+        case "Random":
+            return samplers.RandomSampler(seed=of_trial)
+    # constant_liar: what runs at this moment keeps others away from its place
+    return samplers.TPESampler(seed=of_trial, n_startup_trials=RANDOM_TRIALS, constant_liar=True)
+
+
+def _distribution(parameter: Parameter) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(parameter, CategoricalParameter):
+        return CategoricalDistribution(parameter.values)
+    low, high, scale = parameter.min_value, parameter.max_value, scale_of(parameter)
+    if isinstance(parameter, IntegerParameter):
+        return IntDistribution(int(low), int(high), log=scale == "Logarithmic")
+    if scale == "ReverseLogarithmic":  # logarithmic in 1 - x
+        return FloatDistribution(1 - high, 1 - low, log=True)
+    return FloatDistribution(low, high, log=scale == "Logarithmic")
+
+
+def _text(parameter: Parameter, value: Any) -> str:
+    """A value of optuna's as the training gets it: with six digits, where these stay in the range."""
+    if isinstance(parameter, CategoricalParameter | IntegerParameter):
+        return str(value)
+    low, high = parameter.min_value, parameter.max_value
+    number = 1 - value if scale_of(parameter) == "ReverseLogarithmic" else value
+    rounded = float(f"{number:.6g}")
+    return str(rounded if low <= rounded <= high else min(max(number, low), high))
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut off a last line without an end: its process died over it, and optuna reads no line after such a one."""
+    with contextlib.suppress(FileNotFoundError):
+        complete = path.read_bytes().rfind(b"\n") + 1
+        os.truncate(path, complete)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
-
-
-def _value(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+        yield
+    except (ValueError, TypeError, AssertionError, AttributeError, LookupError, RecursionError) as error:
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {error}).\nGive the tuning another name, or delete the tuning."
+        ) from None

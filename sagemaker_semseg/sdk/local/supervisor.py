@@ -1,192 +1,175 @@
-"""The process that sees a job to its end: the job's folder comes in as its only argument; what came of the job stands
-in the record when it ends. ``jobs`` starts it as ``python -m sagemaker_semseg.sdk.local.supervisor``.
+"""The process that runs a job on this machine and writes down how it ends.
 
-The job itself is a process of its own, whose output goes to the log. It is told to stop (SIGTERM, and SIGKILL two
-minutes later, as SageMaker does) when this process is (SIGTERM), when its time is over, and, if whoever started it
-waits for it, when that one is gone: standard input is then a pipe that nobody writes to, and its end says so.
-Afterwards nothing of the job runs any more.
+The job is a process of its own, whose output goes to the log. It is asked to stop with SIGTERM, and killed two minutes
+later, as SageMaker does: if this process is asked to, if the job's time is over, and, if somebody waits for the job, if
+that process ends. It reads a pipe of this process, so it notices this process's end. Afterwards nothing of it runs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
 
-from sagemaker_semseg.environment import job_variables
+from sagemaker_semseg.container.launcher import death_error
+from sagemaker_semseg.container.outputs import pack_folder, read_failure_file, reports_folder, write_failure_file
 from sagemaker_semseg.errors import SemSegError
-from sagemaker_semseg.sdk.local import job_directory
 from sagemaker_semseg.sdk.local.job_store import JobStore, Kind, now
 from sagemaker_semseg.sdk.local.process_identity import Process
+from sagemaker_semseg.signals import catch_signals, watch_parent
+from sagemaker_semseg.storage import filesystem_at, is_s3
 
 STOP_SECONDS = 120.0
 """Between asking a job to stop and killing it: SageMaker's."""
 
-_LOOK_SECONDS = 0.1
-_WAYS_TO_STOP = (-signal.SIGTERM, -signal.SIGKILL, 130, 143)
-_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.1
+_STATUSES_OF_A_STOP = (0, -signal.SIGTERM, -signal.SIGKILL, 130, 143)
 
 
 class Supervisor:
-    """registry, name: the job's. stop_reason: why it was told to stop; empty as long as it wasn't."""
+    """Runs the job of a record. stop_reason: why it was asked to stop; empty if it wasn't."""
 
-    def __init__(self, registry: JobStore, name: str, keeper: int | None):
-        self.registry, self.name = registry, name
-        self.folder = registry.folder(name)
+    def __init__(self, store: JobStore, name: str):
+        self.store, self.name, self.folder = store, name, store.folder(name)
         self.stop_reason = ""
-        self._keeper = keeper
 
-    def run(
-        self,
-        command: Sequence[str],
-        variables: dict[str, str],
-        seconds: float = float("inf"),
-        check: Callable[[], None] = lambda: None,
-    ) -> int:
+    def request_stop(self, reason: str) -> None:
+        """Stop the job soon. The first reason counts."""
+        self.stop_reason = self.stop_reason or reason
+
+    def run(self, seconds: float | None = None, check: Callable[[], None] = lambda: None) -> int:
         """Run the job's process to its end, or stop it; returns its exit status as ``subprocess`` has it.
 
-        check: is called again and again; what it raises ends the job at once.
+        seconds: its time. check: is called again and again; what it raises ends the job at once.
         """
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, env=variables, preexec_fn=_in_own_group()) as process:
-            self.registry.update(self.name, more={**self._more(), "job": _identity(process.pid)})
-            deadline, kill_at = time.monotonic() + seconds, float("inf")
+        more = self.store.get(self.name).more
+        with subprocess.Popen(more["command"], stdin=subprocess.PIPE, start_new_session=True) as process:
+            job = Process.of(process.pid)
+            self.store.update(self.name, more={**more, "job": job.to_dict() if job else None})
+            end, kill_at = time.monotonic() + (seconds or float("inf")), float("inf")
             try:
                 while process.poll() is None:
                     check()
-                    if not self.stop_reason and self._keeper_is_gone():
-                        self.stop_reason = "the process that waited for it has ended"
-                    if not self.stop_reason and time.monotonic() > deadline:
-                        self.stop_reason = f"MaxRuntimeExceeded: it has run for {seconds:g} seconds"
+                    if time.monotonic() > end:
+                        self.request_stop(f"MaxRuntimeExceeded: it has run for {seconds:g} seconds")
                     if self.stop_reason and kill_at == float("inf"):
-                        self.registry.update(self.name, status="Stopping")
+                        self.store.update(self.name, status="Stopping")
                         kill_at = time.monotonic() + STOP_SECONDS
-                        process.send_signal(signal.SIGTERM)
+                        process.terminate()
                     if time.monotonic() > kill_at:
                         process.kill()
-                    time.sleep(_LOOK_SECONDS)
+                    time.sleep(_POLL_SECONDS)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)  # whatever it has left behind
         return process.returncode
 
-    def stop(self, number: int, frame: Any) -> None:
-        self.stop_reason = self.stop_reason or "it was told to stop"
-
     def finish(self, status: int, output: str | None) -> None:
         """Write the end into the record."""
-        if status == 0 or (self.stop_reason and status in _WAYS_TO_STOP):
+        if status == 0 or (self.stop_reason and status in _STATUSES_OF_A_STOP):
             end, failure = ("Stopped", self.stop_reason) if self.stop_reason else ("Completed", "")
         else:
-            end, failure = "Failed", job_directory.failure_of(self.folder / "ml") or self._last_words(status)
-        self.registry.update(self.name, status=end, failure=failure, ended=now(), output=output)
+            end, failure = "Failed", read_failure_file(self.folder / "ml") or self._log_tail(status)
+        self.store.update(self.name, status=end, failure=failure, ended=now(), output=output)
 
-    def _last_words(self, status: int) -> str:
-        how = f"exit status {status}"
+    def _log_tail(self, status: int) -> str:
+        """How the job has ended, and the last lines that it has printed."""
+        ending = f"exit status {status}"
         if status < 0:
             with contextlib.suppress(ValueError):
-                how = f"killed by {signal.Signals(-status).name}"
+                ending = f"killed by {signal.Signals(-status).name}"
             if status == -signal.SIGKILL:
-                how += "; the machine may have run out of memory"
+                ending += "; the machine may have run out of memory"
         with contextlib.suppress(OSError), open(self.folder / "log", "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
             lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
-            return "\n".join([how, *lines[-10:]])
-        return how
-
-    def _keeper_is_gone(self) -> bool:
-        if self._keeper is None or not select.select([self._keeper], [], [], 0)[0]:
-            return False
-        return not os.read(self._keeper, 4096)
-
-    def _more(self) -> dict[str, Any]:
-        return dict(self.registry.get(self.name).more)
+            return "\n".join([ending, *lines[-10:]])
+        return ending
 
 
-def main(arguments: Sequence[str]) -> int:
-    """arguments: the kind, the name, and "kept" if standard input tells whether somebody waits."""
-    kind, name, keeping = arguments
-    registry = JobStore(kind)  # type: ignore[arg-type]  # ``jobs`` gives one
-    supervisor = Supervisor(registry, name, sys.stdin.fileno() if keeping == "kept" else None)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, supervisor.stop)
-    registry.update(name, process=Process.this(), started=now())
-    work: dict[Kind, Callable[[Supervisor], None]] = {
-        "training": _train,
-        "transforms": _rest,
-        "tuning": _tune,
-        "endpoints": _rest,
-    }
-    try:
-        work[registry.kind](supervisor)
-    except BaseException as error:
-        told = error if isinstance(error, SemSegError) else None
-        failure = f"{told.prefix}: {told}" if told else f"AlgorithmError: {type(error).__name__}: {error}"
-        registry.update(name, status="Failed", failure=failure, ended=now())
-        if told is None:
-            raise
-        print(failure, flush=True)
-        return 1
+def main(kind: str, name: str) -> int:
+    """Run the job of this kind and name."""
+    supervisor = Supervisor(JobStore(cast(Kind, kind)), name)
+    watch_parent(lambda: supervisor.request_stop("the process that waited for it has ended"))
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    with catch_signals(numbers, lambda number: supervisor.request_stop("it was told to stop")):
+        supervisor.store.update(name, process=Process.this(), started=now())
+        try:
+            {"training": _train, "tuning": _tune}.get(kind, _run)(supervisor)
+        except BaseException as error:
+            known = error if isinstance(error, SemSegError) else None
+            failure = f"{known.prefix}: {known}" if known else f"AlgorithmError: {type(error).__name__}: {error}"
+            supervisor.store.update(name, status="Failed", failure=failure, ended=now())
+            if not known:
+                raise
+            print(failure, flush=True)
+            return 1
     return 0
 
 
 def _train(supervisor: Supervisor) -> None:
-    from sagemaker_semseg.sdk.local.outputs import deliver
-    from sagemaker_semseg.sdk.local.pipe_inputs import piped
+    from sagemaker_semseg.sdk.local.pipe_inputs import pipe_writer
 
-    record = supervisor.registry.get(supervisor.name)
-    base = supervisor.folder / "ml"
-    variables = job_variables({"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": supervisor.name})
-    if record.spec["instance_type"] == "local":
-        variables["CUDA_VISIBLE_DEVICES"] = "-1"
-    with piped(base, record) as check:
-        status = supervisor.run(record.more["command"], variables, record.spec["max_run"], check)
+    record, base = supervisor.store.get(supervisor.name), supervisor.folder / "ml"
+    with pipe_writer(base / "input" / "data", record) as writer:
+        status = supervisor.run(record.spec["max_run"], writer.check)
+    if status == -signal.SIGTERM and supervisor.stop_reason:
+        print("stopped before the training had begun", flush=True)
+    elif status < 0 and not supervisor.stop_reason:
+        error = death_error(-status)
+        print(error, flush=True)
+        write_failure_file(base, error)
     model = deliver(base, record.more["place"])
     print(f"model artifact: {model or 'none'}", flush=True)
     supervisor.finish(status, model)
 
 
 def _tune(supervisor: Supervisor) -> None:
-    """Its output is the best model."""
-    from sagemaker_semseg.sdk.local.study import Study
+    """A tuning. Its output is the best model."""
+    from sagemaker_semseg.sdk.local.tuning import best_model
 
-    record = supervisor.registry.get(supervisor.name)
-    seconds = record.spec.get("max_runtime_in_seconds") or float("inf")
-    status = supervisor.run(record.more["command"], job_variables({}), seconds)
-    best = Study(supervisor.folder).best(maximize=record.spec["objective_type"] == "Maximize")
-    training = JobStore("training").read(best.job) if best else None
-    supervisor.finish(status, training.output if training else None)
+    status = supervisor.run(supervisor.store.get(supervisor.name).spec.get("max_runtime_in_seconds"))
+    supervisor.finish(status, best_model(supervisor.name))
 
 
-def _rest(supervisor: Supervisor) -> None:
+def _run(supervisor: Supervisor) -> None:
     """A transform, which writes its results itself, or an endpoint."""
-    record = supervisor.registry.get(supervisor.name)
-    status = supervisor.run(record.more["command"], job_variables({}))
-    supervisor.finish(status, record.output)
+    supervisor.finish(supervisor.run(), supervisor.store.get(supervisor.name).output)
 
 
-def _identity(pid: int) -> Any:
-    found = Process.of(pid)
-    return found.to_dict() if found else None
+def deliver(base: Path, place: str) -> str | None:
+    """Write model.tar.gz and output.tar.gz of a training to ``place``, as SageMaker does, also after a stop.
+
+    Returns where the model is, None if there is none. Raises ``UserError`` or ``OSError`` if they can't be written;
+    everything is still in ``base`` then.
+    """
+    model = None
+    for folder, name in ((reports_folder(base), "output.tar.gz"), (base / "model", "model.tar.gz")):
+        if not is_s3(place):
+            archive = Path(place, name)
+            where = str(archive) if pack_folder(folder, archive) else None
+        else:
+            where = _upload(folder, place, name)
+        model = where if name == "model.tar.gz" else None
+    return model
 
 
-def _in_own_group() -> Callable[[], None]:
-    """What the job's process does first: become the leader of a group, and ask to be told when this process dies."""
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def begin() -> None:
-        os.setpgid(0, 0)
-        if library is not None:
-            library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
-    return begin
+def _upload(folder: Path, place: str, name: str) -> str | None:
+    store = filesystem_at(place)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        archive = Path(temporary, name)
+        if not pack_folder(folder, archive):
+            return None
+        store.write(name, [archive.read_bytes()], "application/x-tar")
+    return store.where(name)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

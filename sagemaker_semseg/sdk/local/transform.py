@@ -1,38 +1,38 @@
-"""A batch transform on this machine: images in a folder or below an s3:// prefix come in, ``KEY.out`` goes out.
+"""The process of a batch transform on this machine: sends each image to a server of its own, and writes KEY.out.
 
-Its supervisor starts it as ``python -m sagemaker_semseg.sdk.local.transform NAME``. It starts a server of its own, as
-SageMaker starts the container, and sends it every file, each as one request. A file that is refused doesn't keep the
-others from being transformed; the job has failed then, and says which they were.
+A file that is refused doesn't keep the others from being transformed; the job has failed then, and names the files.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
-import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Final, NoReturn
 
-from sagemaker_semseg.environment import job_variables
-from sagemaker_semseg.errors import DataError, Fault, UserError
-from sagemaker_semseg.sdk.local.endpoints import READY, REPLY_SECONDS
+from sagemaker_semseg.container.outputs import write_failure_file
+from sagemaker_semseg.errors import DataError, Fault, SemSegError, UserError
+from sagemaker_semseg.sdk.local.endpoints import PORT_FILE, REPLY_SECONDS
 from sagemaker_semseg.sdk.local.job_store import JobStore
-from sagemaker_semseg.sdk.local.specs import spec_of
+from sagemaker_semseg.sdk.local.jobs import POLL_SECONDS
+from sagemaker_semseg.sdk.local.spec_json import read_spec
 from sagemaker_semseg.sdk.specs import TransformSpec
+from sagemaker_semseg.signals import catch_signals, watch_parent
 from sagemaker_semseg.storage import FileInfo, FileSystem, filesystem_at, locate
 
 DEFAULT_PAYLOAD_MB: Final = 6
-MOST_TRIES: Final = 5
+MAX_TRIES: Final = 5
 _MEGABYTE: Final = 2**20
 
 
-def run(spec: TransformSpec) -> int:
-    """Transform everything below ``spec.data``; returns how many there were. Raises ``UserError`` with every fault."""
+def run(spec: TransformSpec, port_file: Path) -> int:
+    """Transform all files of ``spec.data``; returns how many there were. Raises ``UserError`` with every fault."""
     source, only = locate(spec.data.removeprefix("file://"))
     faults: list[Fault] = []
     entries = [only] if only else list(source.files(_is_visible, faults))
@@ -40,14 +40,13 @@ def run(spec: TransformSpec) -> int:
         raise DataError("There is nothing to transform:", [Fault(spec.data, "holds no file", "check the place")])
     assert spec.output_path is not None
     target = filesystem_at(spec.output_path.removeprefix("file://"))
-    with _server(spec) as port:
+    with _server(spec, port_file) as port:
         workers = spec.max_concurrent_transforms or 2
         results = _each(entries, workers, lambda entry: _one(spec, port, source, entry, target))
         for done, (entry, error) in enumerate(results, 1):
             if error:
                 faults.extend(error.faults or [Fault(source.where(entry.name), error.message)])
-            told = "failed" if error else "done"
-            print(f"{done}/{len(entries)} {entry.name} {told}", flush=True)
+            print(f"{done}/{len(entries)} {entry.name} {'failed' if error else 'done'}", flush=True)
     if faults:
         raise DataError(f"{len(faults)} of {len(entries)} files weren't transformed:", faults)
     return len(entries)
@@ -60,7 +59,7 @@ def _is_visible(name: str) -> bool:
 def _each(
     entries: Sequence[FileInfo], workers: int, work: Callable[[FileInfo], None]
 ) -> Iterator[tuple[FileInfo, UserError | None]]:
-    """Each entry when ``work`` is done with it, and what was wrong with it. At most twice ``workers`` are in hand."""
+    """Each entry when ``work`` is done with it, and what was wrong with it. At most twice ``workers`` are in flight."""
     left = iter(entries)
     pending: dict[Future[None], FileInfo] = {}
     with ThreadPoolExecutor(workers) as pool:
@@ -93,7 +92,7 @@ def _one(spec: TransformSpec, port: int, source: FileSystem, entry: FileInfo, ta
 
 def _post(port: int, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:
     """Status, body and content type of a reply; tried again for a while where the server has no room."""
-    for tries in range(1, MOST_TRIES + 1):
+    for tries in range(1, MAX_TRIES + 1):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REPLY_SECONDS)
         try:
             connection.request("POST", "/invocations", body, headers)
@@ -101,24 +100,30 @@ def _post(port: int, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, 
             content = reply.read()
         finally:
             connection.close()
-        if reply.status != 503 or tries == MOST_TRIES:
+        if reply.status != 503 or tries == MAX_TRIES:
             break
         time.sleep(tries)
     return reply.status, content, reply.headers.get("content-type", "")
 
 
 @contextlib.contextmanager
-def _server(spec: TransformSpec) -> Iterator[int]:
-    """The port of a server with the model, which ends with the block. Raises ``UserError`` if it doesn't start."""
-    arguments = [sys.executable, "-m", "sagemaker_semseg", "serve", "--model", spec.model.model_data, "--port", "0"]
-    variables = job_variables({"SAGEMAKER_BATCH": "true", "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(spec.max_payload or 0)})
-    with subprocess.Popen([*arguments, "--quiet"], stdout=subprocess.PIPE, text=True, env=variables) as process:
+def _server(spec: TransformSpec, port_file: Path) -> Iterator[int]:
+    """Run a server with the model within the block; yields its port. Raises ``UserError`` if it doesn't start."""
+    command = [
+        sys.executable,
+        "-m",
+        "sagemaker_semseg.container.serve",
+        spec.model.model_data,
+        str(port_file),
+        "--quiet",
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
-            assert process.stdout is not None
-            found = re.match(READY, process.stdout.readline())
-            if not found:
-                raise UserError("The model can't be served; the log says why.")
-            yield int(found[1])
+            while not port_file.exists():
+                if process.poll() is not None:
+                    raise UserError("The model can't be served; the log says why.")
+                time.sleep(POLL_SECONDS)
+            yield int(port_file.read_text(encoding="ascii"))
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -127,22 +132,22 @@ def _server(spec: TransformSpec) -> Iterator[int]:
 
 
 def main(name: str) -> int:
-    from sagemaker_semseg.errors import SemSegError
+    """Run the transform of this name; returns the exit status."""
 
-    def stop(number: int, frame: object) -> NoReturn:
+    def stop(number: int) -> NoReturn:
         raise SystemExit(143)
 
-    signal.signal(signal.SIGTERM, stop)
-    registry = JobStore("transforms")
-    spec = spec_of("transforms", registry.get(name).spec)
-    assert isinstance(spec, TransformSpec)
-    try:
-        print(f"{run(spec)} files transformed", flush=True)
-    except SemSegError as error:
-        print(error, flush=True)
-        (registry.folder(name) / "ml" / "output").mkdir(parents=True, exist_ok=True)
-        (registry.folder(name) / "ml" / "output" / "failure").write_text(f"{error.prefix}: {error}", encoding="utf-8")
-        return error.exit_status
+    watch_parent()
+    store = JobStore("transforms")
+    folder, spec = store.folder(name), read_spec(TransformSpec, store.get(name).spec)
+    assert spec is not None
+    with catch_signals((signal.SIGTERM,), stop):
+        try:
+            print(f"{run(spec, folder / PORT_FILE)} files transformed", flush=True)
+        except SemSegError as error:
+            print(error, flush=True)
+            write_failure_file(folder / "ml", error)
+            return error.exit_status
     return 0
 
 

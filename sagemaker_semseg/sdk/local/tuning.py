@@ -1,8 +1,4 @@
-"""A tuning job on this machine: its name comes in; its state, its trainings and the best of them go out.
-``LocalBackend`` starts and finds it; ``trials`` is the process that does the work, under a supervisor like any job's.
-
-What is told of it has the words of SageMaker's API, so that a tuner needs to know no other.
-"""
+"""A tuning job of this machine: its state, its training jobs and the best of them, in the words of SageMaker's API."""
 
 from __future__ import annotations
 
@@ -11,17 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.sdk.local.job_store import JobStore
+from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore
 from sagemaker_semseg.sdk.local.jobs import LocalJob
-from sagemaker_semseg.sdk.local.specs import tuning_spec
+from sagemaker_semseg.sdk.local.spec_json import read_spec
 from sagemaker_semseg.sdk.local.study import Study, Trial
 from sagemaker_semseg.sdk.specs import TuningSpec
 
-# what SageMaker counts a training job as
+# as what SageMaker counts a training job
 _COUNTED = {"Failed": "NonRetryableError", "Interrupted": "Stopped"}
 
 
 class LocalTuning:
+    """A tuning job of this machine. ``tuning_runner`` is the process that runs it."""
+
     def __init__(self, job: LocalJob):
         self.name, self.job = job.name, job
 
@@ -30,15 +28,12 @@ class LocalTuning:
         return self.job.record.status
 
     def spec(self) -> TuningSpec:
-        spec = tuning_spec(self.job.record.spec)
-        if spec is None:
-            raise UserError(f"The record of the tuning job {self.name} doesn't say how it was started.")
-        return spec
+        return spec_of(self.job.record)
 
     def describe(self) -> Mapping[str, Any]:
-        state, spec, trials = self.job.state(), self.spec(), self._study().trials.values()
-        best = self._best(spec)
-        told = {
+        state, spec, study = self.job.state(), self.spec(), self._study()
+        best = study.best()
+        values = {
             "HyperParameterTuningJobName": self.name,
             "HyperParameterTuningJobStatus": state.status,
             "HyperParameterTuningJobConfig": {
@@ -50,20 +45,22 @@ class LocalTuning:
                 },
                 "RandomSeed": spec.random_seed,
             },
-            "TrainingJobStatusCounters": dict(Counter(_COUNTED.get(trial.status, trial.status) for trial in trials)),
+            "TrainingJobStatusCounters": dict(
+                Counter(_COUNTED.get(trial.status, trial.status) for trial in study.trials())
+            ),
             "BestTrainingJob": self._summary(best, spec) if best else None,
             "FailureReason": state.failure or None,
             "CreationTime": state.created,
             "HyperParameterTuningEndTime": state.ended,
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
     def training_jobs(self) -> list[Mapping[str, Any]]:
         spec = self.spec()
-        return [self._summary(trial, spec) for _, trial in sorted(self._study().trials.items())]
+        return [self._summary(trial, spec) for trial in self._study().trials()]
 
     def best_training_job(self) -> str | None:
-        best = self._best(self.spec())
+        best = self._study().best()
         return best.job if best else None
 
     def stop(self) -> None:
@@ -73,25 +70,22 @@ class LocalTuning:
         try:
             return self.job.wait(logs=True).status
         except KeyboardInterrupt:
-            if self.job.kept:  # it has stopped its trainings, unless a second Ctrl-C has ended it before
+            if self.job.attached:  # it has stopped its trainings, unless a second Ctrl-C has ended it before
                 for training in self._running():
                     training.kill()
             raise
 
     def _running(self) -> list[LocalJob]:
-        jobs = [LocalJob("training", trial.job) for trial in self._study().trials.values() if not trial.ended]
-        return [job for job in jobs if job.registry.read(job.name)]
+        trials = [trial for trial in self._study().trials() if trial.status == "InProgress" and trial.job]
+        return [job for trial in trials if (job := LocalJob("training", trial.job)).store.read(trial.job)]
 
     def _study(self) -> Study:
-        return Study(self.job.registry.folder(self.job.record.name))
-
-    def _best(self, spec: TuningSpec) -> Trial | None:
-        return self._study().best(maximize=spec.objective_type == "Maximize")
+        return Study(self.job.store.folder(self.name), self.spec())
 
     def _summary(self, trial: Trial, spec: TuningSpec) -> Mapping[str, Any]:
         record = JobStore("training").read(trial.job)
         state = LocalJob("training", trial.job).state() if record else None
-        told = {
+        values = {
             "TrainingJobName": trial.job,
             "TrainingJobStatus": {"Interrupted": "Stopped"}.get(trial.status, trial.status),
             "TunedHyperParameters": dict(trial.values),
@@ -103,13 +97,29 @@ class LocalTuning:
             if trial.objective is None
             else {"MetricName": spec.objective_metric_name, "Type": spec.objective_type, "Value": trial.objective},
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def spec_of(record: JobRecord) -> TuningSpec:
+    """Return how a tuning was started. Raises ``UserError`` if its record doesn't say it."""
+    spec = read_spec(TuningSpec, record.spec)
+    if spec is None:
+        raise UserError(f"The record of the tuning job {record.name} doesn't say how it was started.")
+    return spec
+
+
+def best_model(name: str) -> str | None:
+    """Return where the best model of a tuning is; None if there is none."""
+    store = JobStore("tuning")
+    best = Study(store.folder(name), spec_of(store.get(name))).best()
+    training = JobStore("training").read(best.job) if best else None
+    return training.output if training else None
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Fault]:
-    """What keeps a tuning from going on with other settings. then, now: specifications as records have them.
+    """Return what keeps a tuning from continuing with other settings. then, now: specifications of records.
 
-    How many jobs there are, how long they may take and how they are tagged may change.
+    The number of jobs, their time and their tags may change.
     """
     names = ("objective_metric_name", "objective_type", "strategy", "random_seed", "ranges")
     of_training = ("hyperparameters", "channels", "instance_type", "metric_definitions", "output_path")

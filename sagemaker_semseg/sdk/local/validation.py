@@ -1,7 +1,4 @@
-"""What keeps a job or an endpoint from starting on this machine: a specification comes in, faults go out, all of them.
-
-Looked for before anything is started; what only the data itself can tell, the training tells. ``backend`` calls it.
-"""
+"""Finds what keeps a job or an endpoint from starting on this machine, before anything is started."""
 
 from __future__ import annotations
 
@@ -13,24 +10,30 @@ from pathlib import Path
 
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.inputs import AUGMENTED
-from sagemaker_semseg.sdk.local.inputs import local_path
 from sagemaker_semseg.sdk.local.job_store import JobStore
-from sagemaker_semseg.sdk.local.samplers import STRATEGIES, grid_size
-from sagemaker_semseg.sdk.local.study import MOST_TRIALS
+from sagemaker_semseg.sdk.local.study import MAX_TRIALS, STRATEGIES, grid_size
 from sagemaker_semseg.sdk.parameters import CategoricalParameter
-from sagemaker_semseg.sdk.specs import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
+from sagemaker_semseg.sdk.specs import (
+    Channel,
+    EndpointSpec,
+    ModelSpec,
+    TrainingSpec,
+    TransformSpec,
+    TuningSpec,
+    local_path,
+)
 from sagemaker_semseg.storage import is_s3
 
-_GPU_SIGNS = ("/dev/nvidiactl", "/dev/dxg")
+GPU_SIGNS = ("/dev/nvidiactl", "/dev/dxg")
 _SERVER = ("starlette", "uvicorn", "h11", "prometheus_client")
 CRITERIA = ("TargetObjectiveMetricValue", "BestObjectiveNotImproving")
-"""Of SageMaker's TuningJobCompletionCriteria, those that ``trials`` knows."""
+"""Of SageMaker's TuningJobCompletionCriteria, those that are known here."""
 
 _REMOTE = 'that is there on SageMaker alone: instance_type "ml...."'
 
 
 def faults(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> list[Fault]:
-    """Everything that is wrong with ``spec`` for this machine."""
+    """Return everything that is wrong with ``spec`` for this machine."""
     if isinstance(spec, TuningSpec):
         return list(_tuning(spec))
     if isinstance(spec, TrainingSpec):
@@ -45,13 +48,13 @@ def faults(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> li
 def _machine(instance_type: str | None) -> Iterator[Fault]:
     if sys.platform == "win32":
         yield Fault("instance_type", "jobs on this machine need Linux or macOS", "run it in WSL")
-    if instance_type == "local_gpu" and not shutil.which("nvidia-smi") and not any(map(_exists, _GPU_SIGNS)):
+    if instance_type == "local_gpu" and not shutil.which("nvidia-smi") and not any(map(_exists, GPU_SIGNS)):
         yield Fault("instance_type", "local_gpu, and this machine shows no NVIDIA GPU", 'use "local"')
 
 
 def _training(spec: TrainingSpec) -> Iterator[Fault]:
     yield from _one_machine("instance_count", spec.instance_count)
-    yield from _name_of("training", spec.name)
+    yield from _faults_of_name("training", spec.name)
     if spec.use_spot_instances:
         yield Fault("use_spot_instances", _REMOTE, "leave it out")
     if spec.checkpoint_s3_uri and is_s3(spec.checkpoint_s3_uri):
@@ -80,7 +83,7 @@ def _channel(channel: Channel, mode: str) -> Iterator[Fault]:
 
 def _endpoint(spec: EndpointSpec) -> Iterator[Fault]:
     yield from _one_machine("initial_instance_count", spec.initial_instance_count or 1)
-    yield from _name_of("endpoints", spec.name)
+    yield from _faults_of_name("endpoints", spec.name)
     for name in ("serverless_inference_config", "async_inference_config", "data_capture_config"):
         if getattr(spec, name) is not None:
             yield Fault(name, _REMOTE, "leave it out")
@@ -89,7 +92,7 @@ def _endpoint(spec: EndpointSpec) -> Iterator[Fault]:
 
 def _transform(spec: TransformSpec) -> Iterator[Fault]:
     yield from _one_machine("instance_count", spec.instance_count)
-    yield from _name_of("transforms", spec.name)
+    yield from _faults_of_name("transforms", spec.name)
     only = {
         "data_type": ("S3Prefix", None),
         "split_type": ("None", None),
@@ -110,19 +113,18 @@ def _transform(spec: TransformSpec) -> Iterator[Fault]:
 
 
 def _tuning(spec: TuningSpec) -> Iterator[Fault]:
-    yield from _name_of("tuning", spec.name)
+    yield from _faults_of_name("tuning", spec.name)
     if spec.strategy not in STRATEGIES:
         what = f"is {spec.strategy!r}; on this machine there are {', '.join(STRATEGIES)}"
         yield Fault("strategy", what, "give one of them")
-    if spec.strategy == "Bayesian" and find_spec("optuna") is None:
-        remedy = "pip install 'sagemaker-semseg[tune]', or give \"Random\""
-        yield Fault("strategy", "Bayesian needs optuna, which isn't there", remedy)
+    if find_spec("optuna") is None:
+        yield Fault("this machine", "tuning needs optuna", "pip install 'sagemaker-semseg[tune]'")
     if spec.strategy == "Grid":
         for name, parameter in spec.ranges.items():
             if not isinstance(parameter, CategoricalParameter):
                 yield Fault(name, "a grid has choices, and this is a range", "give it a CategoricalParameter")
-    if (spec.max_jobs or grid_size(spec.ranges)) > MOST_TRIALS:
-        yield Fault("max_jobs", f"this machine runs at most {MOST_TRIALS} jobs of a tuning", "give fewer")
+    if (spec.max_jobs or grid_size(spec.ranges)) > MAX_TRIALS:
+        yield Fault("max_jobs", f"this machine runs at most {MAX_TRIALS} jobs of a tuning", "give fewer")
     if spec.early_stopping_type != "Off":
         yield Fault("early_stopping_type", _REMOTE, "leave it out; the hyperparameter early_stopping does it here")
     for name in ("warm_start_config", "strategy_config"):
@@ -145,7 +147,7 @@ def _one_machine(name: str, count: int) -> Iterator[Fault]:
         yield Fault(name, f"is {count}; this machine is one", "give 1")
 
 
-def _name_of(kind: str, name: str) -> Iterator[Fault]:
+def _faults_of_name(kind: str, name: str) -> Iterator[Fault]:
     try:
         JobStore(kind).folder(name)  # type: ignore[arg-type]
     except UserError as error:

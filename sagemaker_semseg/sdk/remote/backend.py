@@ -65,8 +65,8 @@ class RemoteBackend:
 
     # ---- trainings
 
-    def train(self, spec: TrainingSpec, *, keep: bool) -> RemoteTraining:
-        """Start a training. keep: ignored, jobs run by themselves."""
+    def train(self, spec: TrainingSpec, *, attached: bool) -> RemoteTraining:
+        """Start a training. attached: ignored, jobs run by themselves."""
         request = self.training_request(spec)
         self._create("create_training_job", request, f"training job {spec.name}")
         return RemoteTraining(self.account, spec.name, _folder(spec.output_path))
@@ -102,8 +102,8 @@ class RemoteBackend:
     def delete_model(self, name: str) -> None:
         self.account.call("sagemaker", "delete_model", f"model {name}", ModelName=name)
 
-    def deploy(self, spec: EndpointSpec, *, keep: bool) -> RemoteEndpoint:
-        """Start an endpoint. keep: ignored, endpoints run until they are deleted."""
+    def deploy(self, spec: EndpointSpec, *, attached: bool) -> RemoteEndpoint:
+        """Start an endpoint. attached: ignored, endpoints run until they are deleted."""
         requests.refuse(self.faults(spec))
         spec = replace(spec, model=self._ready(spec.model))
         default = None
@@ -128,8 +128,8 @@ class RemoteBackend:
         _find(endpoint.describe, "endpoint", name)
         return endpoint
 
-    def transform(self, spec: TransformSpec, *, keep: bool) -> RemoteTransform:
-        """Start a training. keep: ignored, jobs run by themselves."""
+    def transform(self, spec: TransformSpec, *, attached: bool) -> RemoteTransform:
+        """Start a training. attached: ignored, jobs run by themselves."""
         requests.refuse(self.faults(spec))
         output = self._output(spec.output_path)
         if not is_s3(spec.output_path or ""):
@@ -152,8 +152,8 @@ class RemoteBackend:
 
     # ---- tuning
 
-    def tune(self, spec: TuningSpec, *, keep: bool) -> RemoteTuning:
-        """Start a tuning. keep: ignored, jobs run by themselves."""
+    def tune(self, spec: TuningSpec, *, attached: bool) -> RemoteTuning:
+        """Start a tuning. attached: ignored, jobs run by themselves."""
         training = self.training_request(spec.training)
         settings = {member.name: getattr(spec, member.name) for member in fields(TuningSpec)}
         request = requests.tuning_job(

@@ -35,7 +35,7 @@ def inputs(tmp_path):
 def backend(monkeypatch):
     """This machine, with the fake job; an estimator gets it, too."""
     backend = LocalBackend([sys.executable, str(FAKE_JOB)])
-    monkeypatch.setattr(backends, "_local", lambda: backend)
+    monkeypatch.setattr(backends, "local_backend", lambda: backend)
     return backend
 
 
@@ -52,7 +52,7 @@ def spec(inputs, tmp_path):
     return spec
 
 
-def eventually(condition, seconds=20):
+def eventually(condition, seconds=120):
     """Wait until something is so; fails if it never is."""
     end = time.monotonic() + seconds
     while not condition():

@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+import sagemaker_semseg.signals
+
 BASE = Path(os.environ["SAGEMAKER_BASE_DIR"])
 GO = Path(os.environ["SAGEMAKER_SEMSEG_STATE"], "go")
 
@@ -27,6 +29,7 @@ def end(number, frame):
 
 
 def main():
+    sagemaker_semseg.signals.watch_parent()
     signal.signal(signal.SIGTERM, end)
     told = json.loads((BASE / "input" / "config" / "hyperparameters.json").read_text())
     optimizer = told.get("optimizer", "sgd")

@@ -177,7 +177,7 @@ def test_an_unknown_name_says_which_there_are(predictor, monkeypatch):
     def nobody(session):
         raise UserError("no credentials were found")
 
-    monkeypatch.setattr(backends, "_remote", nobody)
+    monkeypatch.setattr(backends, "remote_backend", nobody)
     expected = r"(?s)This machine knows no endpoint called yours \(there are mine\).*no credentials were found"
     with pytest.raises(UserError, match=expected):
         SemSegPredictor("yours").predict(jpeg())
@@ -211,7 +211,7 @@ def test_what_is_no_model_fails_and_leaves_no_process(tmp_path):
 def test_deleting_leaves_nothing(small_model, state):
     predictor = SemSegModel(model_data=small_model).deploy(1, "local", endpoint_name="short")
     record = JobStore("endpoints").get("short")
-    server = Process.read(record.more["job"])
+    server = Process.from_dict(record.more["job"])
     assert server.alive
     predictor.delete_endpoint()
     assert not record.process.alive
@@ -234,7 +234,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert done.returncode == -signal.SIGKILL
     registry = JobStore("endpoints")
     eventually(lambda: registry.get("kept").status == "Stopped")
-    server = Process.read(registry.get("kept").more["job"])
+    server = Process.from_dict(registry.get("kept").more["job"])
     eventually(lambda: not server.alive)
     predictor = SemSegPredictor("detached")
     assert predictor.predict(jpeg()).shape == (37, 53)

@@ -124,7 +124,7 @@ def nothing_on_sagemaker(monkeypatch):
     def nobody(session):
         raise UserError("no credentials were found")
 
-    monkeypatch.setattr(backends, "_remote", nobody)
+    monkeypatch.setattr(backends, "remote_backend", nobody)
 
 
 def test_a_failed_training_has_no_model(estimator, inputs):
@@ -244,7 +244,7 @@ def test_more_than_one_machine(estimator, inputs):
 
 def test_there_is_no_gpu(estimator, inputs, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
-    monkeypatch.setattr("sagemaker_semseg.sdk.local.validation._GPU_SIGNS", ())
+    monkeypatch.setattr("sagemaker_semseg.sdk.local.validation.GPU_SIGNS", ())
     assert 'use "local"' in faults(estimator(instance_type="local_gpu").fit, inputs)["instance_type"]
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +19,8 @@ from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk import backends
 from sagemaker_semseg.sdk.local import LocalBackend
 from sagemaker_semseg.sdk.local.job_store import JobStore
+from sagemaker_semseg.sdk.local.study import Study
+from sagemaker_semseg.sdk.local.tuning import spec_of
 from sagemaker_semseg.sdk.specs import JobFailed
 from tests.sdk.local.conftest import eventually
 
@@ -29,7 +32,7 @@ RATE = {"learning_rate": ContinuousParameter(1e-4, 1e-1)}
 @pytest.fixture
 def trial_backend(monkeypatch):
     backend = LocalBackend([sys.executable, str(FAKE_TRIAL)])
-    monkeypatch.setattr(backends, "_local", lambda: backend)
+    monkeypatch.setattr(backends, "local_backend", lambda: backend)
     return backend
 
 
@@ -49,8 +52,10 @@ def tuner(estimator):
     return tuner
 
 
-def study(state, name="streets"):
-    return [json.loads(line) for line in (state / "tuning" / name / "study.jsonl").read_text().splitlines()]
+def trials(name="streets"):
+    """What the tuning has tried, as far as it is recorded."""
+    store = JobStore("tuning")
+    return Study(store.folder(name), spec_of(store.get(name))).trials()
 
 
 def test_the_whole_life(tuner, inputs, state, tmp_path, capfd):
@@ -93,36 +98,39 @@ def test_the_whole_life(tuner, inputs, state, tmp_path, capfd):
     assert attached.estimator.hyperparameters() == {"num_classes": "4", "optimizer": "sgd"}
 
     # once more: nothing is left to be done; with more jobs there is, and the first ones aren't done again
+    first = trials()
     tuner().fit(inputs, job_name="streets")
-    assert len(study(state)) == 6
+    assert trials() == first
     tuner(max_jobs=4).fit(inputs, job_name="streets")
-    assert [line["trial"] for line in study(state)[6:]] == [4, 4]
+    assert trials()[:3] == first
+    assert (len(trials()), trials()[3].status) == (4, "Completed")
 
 
-def running(state, name="streets"):
+def running(state):
     """The trainings of a tuning that run, by their records."""
     return [record for record in JobStore("training").all() if record.status not in ("Completed", "Failed", "Stopped")]
 
 
 def test_killed_and_started_again_it_goes_on_and_repeats_nothing(tuner, inputs, state):
-    ranges = {**RATE, "optimizer": CategoricalParameter(["sgd", "rmsprop"])}  # half of them wait for the file ``go``
+    ranges = {**RATE, "optimizer": CategoricalParameter(["sgd", "rmsprop"])}  # rmsprop waits for the file ``go``
     tuned = tuner(ranges, max_jobs=4)
     tuned.fit(inputs, job_name="streets", wait=False)
-    eventually(lambda: len(running(state)) == 1 and "rmsprop" in str(study(state)[-1]))
-    registry = JobStore("tuning")
-    for pid in (registry.get("streets").process.pid, registry.get("streets").more["job"]["pid"]):
+    eventually(lambda: len(running(state)) == 1 and trials()[-1].values["optimizer"] == "rmsprop")
+    store = JobStore("tuning")
+    for pid in (store.get("streets").process.pid, store.get("streets").more["job"]["pid"]):
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: not running(state))  # nobody's trainings don't go on
     eventually(lambda: tuned.describe()["HyperParameterTuningJobStatus"] == "Failed")
-    before = study(state)
+    *done, interrupted = trials()
+    assert done, "the first trial has to be sgd, a later one rmsprop: choose another seed"
+    assert all(trial.finished for trial in done)
+    assert not interrupted.finished
     (state / "go").touch()
     tuner(ranges, max_jobs=4).fit(inputs, job_name="streets")
-    after = study(state)
-    assert after[: len(before)] == before
-    done = {line["trial"] for line in before if line.get("status") == "Completed"}
-    again = [line for line in after[len(before) :] if "job" in line]
-    assert not done & {line["trial"] for line in again}
-    assert again[0]["values"] == before[-1]["values"]
+    assert trials()[: len(done)] == done
+    again = trials()[len(done)]
+    assert again.values == interrupted.values
+    assert again.job != interrupted.job
     assert [row["TrainingJobStatus"] for row in tuned.analytics().trials] == 4 * ["Completed"]
 
 
@@ -133,7 +141,7 @@ def tuning_process(inputs, optimizer):
         from sagemaker_semseg import SemSegEstimator, Tuner
         from sagemaker_semseg.sdk import backends
         from sagemaker_semseg.sdk.local import LocalBackend
-        backends._local = lambda: LocalBackend([sys.executable, {str(FAKE_TRIAL)!r}])
+        backends.local_backend = lambda: LocalBackend([sys.executable, {str(FAKE_TRIAL)!r}])
         estimator = SemSegEstimator(instance_type="local", num_classes=4, optimizer={optimizer!r})
         tuner = Tuner(estimator, "validation:mIOU", {{"learning_rate": None}}, strategy="Random", max_jobs=3,
                       max_parallel_jobs=2)
@@ -155,13 +163,13 @@ def test_ctrl_c_stops_what_runs_and_keeps_the_results(inputs, state):
     process = tuning_process(inputs, "rmsprop")
     eventually(lambda: two_run(state))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert b"stopping streets" in err
     last = out.decode().splitlines()[-1].split()
     assert last[0] == "interrupted"
     assert Path(last[2]).is_file()
     assert not running(state)
-    assert [line["status"] for line in study(state) if "status" in line] == 2 * ["Interrupted"]
+    assert [(trial.status, trial.finished) for trial in trials()] == 2 * [("Interrupted", False)]
     assert JobStore("tuning").get("streets").status == "Stopped"
 
 
@@ -171,7 +179,7 @@ def test_ctrl_c_once_more_ends_it_at_once(inputs, state):
     process.send_signal(signal.SIGINT)
     eventually(lambda: JobStore("tuning").get("streets").status == "Stopping")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     eventually(lambda: not running(state))
     assert JobStore("tuning").get("streets").status == "Stopped"
 
@@ -221,8 +229,9 @@ def test_what_runs_can_t_be_started_again_and_what_differs_can_t_go_on(tuner, in
     assert JobStore("tuning").get("streets").status == "Stopped"
 
 
-def test_secrets_reach_the_trainings_and_are_written_nowhere(trial_backend, inputs, state):
-    trial_backend._command = (sys.executable, "-c", "import os, sys; print('mIOU=' + os.environ['SECRET'][-1])")
+def test_secrets_reach_the_trainings_and_are_written_nowhere(inputs, state, monkeypatch):
+    backend = LocalBackend([sys.executable, "-c", "import os, sys; print('mIOU=' + os.environ['SECRET'][-1])"])
+    monkeypatch.setattr(backends, "local_backend", lambda: backend)
     estimator = SemSegEstimator(instance_type="local", num_classes=4, environment={"SECRET": "the secret 1"})
     definitions = [{"Name": "mine", "Regex": "mIOU=(.*)"}]
     tuned = Tuner(estimator, "mine", RATE, definitions, strategy="Random")
@@ -271,22 +280,28 @@ def test_everything_that_keeps_a_tuning_from_starting_comes_at_once(tuner, estim
     assert not (state / "tuning").exists()
 
 
-def test_a_grid_of_a_range_and_tpe_without_optuna(tuner, inputs, monkeypatch):
+def test_a_grid_of_a_range_and_tuning_without_optuna(tuner, inputs, monkeypatch):
     with pytest.raises(UserError, match=r"learning_rate: a grid has choices.*CategoricalParameter"):
         tuner(strategy="Grid").fit(inputs)
     monkeypatch.setattr("sagemaker_semseg.sdk.local.validation.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'sagemaker-semseg\[tune\]', or give \"Random\""):
-        tuner(strategy="Bayesian").fit(inputs)
+    for strategy in ("Bayesian", "Random", "Grid"):
+        with pytest.raises(UserError, match=r"tuning needs optuna \(pip install 'sagemaker-semseg\[tune\]'\)"):
+            tuner(strategy=strategy).fit(inputs)
 
 
-def test_names_are_v2s_with_seconds(tuner):
-    assert tuner(base_tuning_job_name=50 * "x")._new_name().startswith(18 * "x" + "-2")
-    assert len(tuner(base_tuning_job_name=50 * "x")._new_name()) == 32
-    assert tuner()._new_name().startswith("semseg-tuning-2")
+def test_names_are_v2s_with_seconds(tuner, inputs, monkeypatch):
+    def name_of(tuned):
+        monkeypatch.setattr(LocalBackend, "tune", lambda self, spec, attached: SimpleNamespace(name=spec.name))
+        tuned.fit(inputs, wait=False)
+        return tuned.latest_tuning_job.name
+
+    assert name_of(tuner(base_tuning_job_name=50 * "x")).startswith(18 * "x" + "-2")
+    assert len(name_of(tuner(base_tuning_job_name=50 * "x"))) == 32
+    assert name_of(tuner()).startswith("semseg-tuning-2")
 
 
 def test_one_that_nobody_knows_or_nothing_was_tuned(tuner, monkeypatch):
-    monkeypatch.setattr(backends, "_remote", lambda session: backends._local())
+    monkeypatch.setattr(backends, "remote_backend", lambda session: backends.local_backend())
     with pytest.raises(UserError, match="knows no tuning job called nothing"):
         Tuner.attach("nothing")
     with pytest.raises(UserError, match="call fit, or attach"):

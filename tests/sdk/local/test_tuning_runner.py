@@ -1,6 +1,7 @@
 """The loop of a tuning, with trainings that are made up: how many run at a time, which come next, what stops it."""
 
 import math
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.sdk.local import tuning_runner
 from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore, now
 from sagemaker_semseg.sdk.local.study import Study
-from sagemaker_semseg.sdk.local.tuning_runner import Trials
+from sagemaker_semseg.sdk.local.tuning_runner import TuningRunner
 from sagemaker_semseg.sdk.parameters import CategoricalParameter, ContinuousParameter
 from sagemaker_semseg.sdk.specs import TrainingSpec, TuningSpec
 
@@ -41,7 +42,7 @@ class FakeJob:
     def stop(self):
         self.stopped = True
 
-    def let_go(self):
+    def release(self):
         pass
 
 
@@ -51,8 +52,8 @@ class FakeBackend:
     def __init__(self, do=lambda spec: (1, "Completed", worth(spec))):
         self.specs, self.jobs, self.most, self.do = [], [], 0, do
 
-    def train(self, spec, *, keep):
-        assert keep
+    def train(self, spec, *, attached):
+        assert attached
         self.specs.append(spec)
         self.jobs.append(FakeJob(spec, *self.do(spec)))
         running = sum(job.looks > 0 and not job.stopped for job in self.jobs)
@@ -73,15 +74,13 @@ def no_pauses(monkeypatch):
 def tune(tmp_path):
     """Run a tuning; the study's folder stays."""
 
-    def tune(backend, ranges=RATE, prepare=lambda running: None, **more):
+    def tune(backend, ranges=RATE, prepare=lambda stop: None, **more):
         given = {"strategy": "Random", "random_seed": 1, "max_jobs": 6, **more}
-        study = Study(tmp_path / "study")
-        running = Trials(TuningSpec("streets", TRAINING, ranges, **given), study, backend)
-        prepare(running)
-        try:
-            running.run()
-        finally:
-            study.close()
+        (tmp_path / "study").mkdir(exist_ok=True)
+        spec = TuningSpec("streets", TRAINING, ranges, **given)
+        study, stop = Study(tmp_path / "study", spec, writable=True), threading.Event()
+        prepare(stop)
+        TuningRunner(spec, study, backend, stop).run()
         return study
 
     return tune
@@ -92,17 +91,15 @@ def test_not_more_run_at_a_time_than_are_allowed(tune, most):
     backend = FakeBackend(lambda spec: (3, "Completed", worth(spec)))
     study = tune(backend, max_parallel_jobs=most, max_jobs=9)
     assert backend.most == most
-    assert sorted(study.trials) == list(range(1, 10))
-    assert all(trial.status == "Completed" for trial in study.trials.values())
+    assert [trial.number for trial in study.trials()] == list(range(1, 10))
+    assert all(trial.status == "Completed" for trial in study.trials())
 
 
 def test_the_best_is_the_one_with_the_best_objective(tune):
     backend = FakeBackend()
     study = tune(backend)
     rate = min(backend.rates, key=lambda rate: abs(math.log10(float(rate)) + 2))
-    assert study.best(maximize=True).values["learning_rate"] == rate
-    worst = max(backend.rates, key=lambda rate: abs(math.log10(float(rate)) + 2))
-    assert study.best(maximize=False).values["learning_rate"] == worst
+    assert study.best().values["learning_rate"] == rate
 
 
 def test_a_loss_is_minimized_over_the_epochs_too(tune, monkeypatch):
@@ -110,7 +107,7 @@ def test_a_loss_is_minimized_over_the_epochs_too(tune, monkeypatch):
     lines = ["epoch=0, train loss <loss>=2.5", "epoch=1, train loss <loss>=0.5", "epoch=2, train loss <loss>=nan"]
     monkeypatch.setattr(FakeJob, "logs", lambda self, *, follow: iter(lines))
     study = tune(backend, objective_metric_name="train:loss", objective_type="Minimize", max_jobs=1)
-    assert study.trials[1].objective == 0.5
+    assert study.trials()[0].objective == 0.5
 
 
 @pytest.mark.parametrize("strategy", ["Random", "Bayesian"])
@@ -128,12 +125,13 @@ def test_the_same_seed_tries_the_same_and_another_one_something_else(tune, tmp_p
 def stop_after(count, backend):
     """What tells a tuning to stop when it has started so many trials."""
 
-    def prepare(running):
+    def prepare(stop):
         train = backend.train
 
-        def counted(spec, *, keep):
-            job = train(spec, keep=keep)
-            running.stopping = len(backend.specs) >= count
+        def counted(spec, *, attached):
+            job = train(spec, attached=attached)
+            if len(backend.specs) >= count:
+                stop.set()
             return job
 
         backend.train = counted
@@ -152,36 +150,41 @@ def test_one_that_was_stopped_goes_on_as_if_it_had_not_been(tune, tmp_path, stra
 
     first = FakeBackend(slow)
     study = tune(first, strategy=strategy, max_jobs=13, prepare=stop_after(12, first))
-    assert (study.trials[12].status, study.trials[12].counts) == ("Interrupted", False)
-    assert study.trials[12].objective is not None  # its epochs so far count for the best
-    JobStore("training").create(JobRecord(study.trials[12].job, "Stopped", now()))
+    last = study.trials()[11]
+    assert (last.status, last.finished) == ("Interrupted", False)
+    assert last.objective is not None  # its epochs so far count for the best
+    JobStore("training").create(JobRecord(last.job, "Stopped", now()))
     second = FakeBackend()
     study = tune(second, strategy=strategy, max_jobs=13)
     assert first.rates == whole.rates[:12]
     assert second.rates == whole.rates[11:]  # the interrupted one again, and the last; none that was done
-    assert all(trial.status == "Completed" for trial in study.trials.values())
+    assert all(trial.status == "Completed" for trial in study.trials())
+
+
+def cut_before_end_of(number, journal):
+    """As if the process had been killed over the line that says how a trial has ended."""
+    lines = journal.read_text().splitlines(keepends=True)
+    at = [place for place, line in enumerate(lines) if '"status"' in line][number - 1]
+    journal.write_text("".join(lines[:at]) + lines[at][:25])
 
 
 def test_what_had_completed_when_the_process_was_killed_is_not_done_again(tune, tmp_path):
     whole = FakeBackend()
     tune(whole, max_jobs=3)
-    journal = tmp_path / "study" / "study.jsonl"
-    lines = journal.read_text().splitlines(keepends=True)
-    journal.write_text("".join(lines[:3]) + lines[3][:25])  # killed over the line that says that the second has ended
-    registry = JobStore("training")
-    folder = registry.create(JobRecord(whole.specs[1].name, "Completed", now()))
+    cut_before_end_of(2, tmp_path / "study" / "study.jsonl")
+    store = JobStore("training")
+    folder = store.create(JobRecord(whole.specs[1].name, "Completed", now()))
     (folder / "log").write_text("epoch=0, validation mIOU <score>=0.75\n")
     backend = FakeBackend()
     study = tune(backend, max_jobs=3)
     assert backend.rates == whole.rates[2:]
-    assert (study.trials[2].status, study.trials[2].objective) == ("Completed", 0.75)
+    assert (study.trials()[1].status, study.trials()[1].objective) == ("Completed", 0.75)
 
 
 def test_what_had_not_is_done_again_with_the_same_values(tune, tmp_path):
     whole = FakeBackend()
     tune(whole, max_jobs=3)
-    journal = tmp_path / "study" / "study.jsonl"
-    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:3]))
+    cut_before_end_of(2, tmp_path / "study" / "study.jsonl")
     JobStore("training").create(JobRecord(whole.specs[1].name, "InProgress", now()))  # and no process
     backend = FakeBackend()
     tune(backend, max_jobs=3)
@@ -192,24 +195,24 @@ def test_what_had_not_is_done_again_with_the_same_values(tune, tmp_path):
 def test_trainings_that_fail_keep_no_other_from_being_tried(tune, capsys):
     statuses = iter(["Completed", "Failed", "Failed", "Completed", "Failed", "Stopped"])
     study = tune(FakeBackend(lambda spec: (1, status := next(statuses), None if status == "Failed" else worth(spec))))
-    assert [trial.status for trial in study.trials.values()] == [
+    assert [trial.status for trial in study.trials()] == [
         "Completed", "Failed", "Failed", "Completed", "Failed", "Stopped",
     ]  # fmt: skip
-    assert study.trials[6].objective is not None  # by its max_run, say
+    assert study.trials()[5].objective is not None  # by its max_run, say
     assert "trial 2 of 6: Failed, it broke" in capsys.readouterr().out
 
 
 def test_one_that_can_not_even_start_has_failed(tune):
     class Full(FakeBackend):
-        def train(self, spec, *, keep):
+        def train(self, spec, *, attached):
             if len(self.specs) == 1:
                 self.specs.append(spec)
                 raise OSError("the disk is full")
-            return super().train(spec, keep=keep)
+            return super().train(spec, attached=attached)
 
     study = tune(Full(), max_jobs=3)
-    assert [trial.status for trial in study.trials.values()] == ["Completed", "Failed", "Completed"]
-    assert study.trials[2].failure == "the disk is full"
+    assert [trial.status for trial in study.trials()] == ["Completed", "Failed", "Completed"]
+    assert study.trials()[1].failure == "the disk is full"
 
 
 @pytest.mark.parametrize(("parallel", "tried"), [(1, 3), (5, 5)])
@@ -221,7 +224,7 @@ def test_if_the_first_ones_all_fail_the_tuning_does(tune, parallel, tried):
     again = FakeBackend()  # with what was wrong mended
     study = tune(again, max_jobs=20)
     assert again.rates[:tried] == backend.rates
-    assert len(study.trials) == 20
+    assert len(study.trials()) == 20
 
 
 def test_a_training_without_the_metric_has_not_succeeded(tune):
@@ -232,7 +235,7 @@ def test_a_training_without_the_metric_has_not_succeeded(tune):
 def test_a_stop_stops_all_that_run_and_keeps_what_is_done(tune):
     backend = FakeBackend(lambda spec: (2 if len(backend.specs) == 1 else 100, "Completed", worth(spec)))
     study = tune(backend, max_parallel_jobs=3, prepare=stop_after(4, backend))
-    assert [trial.status for trial in study.trials.values()] == ["Completed", *3 * ["Interrupted"]]
+    assert [trial.status for trial in study.trials()] == ["Completed", *3 * ["Interrupted"]]
     assert all(job.stopped for job in backend.jobs[1:])
 
 

@@ -61,7 +61,7 @@ def live(backend: RemoteBackend, folder, training, endpoint, transform):
     role = make_role()
     spec = replace(training, channels=data(folder / "in"), role=role, output_path=str(folder / "out"))
     assert backend.faults(spec) == []
-    job = backend.train(spec, keep=True)
+    job = backend.train(spec, attached=True)
     output = job.state().output
     artifact(output)
     log("/aws/sagemaker/TrainingJobs", f"{job.name}/algo-1-1790000000", "#quality_metric: mIOU", "AKIATHEKEYTHEKEYTHE1")
@@ -69,7 +69,7 @@ def live(backend: RemoteBackend, folder, training, endpoint, transform):
     job.stop()  # it has ended: nothing is asked
 
     model = replace(endpoint.model, model_data=output, role=role)
-    started = backend.deploy(replace(endpoint, model=model), keep=True)
+    started = backend.deploy(replace(endpoint, model=model), attached=True)
     started.wait()
     predictor = backend.endpoint(started.name)
     predictor.delete()
@@ -77,11 +77,11 @@ def live(backend: RemoteBackend, folder, training, endpoint, transform):
 
     images = folder / "in" / "train"
     batch = replace(transform, data=str(images), output_path=None, model=model)
-    done = backend.transform(batch, keep=True)
+    done = backend.transform(batch, attached=True)
     done.wait(logs=False)
     backend.delete_model(model.name)
 
     tuning = backend.tune(
-        TuningSpec("semseg-tuning", spec, {"learning_rate": ContinuousParameter(1e-4, 1e-1)}, max_jobs=2), keep=True
+        TuningSpec("semseg-tuning", spec, {"learning_rate": ContinuousParameter(1e-4, 1e-1)}, max_jobs=2), attached=True
     )
     return state, done, tuning

@@ -43,7 +43,7 @@ def text_of(error: Exception) -> str:
 def test_what_is_refused_when_a_job_is_made(backend, stub, training, code, message, expected):
     stub("sagemaker").add_client_error("create_training_job", code, message)
     with pytest.raises(UserError) as caught:
-        backend.train(training, keep=True)
+        backend.train(training, attached=True)
     assert f"training job {training.name}: " in str(caught.value)
     assert expected in text_of(caught.value)
 
@@ -180,7 +180,7 @@ def test_nothing_is_left_of_an_endpoint_that_is_refused(backend, stub, endpoint,
         name = {"create_model": "ModelName", "create_endpoint_config": "EndpointConfigName"}[method]
         sagemaker.add_response(method.replace("create", "delete"), {}, {name: "street"})
     with pytest.raises(UserError, match="Service Quotas"):
-        backend.deploy(endpoint, keep=True)
+        backend.deploy(endpoint, attached=True)
 
 
 def endpoint_answer(status, **more):
@@ -195,7 +195,7 @@ def deployed(backend, sagemaker, endpoint):
     sagemaker.add_response("create_model", {"ModelArn": arn})
     sagemaker.add_response("create_endpoint_config", {"EndpointConfigArn": arn})
     sagemaker.add_response("create_endpoint", {"EndpointArn": arn})
-    return backend.deploy(endpoint, keep=True)
+    return backend.deploy(endpoint, attached=True)
 
 
 def test_an_endpoint_that_fails_while_it_starts(backend, stub, endpoint):
@@ -247,7 +247,7 @@ def test_a_model_s_name_that_is_taken(backend, stub, endpoint):
         if follows:
             sagemaker.add_client_error("create_endpoint_config", "ResourceLimitExceeded", "limit")
         with pytest.raises(UserError, match="limit" if follows else "the name is taken"):
-            backend.deploy(endpoint, keep=True)
+            backend.deploy(endpoint, attached=True)
 
 
 def test_a_transform_that_is_refused_leaves_no_model(backend, stub, transform):
@@ -255,7 +255,7 @@ def test_a_transform_that_is_refused_leaves_no_model(backend, stub, transform):
     stub("sagemaker").add_client_error("create_transform_job", "ResourceLimitExceeded", "limit")
     stub("sagemaker").add_response("delete_model", {}, {"ModelName": "street"})
     with pytest.raises(UserError, match="limit"):
-        backend.transform(transform, keep=True)
+        backend.transform(transform, attached=True)
 
 
 # ---- before anything is sent
@@ -272,7 +272,7 @@ def test_all_faults_of_a_job_before_it_is_sent(cloud, backend, training, tmp_pat
     assert "no such file or folder" in found["train"]
     assert "SAGEMAKER_SEMSEG_IMAGE_URI" in found["image_uri"]
     with pytest.raises(UserError) as caught:
-        backend.train(spec, keep=True)
+        backend.train(spec, attached=True)
     assert {fault.where for fault in caught.value.faults} == found.keys()
 
 
@@ -300,7 +300,7 @@ def test_without_credentials(cloud, training):
     for name in SECRETS:
         cloud.delenv(name)
     with pytest.raises(UserError, match=r"no credentials were found .*aws configure"):
-        RemoteBackend().train(training, keep=True)
+        RemoteBackend().train(training, attached=True)
 
 
 @pytest.mark.parametrize(

@@ -72,14 +72,14 @@ def test_credentials_are_nowhere(moto_cloud, backend, tmp_path, training, endpoi
 
 def test_another_process_finds_it_again(moto_cloud, backend, training):
     """And knows how it was started. moto invents metric definitions and an environment."""
-    backend.train(training, keep=False)
+    backend.train(training, attached=False)
     found = RemoteBackend(boto3.Session()).training_job(training.name).state()
     assert replace(found.spec, metric_definitions=(), environment={}) == training
     assert found.output == f"s3://pictures/out/{training.name}/output/model.tar.gz"
 
 
 def test_a_transform_is_found_again(moto_cloud, backend, transform):
-    backend.transform(transform, keep=True)
+    backend.transform(transform, attached=True)
     assert backend.transform_job(transform.name).state().spec == transform
 
 
@@ -107,7 +107,7 @@ def test_a_partial_upload_is_repeated(moto_cloud, backend, tmp_path, training, c
 
 
 def test_the_log_of_several_machines(moto_cloud, backend, training):
-    backend.train(training, keep=False)
+    backend.train(training, attached=False)
     job = backend.training_job(training.name)
     assert list(job.logs(follow=True)) == []  # no log group yet
     log("/aws/sagemaker/TrainingJobs", f"{training.name}/algo-1-17", "one\x1b[31m", "two")
@@ -130,7 +130,7 @@ def test_the_image_from_the_environment(moto_cloud, backend, training):
 )
 def test_an_instance_without_a_gpu_is_warned_of(moto_cloud, backend, training, instance_type, warned):
     with pytest.warns(UserWarning, match=warned):
-        backend.train(replace(training, instance_type=instance_type), keep=True)
+        backend.train(replace(training, instance_type=instance_type), attached=True)
 
 
 def test_the_bucket_of_somebody_else_is_not_used(cloud, backend, stub, training, tmp_path):
@@ -181,7 +181,7 @@ def test_a_manifest_on_this_machine(moto_cloud, backend, tmp_path, training):
 
 def test_a_name_s_role_that_is_not_there(moto_cloud, backend, training):
     with pytest.raises(UserError, match=r"role Missing: there is no such thing .*or give the role's ARN"):
-        backend.train(replace(training, role="Missing"), keep=True)
+        backend.train(replace(training, role="Missing"), attached=True)
     make_role()
     assert backend.account.role_arn("service/SageMakerRole").endswith(":role/service/SageMakerRole")
 

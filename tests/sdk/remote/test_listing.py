@@ -15,9 +15,9 @@ def jobs(capsys, *arguments, status=0):
 def test_what_an_account_has(moto_cloud, backend, training, endpoint, transform, capsys):
     assert jobs(capsys) == "there is nothing on SageMaker in eu-west-1\n"
     assert json.loads(jobs(capsys, "--json")) == []
-    backend.train(training, keep=False)
-    backend.deploy(endpoint, keep=False)
-    backend.transform(transform, keep=False)
+    backend.train(training, attached=False)
+    backend.deploy(endpoint, attached=False)
+    backend.transform(transform, attached=False)
     title, *lines = jobs(capsys).splitlines()
     assert title.split("  ")[0] == "name"
     assert {re.sub("  .*", "", line) for line in lines} == {training.name, "street", "street-1"}

@@ -1,21 +1,26 @@
-"""A job in a process of its own: signals reach it, and however it ends, output/failure says why."""
+"""A training in a process of its own: signals reach it, and however it ends, output/failure says why."""
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from sagemaker_semseg.cli import guard
+from sagemaker_semseg.container.launcher import launch
 from sagemaker_semseg.errors import AlgorithmError, UserError
+from sagemaker_semseg.sdk.local.process_identity import Process
+
+ROOT = Path(__file__).resolve().parents[2]
 
 TRAINS = """
 import pathlib, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *of: sys.exit(7))
-pathlib.Path(sys.argv[2], "running").touch()
-time.sleep(30)
+pathlib.Path({folder!r}, "running").touch()
+time.sleep(300)
 """
 LOADS = TRAINS.replace("signal.signal(signal.SIGTERM, lambda *of: sys.exit(7))", "")
 
@@ -28,7 +33,7 @@ def send(number, folder):
     """Send this process a signal as soon as the job runs."""
 
     def wait():
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while not (folder / "running").exists() and time.monotonic() < end:
             time.sleep(0.01)
         os.kill(os.getpid(), number)
@@ -40,8 +45,8 @@ def send(number, folder):
 
 @pytest.mark.parametrize("status", [0, 1, 2])
 def test_the_status_is_the_job_s(tmp_path, status):
-    code = f"import sys; assert sys.argv[1:] == ['--job', {str(tmp_path)!r}, '--verbose']; sys.exit({status})"
-    assert guard.run(tmp_path, verbose=True, program=job(code)) == status
+    code = f"import sys; assert sys.argv[1:] == ['--verbose']; sys.exit({status})"
+    assert launch(tmp_path, verbose=True, command=job(code)) == status
     assert not (tmp_path / "output").exists()
 
 
@@ -56,7 +61,7 @@ def test_the_status_is_the_job_s(tmp_path, status):
 def test_a_job_that_dies_leaves_a_reason(tmp_path, number, kind, expected):
     code = f"import os, resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.kill(os.getpid(), {int(number)})"
     with pytest.raises(kind):
-        guard.run(tmp_path, program=job(code))
+        launch(tmp_path, command=job(code))
     assert (tmp_path / "output" / "failure").read_text().startswith(expected)
 
 
@@ -64,14 +69,41 @@ def test_a_job_that_dies_leaves_a_reason(tmp_path, number, kind, expected):
 def test_signals_are_handed_on(tmp_path, number):
     before = signal.getsignal(number)
     sender = send(number, tmp_path)
-    assert guard.run(tmp_path, program=job(TRAINS)) == 7
+    assert launch(tmp_path, command=job(TRAINS.format(folder=str(tmp_path)))) == 7
     sender.join()
     assert signal.getsignal(number) is before
 
 
 def test_a_stop_before_the_training_is_no_failure(tmp_path, capsys):
     sender = send(signal.SIGTERM, tmp_path)
-    assert guard.run(tmp_path, program=job(LOADS)) == 0
+    assert launch(tmp_path, command=job(LOADS.format(folder=str(tmp_path)))) == 0
     sender.join()
     assert "stopped before the training had begun" in capsys.readouterr().out
     assert not (tmp_path / "output").exists()
+
+
+ORPHAN = """
+import os, sys, threading, time
+from pathlib import Path
+from sagemaker_semseg.container.launcher import launch
+folder = Path(sys.argv[1])
+training = "import os, sys, time, pathlib, sagemaker_semseg.signals as s; s.watch_parent()\\n"
+training += f"pathlib.Path({str(folder / 'pid')!r}).write_text(str(os.getpid())); time.sleep(300)"
+
+def end():
+    while not (folder / "pid").exists() or not (folder / "pid").read_text():
+        time.sleep(0.01)
+    os.kill(os.getpid(), 9)
+
+threading.Thread(target=end).start()
+launch(folder, command=(sys.executable, "-c", training))
+"""
+
+
+def test_a_training_ends_with_the_launcher(tmp_path):
+    done = subprocess.run([sys.executable, "-c", ORPHAN, str(tmp_path)], check=False, cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL
+    end = time.monotonic() + 120
+    while Process.of(int((tmp_path / "pid").read_text())) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert Process.of(int((tmp_path / "pid").read_text())) is None

@@ -33,6 +33,13 @@ def report(error: BaseException, *, verbose: bool, output: Path | None) -> int:
     return status
 
 
+def escape_output() -> None:
+    """Let everything be printed, also the name of a file that isn't text in the terminal's encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # a stream that isn't a file
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
 def _where_to_report(error: BaseException, verbose: bool, output: Path | None) -> str:
     if not verbose and output and output.is_dir():
         path = output / "error.log"

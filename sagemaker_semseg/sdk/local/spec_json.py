@@ -1,6 +1,6 @@
-"""A specification as values that JSON can hold, and back: how a job was started, for the record of it.
+"""Specifications as values for JSON and back, for the records of jobs.
 
-The variables of its environment are left out: they may be secrets. ``LocalBackend`` writes, ``jobs`` reads.
+The variables of the environment are left out: they may be secrets.
 """
 
 from __future__ import annotations
@@ -11,40 +11,34 @@ from typing import Any, TypeVar
 
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.sdk import ranges
-from sagemaker_semseg.sdk.local.job_store import Kind
 from sagemaker_semseg.sdk.specs import Channel, EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
 
 Spec = TypeVar("Spec", Channel, ModelSpec, TrainingSpec, TransformSpec, TuningSpec)
 
 
 def to_values(spec: TrainingSpec | TransformSpec | EndpointSpec | TuningSpec) -> dict[str, Any]:
+    """Return a specification as values for JSON."""
     values: dict[str, Any] = _plain(spec)
     return values
 
 
-def spec_of(kind: Kind, values: Mapping[str, Any]) -> TrainingSpec | TransformSpec | None:
-    """What ``to_values`` was given; None if the record is of another making, or of an endpoint."""
+def read_spec(kind: type[Spec], values: Mapping[str, Any]) -> Spec | None:
+    """Return the specification of a class that ``to_values`` was given; None for other values."""
     try:
-        if kind == "training":
-            channels = tuple(_build(Channel, channel) for channel in values["channels"])
-            return _build(TrainingSpec, {**values, "channels": channels})
-        if kind == "transforms":
-            return _build(TransformSpec, {**values, "model": _build(ModelSpec, values["model"])})
+        nested = dict(values)
+        if kind is TrainingSpec:
+            nested["channels"] = tuple(_build(Channel, channel) for channel in values["channels"])
+        elif kind is TransformSpec:
+            nested["model"] = _build(ModelSpec, values["model"])
+        elif kind is TuningSpec:
+            faults: list[Fault] = []
+            nested["ranges"] = ranges.checked(values["ranges"], faults)
+            nested["training"] = read_spec(TrainingSpec, values["training"])
+            if faults or nested["training"] is None:
+                return None
+        return _build(kind, nested)
     except (LookupError, TypeError):
-        pass
-    return None
-
-
-def tuning_spec(values: Mapping[str, Any]) -> TuningSpec | None:
-    """The same of a tuning job."""
-    try:
-        faults: list[Fault] = []
-        training, searched = spec_of("training", values["training"]), ranges.checked(values["ranges"], faults)
-        if isinstance(training, TrainingSpec) and not faults:
-            return _build(TuningSpec, {**values, "training": training, "ranges": searched})
-    except (LookupError, TypeError):
-        pass
-    return None
+        return None
 
 
 def _plain(value: Any) -> Any:

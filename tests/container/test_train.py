@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.artifact import read_artifact, read_inference_artifact
-from sagemaker_semseg.cli import main
+from sagemaker_semseg.container import train
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.training import trainer
 
@@ -48,7 +48,7 @@ def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
             return logs
 
         patch.setattr(trainer.Trainer, "end_epoch", stopped_after)
-        assert main(["train", "--job", str(base)]) == 0
+        assert train.run(base) == 0
     assert "stopped after 1 of 2 epochs" in capsys.readouterr().out
     files = {"hyperparams.json", "labels.json", "metrics.json", "model.safetensors", "model.onnx"}
     assert {path.name for path in (base / "model").iterdir()} == files
@@ -56,7 +56,7 @@ def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
         path.unlink()
     (base / "checkpoints" / "best.safetensors").unlink()  # the copy in S3 was cut short
 
-    assert main(["train", "--job", str(base)]) == 0
+    assert train.run(base) == 0
     text = capsys.readouterr().out
     assert "continues after 1 of 2 epochs" in text
     assert {path.name for path in (base / "model").iterdir()} == files

@@ -1,0 +1,1 @@
+"""SageMaker's contract with a container: its folder and JSON files, its variables, ``train`` and ``serve``."""
