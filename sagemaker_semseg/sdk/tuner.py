@@ -1,7 +1,6 @@
-"""The tuner: an estimator and ranges come in, trainings that search them are run, the best of them goes out.
+"""Searches hyperparameters with trainings on this machine, or with a tuning job on SageMaker.
 
-Names, order and defaults of all arguments are those of the SageMaker Python SDK 2's ``HyperparameterTuner``. Where the
-trainings run is the estimator's to say: on this machine (``local.trials``), or on SageMaker as a tuning job of its own.
+Names, order and defaults of all arguments are those of the SageMaker Python SDK 2's ``HyperparameterTuner``.
 """
 
 from __future__ import annotations
@@ -21,20 +20,19 @@ from sagemaker_semseg.sdk.backends import backend_of, find_tuning_job
 from sagemaker_semseg.sdk.estimator import SemSegEstimator
 from sagemaker_semseg.sdk.names import base_from_image, base_from_name
 from sagemaker_semseg.sdk.parameters import CategoricalParameter, ContinuousParameter, IntegerParameter
-from sagemaker_semseg.sdk.requests import TUNING_NAME_LENGTH, Tags, tag_list
+from sagemaker_semseg.sdk.requests import STRATEGIES, TUNING_NAME_LENGTH, Tags, tag_list
 from sagemaker_semseg.sdk.specs import TrainingSpec, TuningJob, TuningSpec
 from sagemaker_semseg.sdk.tuning_analytics import TuningAnalytics
 
 __all__ = ["CategoricalParameter", "ContinuousParameter", "HyperparameterTuner", "IntegerParameter", "Tuner"]
 
-STRATEGIES: Final = ("Bayesian", "Random", "Hyperband", "Grid")
 _DEFAULT_BASE: Final = "semseg-tuning"
 
 
-class Tuner:
-    """A search for the hyperparameters that train best.
+class HyperparameterTuner:
+    """A search for the hyperparameters that train best; ``Tuner`` is its short name.
 
-        tuner = Tuner(
+        tuner = HyperparameterTuner(
             estimator,
             "validation:mIOU",
             {"learning_rate": ContinuousParameter(1e-4, 1e-1), "optimizer": CategoricalParameter(["sgd", "adam"])},
@@ -44,11 +42,19 @@ class Tuner:
         tuner.fit(channels, job_name="streets")
         predictor = tuner.deploy(1, "local")
 
-    hyperparameter_ranges: v2's or this package's parameters, pairs, lists of choices; None for a hyperparameter, or for
-    all of them, is the range that docs/hyperparameters.md has as tunable, beyond which nothing may be searched.
-    strategy: Bayesian (TPE on this machine, with the extra ``tune``), Random, Grid; on SageMaker Hyperband as well.
-    autotune: what is tunable and not named here is searched, too, but for ``hyperparameters_to_keep_static``.
-    The others mean what they mean in v2. Raises ``UserError`` with every argument that can't be used.
+    Args:
+        estimator: Its ``instance_type`` decides where the trainings run.
+        objective_metric_name: A metric of the log, such as "validation:mIOU".
+        hyperparameter_ranges: v2's or this package's parameters, pairs, or lists of choices, by hyperparameter. None
+            for one of them, or for all, is the whole range that docs/hyperparameters.md gives as tunable.
+        strategy: Bayesian (TPE on this machine), Random or Grid; Hyperband on SageMaker only.
+        autotune: Whether all other tunable hyperparameters are searched, too, except
+            ``hyperparameters_to_keep_static``.
+
+    The other arguments are v2's.
+
+    Raises:
+        UserError: With every argument that can't be used.
     """
 
     def __init__(
@@ -129,13 +135,17 @@ class Tuner:
         wait: bool = True,
         **kwargs: Any,
     ) -> None:
-        """Search.
+        """Run the search.
 
-        inputs: as the estimator's ``fit`` takes them. job_name: 32 characters at most. On this machine a tuning of the
-        name that has ended, or was stopped or killed, goes on: what is done isn't done again, and with more max_jobs
-        there is more to do. wait: as of the estimator's ``fit``; Ctrl-C stops the trainings and keeps the results.
-        Raises one ``UserError`` with everything that is wrong before anything is started; ``JobFailed`` if no training
-        has succeeded.
+        Args:
+            inputs: As in the estimator's ``fit``.
+            job_name: At most 32 characters. On this machine a tuning of this name that has ended, or was stopped or
+                killed, continues: finished trials aren't repeated, and a larger ``max_jobs`` adds trials.
+            wait: As in the estimator's ``fit``; Ctrl-C stops the trainings and keeps the results.
+
+        Raises:
+            UserError: With everything that is wrong, before anything is started.
+            JobFailed: No training has succeeded.
         """
         others = {**kwargs, "include_cls_metadata": include_cls_metadata, "estimator_kwargs": estimator_kwargs}
         faults = [Fault(name, "has no meaning here", "leave it out") for name, value in others.items() if value]
@@ -154,11 +164,16 @@ class Tuner:
     @classmethod
     def attach(
         cls, tuning_job_name: str, sagemaker_session: Any = None, job_details: Any = None, estimator_cls: Any = None
-    ) -> Tuner:
-        """The tuner of a tuning job that was started, by whatever process; doesn't wait for its end, as v2's doesn't.
+    ) -> HyperparameterTuner:
+        """Return the tuner of a tuning job that any process has started; doesn't wait for its end.
 
-        estimator_cls: what to make the estimator of. job_details: has no meaning here.
-        Raises ``UserError`` if there is none of the name.
+        Args:
+            tuning_job_name: The job's.
+            estimator_cls: The class of the estimator.
+            job_details: Ignored.
+
+        Raises:
+            UserError: There is no such job.
         """
         job = find_tuning_job(tuning_job_name, sagemaker_session)
         spec = job.spec()
@@ -186,23 +201,23 @@ class Tuner:
         return tuner
 
     def wait(self) -> None:
-        """Return when the tuning has ended; print how it goes meanwhile. Raises ``JobFailed``."""
+        """Wait for the end of the tuning, and print its progress. Raises ``JobFailed``."""
         self._job().wait()
 
     def stop_tuning_job(self) -> None:
-        """Ask it to end; what it has so far is kept."""
+        """Stop the tuning; its results so far are kept."""
         self._job().stop()
 
     def describe(self) -> Mapping[str, Any]:
-        """How the tuning stands, in the words of SageMaker's DescribeHyperParameterTuningJob."""
+        """Return the tuning's state, in the form of SageMaker's DescribeHyperParameterTuningJob."""
         return self._job().describe()
 
     def analytics(self) -> TuningAnalytics:
-        """The table of the trainings, with what they tried and what came of it."""
+        """Return the table of the trainings, with their hyperparameters and results."""
         return TuningAnalytics(self._job())
 
     def best_training_job(self) -> str:
-        """The name of the training with the best epoch of all. Raises ``UserError`` if there is none yet."""
+        """Return the name of the training with the best epoch. Raises ``UserError`` if there is none yet."""
         job = self._job()
         best = job.best_training_job()
         if best is None:
@@ -210,7 +225,7 @@ class Tuner:
         return best
 
     def best_estimator(self, best_training_job: Mapping[str, str] | None = None) -> SemSegEstimator:
-        """The estimator of the best training. best_training_job: as v2 has it, with a TrainingJobName."""
+        """Return the estimator of the best training. best_training_job: v2's mapping with a TrainingJobName."""
         name = best_training_job["TrainingJobName"] if best_training_job else self.best_training_job()
         return type(self.estimator).attach(name, self.sagemaker_session, self.estimator.model_channel_name)
 
@@ -230,7 +245,7 @@ class Tuner:
     ) -> Any:
         """Start an endpoint with the best model; returns its predictor. kwargs: of the estimator's ``deploy``.
 
-        endpoint_name: the best training's name if none is given, as v2 has it.
+        endpoint_name: the best training's name by default, as in v2.
         """
         name = self.best_training_job()
         return self.best_estimator({"TrainingJobName": name}).deploy(
@@ -249,7 +264,7 @@ class Tuner:
 
     def __repr__(self) -> str:
         job = f", latest_tuning_job={self.latest_tuning_job.name!r}" if self.latest_tuning_job else ""
-        return f"Tuner({', '.join(self.ranges)}{job})"
+        return f"HyperparameterTuner({', '.join(self.ranges)}{job})"
 
     def _job(self) -> TuningJob:
         if self.latest_tuning_job is None:
@@ -257,14 +272,14 @@ class Tuner:
         return self.latest_tuning_job
 
     def _new_name(self) -> str:
-        """In v2's form, and with seconds: here two of the same name would be one."""
+        """A name in v2's form, and with seconds: a second tuning of the same name would continue the first."""
         image = self.estimator.image_uri
         base = self.base_tuning_job_name or (base_from_image(image) if image else _DEFAULT_BASE)
         stamp = time.strftime("%y%m%d-%H%M%S", time.gmtime())
         return f"{base[: TUNING_NAME_LENGTH - len(stamp) - 1].rstrip('-')}-{stamp}"
 
     def _spec(self, inputs: Any, name: str, errors: list[UserError]) -> TuningSpec:
-        """What is asked for. errors: gets what is wrong with the trainings."""
+        """The specification of the tuning. errors: gets what is wrong with the trainings."""
         training = TrainingSpec(name, {}, (), self.estimator.instance_type)
         tags: list[Mapping[str, str]] = []
         try:
@@ -294,8 +309,7 @@ class Tuner:
         )
 
 
-HyperparameterTuner = Tuner
-"""By v2's name, for notebooks written for it."""
+Tuner = HyperparameterTuner
 
 
 def _metric_faults(objective: Any, definitions: Sequence[Mapping[str, str]]) -> list[Fault]:
@@ -318,6 +332,6 @@ def _metric_faults(objective: Any, definitions: Sequence[Mapping[str, str]]) -> 
 
 
 def _request_of(config: Any) -> Mapping[str, Any] | None:
-    """A configuration as SageMaker takes it: v2's objects make that themselves."""
+    """A configuration in the form of SageMaker's API; v2's objects have a method for it."""
     found = config.to_input_req() if hasattr(config, "to_input_req") else config
     return dict(found) if found else None

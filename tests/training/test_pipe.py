@@ -76,7 +76,7 @@ def played(tiny_channels: Datasets) -> Iterator[Played]:
                 PipeChannel("validation", pairs_of(tiny_channels, "validation")),
             ]
             writer = stack.enter_context(PipeWriter(folder, channels))
-            polling = PollConfig(health_check=writer.check, timeout=60)
+            polling = PollConfig(health_check=writer.check, timeout=600)
             for number in range(first_pass):
                 list(pipe_datasets(folder, 2, count, polling=polling)["train"].read_epoch(number))
             for number in range(20):

@@ -20,7 +20,7 @@ from sagemaker_semseg.sdk.specs import TuningSpec
 
 NAME: Final = "study.jsonl"
 MAX_TRIALS: Final = 10_000
-STRATEGIES: Final = ("Bayesian", "Random", "Grid")
+LOCAL_STRATEGIES: Final = ("Bayesian", "Random", "Grid")
 RANDOM_TRIALS: Final = 10
 """Trials at random before TPE starts; optuna's default."""
 

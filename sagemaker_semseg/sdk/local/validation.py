@@ -11,7 +11,7 @@ from pathlib import Path
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.inputs import AUGMENTED
 from sagemaker_semseg.sdk.local.job_store import JobStore
-from sagemaker_semseg.sdk.local.study import MAX_TRIALS, STRATEGIES, grid_size
+from sagemaker_semseg.sdk.local.study import LOCAL_STRATEGIES, MAX_TRIALS, grid_size
 from sagemaker_semseg.sdk.parameters import CategoricalParameter
 from sagemaker_semseg.sdk.specs import (
     Channel,
@@ -114,8 +114,8 @@ def _transform(spec: TransformSpec) -> Iterator[Fault]:
 
 def _tuning(spec: TuningSpec) -> Iterator[Fault]:
     yield from _faults_of_name("tuning", spec.name)
-    if spec.strategy not in STRATEGIES:
-        what = f"is {spec.strategy!r}; on this machine there are {', '.join(STRATEGIES)}"
+    if spec.strategy not in LOCAL_STRATEGIES:
+        what = f"is {spec.strategy!r}; on this machine there are {', '.join(LOCAL_STRATEGIES)}"
         yield Fault("strategy", what, "give one of them")
     if find_spec("optuna") is None:
         yield Fault("this machine", "tuning needs optuna", "pip install 'sagemaker-semseg[tune]'")

@@ -8,9 +8,10 @@ from sagemaker_semseg.sdk.requests.hosting import endpoint, endpoint_config, end
 from sagemaker_semseg.sdk.requests.shared_fields import TUNING_NAME_LENGTH, Tags, check_name, refuse, tag_list
 from sagemaker_semseg.sdk.requests.training import training_faults, training_job
 from sagemaker_semseg.sdk.requests.transform import transform_faults, transform_job
-from sagemaker_semseg.sdk.requests.tuning import tuning_job
+from sagemaker_semseg.sdk.requests.tuning import STRATEGIES, tuning_job
 
 __all__ = [
+    "STRATEGIES",
     "TUNING_NAME_LENGTH",
     "Tags",
     "check_name",
