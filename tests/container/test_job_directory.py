@@ -20,11 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def small_networks():
-    """TensorFlow isn't needed here."""
-
-
-@pytest.fixture
 def base(tmp_path):
     """A function that writes the configuration, as SageMaker does, and returns the base folder."""
 

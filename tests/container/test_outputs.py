@@ -12,11 +12,6 @@ from sagemaker_semseg.container.outputs import FAILURE_LENGTH, pack_folder, read
 from sagemaker_semseg.errors import AlgorithmError, UserError
 
 
-@pytest.fixture
-def small_networks():
-    """TensorFlow isn't needed here."""
-
-
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
