@@ -11,7 +11,7 @@ import pytest
 from sagemaker_semseg.artifact import Artifact, write_artifact
 from sagemaker_semseg.container import train
 from sagemaker_semseg.container.job_directory import read_training_config, write_job_directory
-from sagemaker_semseg.demo import make_demo_set
+from sagemaker_semseg.data.demo_dataset import make_demo_set
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.jobs.training import TrainingConfig
