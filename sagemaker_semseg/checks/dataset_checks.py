@@ -72,18 +72,17 @@ def _check_folder(folder: Path) -> Iterator[Finding]:
             elif (extension := os.path.splitext(entry.name)[1].lower()) not in EXTENSIONS:
                 others.setdefault(extension, []).append(path)
     if hidden:
-        what = f"{len(hidden)} hidden: {_join(hidden, 'and')}"
+        what = f"{len(hidden)} hidden: {_join(hidden)}"
         yield finding("hidden file", folder, what, "remove them, or rename those that are meant")
     for extension, paths in sorted(others.items()):
         what = f"{len(paths)} {f'with the extension {extension}' if extension else 'without extension'}"
         remedy = f"remove them, or convert those that are meant to {', '.join(EXTENSIONS)}"
-        yield finding("file left out", folder, f"{what}: {_join(paths, 'and')}", remedy)
+        yield finding("file left out", folder, f"{what}: {_join(paths)}", remedy)
 
 
-def _join(names: Sequence[str], more: str = "") -> str:
-    """Join the first names with commas."""
-    joined, left = ", ".join(names[:_MOST_NAMES]), len(names) - _MOST_NAMES
-    return joined if left <= 0 else f"{joined} {more} {left} more" if more else f"{joined}, ..."
+def _join(items: Sequence[object], most: int = _MOST_NAMES) -> str:
+    """Join the first items with commas."""
+    return ", ".join(map(str, items[:most])) + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
 def _check_name(folder: Path, path: str, name: str) -> Iterator[Finding]:
@@ -110,15 +109,15 @@ def _why_not_portable(name: str, path: str) -> str:
     return ""
 
 
-def check_split(tally: DatasetScan, summaries: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
+def check_split(scan: DatasetScan, summaries: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
     """Check the pairs of one split together. where: its channel of images."""
-    yield from _check_swapped(tally.split, summaries, where)
+    yield from _check_swapped(scan.split, summaries, where)
     yield from _check_gray(summaries, where)
     yield from _check_sizes(summaries, where)
-    if tally.label_map is None:
+    if scan.label_map is None:
         return
-    total = tally.numberings.total()
-    if unlike := total - tally.numberings["labels"]:
+    total = scan.numberings.total()
+    if unlike := total - scan.numberings["labels"]:
         what = f"the numbers in {unlike} of {total} masks aren't the labels that their colours stand for"
         remedy = "train from the manifest, which goes by colours, or write masks whose numbers are the labels"
         yield finding("numbers unlike colours", where, what, remedy)
@@ -128,21 +127,23 @@ def check_split(tally: DatasetScan, summaries: Sequence[SampleSummary], where: P
             continue
         present = np.unpackbits(sample.values).astype(np.bool_)
         masks += 1
-        labels = np.unique(tally.label_map.table[present])
+        labels = np.unique(scan.label_map.table[present])
         labels = labels[labels != IGNORE]
         one_class += len(labels) == 1 and labels[0] != INVALID
         mask = sample.pair.describe(sample.pair.mask)
         if not len(labels):
             remedy = "label it, or remove the pair"
             yield finding("mask without labels", mask, "every pixel of it is ignored", remedy)
-        if present[254] and tally.label_map.table[254] == INVALID:
+        if present[254] and scan.label_map.table[254] == INVALID:
             yield finding("254 in a mask", mask, "the value 254 occurs", "write 255 where ignore is meant")
     if masks and one_class > _MOSTLY_ONE_CLASS * masks:
         what = f"{one_class} of {masks} masks hold a single class ({one_class / masks:.0%})"
         yield finding("masks of one class", where, what, "crop the images so that they show more than one class")
-    if unmapped := tally.unmapped_values():
-        share = tally.value_counts[unmapped].sum() / tally.value_counts.sum()
-        what = f"the values {_join_values(unmapped)} aren't in the label map: {share:.2%} of all pixels are ignored"
+    if unmapped := scan.unmapped_values():
+        share = scan.value_counts[unmapped].sum() / scan.value_counts.sum()
+        what = (
+            f"the values {_join(unmapped, _MOST_VALUES)} aren't in the label map: {share:.2%} of all pixels are ignored"
+        )
         yield finding("pixel values left out", where, what, "add them to the label map, unless that is meant")
 
 
@@ -173,9 +174,9 @@ def _check_sizes(summaries: Sequence[SampleSummary], where: Path) -> Iterator[Fi
         yield finding("sizes far apart", where, what, remedy)
 
 
-def check_classes(tallies: Sequence[DatasetScan], num_classes: int, names: Sequence[str]) -> Iterator[Finding]:
+def check_classes(scans: Sequence[DatasetScan], num_classes: int, names: Sequence[str]) -> Iterator[Finding]:
     """Find classes that occur in no split or in one alone; a split without a readable pixel isn't counted."""
-    present = {tally.split: tally.pixel_counts > 0 for tally in tallies if tally.pixel_counts.any()}
+    present = {scan.split: scan.pixel_counts > 0 for scan in scans if scan.pixel_counts.any()}
     for label in range(num_classes):
         where = f"class {label}" + (f" ({names[label]})" if label < len(names) else "")
         absent = [split for split in SPLITS if split in present and not present[split][label]]
@@ -188,13 +189,13 @@ def check_classes(tallies: Sequence[DatasetScan], num_classes: int, names: Seque
             yield finding(f"class absent from {absent[0]}", where, what, f"move pairs that show it to {absent[0]}")
 
 
-def check_scale(tallies: Sequence[DatasetScan], num_classes: int | None, where: Path) -> Iterator[Finding]:
+def check_scale(scans: Sequence[DatasetScan], num_classes: int | None, where: Path) -> Iterator[Finding]:
     """Find masks of multiples of one number, or of 0 and 255, that no label map explains."""
-    if any(tally.label_map is None or not is_identity(tally.label_map) for tally in tallies):
+    if any(scan.label_map is None or not is_identity(scan.label_map) for scan in scans):
         return
-    values = [int(value) for value in np.flatnonzero(sum(tally.value_counts for tally in tallies))]
+    values = [int(value) for value in np.flatnonzero(sum(scan.value_counts for scan in scans))]
     if scale := _find_scale(values, num_classes):
-        what = f"the values in the masks are {_join_values(values)}"
+        what = f"the values in the masks are {_join(values, _MOST_VALUES)}"
         remedy = f'give a label map {{"scale": {scale}}}, and num_classes {max(max(values) // scale + 1, 2)}'
         yield finding("scale missing", where, what, remedy)
 
@@ -214,23 +215,23 @@ def _find_scale(values: Sequence[int], num_classes: int | None) -> int | None:
     return None
 
 
-def check_label_maps(tallies: Sequence[DatasetScan], channel: Path | None) -> Iterator[Finding]:
+def check_label_maps(scans: Sequence[DatasetScan], channel: Path | None) -> Iterator[Finding]:
     """Find files of the channel of label maps that no split reads, and values in a map that no mask has."""
     if channel is None:
         return
     if channel.is_dir():
         yield from _check_label_map_files(channel)
-    occurs = np.any([tally.value_counts > 0 for tally in tallies], axis=0)
-    labelled = np.any([tally.pixel_counts > 0 for tally in tallies], axis=0)
+    occurs = np.any([scan.value_counts > 0 for scan in scans], axis=0)
+    labelled = np.any([scan.pixel_counts > 0 for scan in scans], axis=0)
     named: dict[int, int] = {}
-    for tally in tallies:
+    for scan in scans:
         if (
-            tally.label_map is not None and np.count_nonzero(tally.label_map.table == IGNORE) > 1
+            scan.label_map is not None and np.count_nonzero(scan.label_map.table == IGNORE) > 1
         ):  # a scale ignores only 255
-            named |= {value: label for value, label in enumerate(tally.label_map.table) if label != IGNORE}
+            named |= {value: label for value, label in enumerate(scan.label_map.table) if label != IGNORE}
     useless = [value for value, label in named.items() if not occurs[value] and labelled[label]]
     if useless and occurs.any():
-        what = f"no mask holds the values {_join_values(useless)}, which the label map names"
+        what = f"no mask holds the values {_join(useless, _MOST_VALUES)}, which the label map names"
         yield finding("useless label map", channel, what, "check the numbers, or leave them out")
 
 
@@ -251,7 +252,3 @@ def _check_label_map_files(channel: Path) -> Iterator[Finding]:
 def is_identity(labels: LabelMap) -> bool:
     """Return whether the masks are read as they are."""
     return bool(np.array_equal(labels.table, LabelMap.identity(labels.num_classes).table))
-
-
-def _join_values(values: Sequence[int] | Sequence[np.intp]) -> str:
-    return ", ".join(map(str, values[:_MOST_VALUES])) + (", ..." if len(values) > _MOST_VALUES else "")

@@ -50,17 +50,17 @@ class Thumbnails:
     labels: tuple[int, ...]
 
 
-def choose_previews(tally: DatasetScan, summaries: Sequence[SampleSummary], num_classes: int) -> tuple[Preview, ...]:
+def choose_previews(scan: DatasetScan, summaries: Sequence[SampleSummary], num_classes: int) -> tuple[Preview, ...]:
     """Choose pairs that show every class if possible, each for the rarest class that the others don't show."""
     good = [sample for sample in summaries if sample.size is not None and sample.values is not None]
-    if tally.label_map is None or not good:
+    if scan.label_map is None or not good:
         return ()
-    shows = _labels_of(good, tally.label_map.table, num_classes)
+    shows = _labels_of(good, scan.label_map.table, num_classes)
     unseen = shows.any(0)
     chosen: list[int] = []
     while len(chosen) < min(MAX_PREVIEWS, len(good)):
         if unseen.any():
-            rarest = min(np.flatnonzero(unseen), key=lambda label: tally.image_counts[label])
+            rarest = min(np.flatnonzero(unseen), key=lambda label: scan.image_counts[label])
             gain = np.where(shows[:, rarest], (shows & unseen).sum(1), -1)
         else:  # all are seen: pairs spread over the set
             gain = np.zeros(len(good), np.int64)
@@ -68,7 +68,7 @@ def choose_previews(tally: DatasetScan, summaries: Sequence[SampleSummary], num_
         gain[chosen] = -1
         chosen.append(int(gain.argmax()))
         unseen &= ~shows[chosen[-1]]
-    return tuple(_preview(good[index]) for index in chosen)
+    return tuple(Preview(good[index].pair, *(good[index].size or (0, 0))) for index in chosen)
 
 
 def _labels_of(
@@ -83,11 +83,6 @@ def _labels_of(
     return shows
 
 
-def _preview(sample: SampleSummary) -> Preview:
-    height, width = sample.size or (0, 0)
-    return Preview(sample.pair.name, sample.pair.image, sample.pair.mask, height, width, sample.pair.color_map)
-
-
 def make_thumbnails(preview: Preview, num_classes: int, lookup: Pixels | None) -> Thumbnails | str:
     """Make the thumbnails of a pair, or say why there are none: its files may have changed since they were checked.
 
@@ -96,10 +91,10 @@ def make_thumbnails(preview: Preview, num_classes: int, lookup: Pixels | None) -
     if preview.height * preview.width > MAX_PIXELS:
         return "too large to be shown here"
     try:
-        image = decode_image(_read(preview.image), "the image")
-        mask = _read(preview.mask)
-        if preview.colors:
-            labels, _ = decode_color_mask(mask, preview.colors, "the mask")
+        image = decode_image(_read(preview.pair.image), "the image")
+        mask = _read(preview.pair.mask)
+        if preview.pair.color_map:
+            labels, _ = decode_color_mask(mask, preview.pair.color_map, "the mask")
         else:
             labels = decode_mask(mask, "the mask")
     except (DataError, OSError) as error:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from sagemaker_semseg.data.channels import shown
-from sagemaker_semseg.data.color_map import ColorMap
+from sagemaker_semseg.data.channels import ImageMaskPair, shown
 from sagemaker_semseg.memory import Estimate
 
 Level = Literal["error", "warning"]
@@ -47,12 +45,9 @@ class Finding:
 class Preview:
     """One pair that the report shows; height and width in pixels, as displayed."""
 
-    name: str
-    image: Path
-    mask: Path
+    pair: ImageMaskPair
     height: int
     width: int
-    colors: ColorMap | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,5 +149,5 @@ def _split_to_dict(split: SplitFacts) -> dict[str, Any]:
         "images_with_class": split.image_counts.tolist(),
         "ignored_pixels": split.ignored_pixels,
         "pixels_of_value": {int(value): int(split.value_counts[value]) for value in np.flatnonzero(split.value_counts)},
-        "previews": [shown(preview.name) for preview in split.previews],
+        "previews": [shown(preview.pair.name) for preview in split.previews],
     }

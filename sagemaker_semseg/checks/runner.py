@@ -61,19 +61,19 @@ def run_checks(
     checker = ImageChecker(hyperparameters.padded_crop_size)
     faults = FaultList()
     highest = num_classes or MOST_CLASSES
-    tallies = scan_dataset(channels, SPLITS, highest, faults, progress, checker, attributes, class_names)
-    class_names = class_names or next((tally.class_names for tally in tallies if tally.class_names), ())
+    scans = scan_dataset(channels, SPLITS, highest, faults, progress, checker, attributes, class_names)
+    class_names = class_names or next((scan.class_names for scan in scans if scan.class_names), ())
     summaries = {split: checker.summaries.get(split, []) for split in SPLITS}
-    classes = num_classes or max(_needed_classes(tallies), len(class_names))
+    classes = num_classes or max(_needed_classes(scans), len(class_names))
     findings = [*fault_findings(faults), *checker.findings, *dataset_checks.check_file_names(channels)]
-    for tally in tallies:
-        where = channels.get(tally.split, Path(tally.split))
-        findings += dataset_checks.check_split(tally, summaries[tally.split], where)
-    findings += dataset_checks.check_classes(tallies, classes, class_names)
+    for scan in scans:
+        where = channels.get(scan.split, Path(scan.split))
+        findings += dataset_checks.check_split(scan, summaries[scan.split], where)
+    findings += dataset_checks.check_classes(scans, classes, class_names)
     masks = channels.get("train_annotation", channels.get("train", Path("train_annotation")))
-    findings += dataset_checks.check_scale(tallies, num_classes, masks)
-    findings += dataset_checks.check_label_maps(tallies, channels.get("label_map"))
-    splits = [_split_facts(tally, summaries[tally.split], classes) for tally in tallies]
+    findings += dataset_checks.check_scale(scans, num_classes, masks)
+    findings += dataset_checks.check_label_maps(scans, channels.get("label_map"))
+    splits = [_split_facts(scan, summaries[scan.split], classes) for scan in scans]
     if _realpath(channels, "train") != _realpath(channels, "validation"):
         findings += find_near_copies(summaries["train"], summaries["validation"])
     else:  # every image would be a copy
@@ -92,26 +92,26 @@ def _realpath(channels: Mapping[str, Path], channel: str) -> str:
     return os.path.realpath(channels[channel]) if channel in channels else channel
 
 
-def _needed_classes(tallies: Sequence[DatasetScan]) -> int:
-    seen = np.flatnonzero(sum(tally.pixel_counts for tally in tallies))
+def _needed_classes(scans: Sequence[DatasetScan]) -> int:
+    seen = np.flatnonzero(sum(scan.pixel_counts for scan in scans))
     return max(2, int(seen.max()) + 1 if seen.size else 0)
 
 
-def _split_facts(tally: DatasetScan, summaries: Sequence[SampleSummary], num_classes: int) -> SplitFacts:
+def _split_facts(scan: DatasetScan, summaries: Sequence[SampleSummary], num_classes: int) -> SplitFacts:
     sizes: dict[tuple[int, int], int] = {}
     for sample in summaries:
         if sample.size:
             sizes[sample.size] = sizes.get(sample.size, 0) + 1
-    same = tally.label_map is None or dataset_checks.is_identity(tally.label_map)
+    same = scan.label_map is None or dataset_checks.is_identity(scan.label_map)
     return SplitFacts(
-        channel=tally.split,
+        channel=scan.split,
         pairs=sum(sample.size is not None and sample.values is not None for sample in summaries),
         sizes=dict(sorted(sizes.items(), key=lambda item: -item[1])),
-        pixel_counts=tally.pixel_counts[:num_classes].copy(),
-        image_counts=tally.image_counts[:num_classes].copy(),
-        image_pixel_counts=tally.image_pixel_counts[:num_classes].copy(),
-        ignored_pixels=int(tally.value_counts.sum() - tally.pixel_counts.sum()),
-        value_counts=tally.value_counts,
-        previews=choose_previews(tally, summaries, num_classes),
-        lookup=None if same or tally.label_map is None else tally.label_map.lookup,
+        pixel_counts=scan.pixel_counts[:num_classes].copy(),
+        image_counts=scan.image_counts[:num_classes].copy(),
+        image_pixel_counts=scan.image_pixel_counts[:num_classes].copy(),
+        ignored_pixels=int(scan.value_counts.sum() - scan.pixel_counts.sum()),
+        value_counts=scan.value_counts,
+        previews=choose_previews(scan, summaries, num_classes),
+        lookup=None if same or scan.label_map is None else scan.label_map.lookup,
     )

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,7 +16,7 @@ from sagemaker_semseg.checks.html_report import count, render, sentence, share
 from sagemaker_semseg.checks.recommendations import add_recommendations
 from sagemaker_semseg.checks.report import Finding, Preview, Report, SplitFacts
 from sagemaker_semseg.checks.runner import run_checks
-from sagemaker_semseg.data.channels import find_channels
+from sagemaker_semseg.data.channels import ImageMaskPair, find_channels
 from sagemaker_semseg.data.color_map import ColorMap, ColorMapEntry
 from sagemaker_semseg.data.demo_dataset import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.data.images import encode_mask, palette
@@ -95,7 +96,7 @@ def preview(tmp_path):
     labels = np.zeros((40, 80), np.uint8)
     labels[20:] = 1
     mask.write_bytes(encode_mask(labels))
-    return Preview("a", image, mask, 40, 80)
+    return Preview(ImageMaskPair("a", image, mask), 40, 80)
 
 
 def images(document):
@@ -145,7 +146,7 @@ def test_the_page_loads_nothing_and_runs_nothing(preview):
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_a_foreign_name_stays_text(name, preview):
     def page(name):
-        odd = Preview(name, preview.image, preview.mask, 40, 80)
+        odd = Preview(replace(preview.pair, name=name), 40, 80)
         split = facts(previews=[odd])
         found = finding(kind=name, where=name, what=name, why=name, remedy=name)
         return render(report([found], [split, facts("validation")], [name] * 3, data=name, label_map=name))
@@ -198,7 +199,7 @@ def test_samples_of_ground_truth_are_read_by_their_colors(tmp_path, preview):
     mask = tmp_path / "colors.png"
     Image.new("RGB", (80, 40), (0, 255, 0)).save(mask)
     colors = ColorMap((ColorMapEntry(1, "box", 0x00FF00),), ("ground", "disc", "box"))
-    odd = Preview("a", preview.image, mask, 40, 80, colors)
+    odd = Preview(replace(preview.pair, mask=mask, color_map=colors), 40, 80)
     document = Document(render(report(splits=[facts(previews=[odd])])))
     assert document.all("img")[1]["alt"] == "train / a with its labels: box"
 
@@ -224,7 +225,7 @@ def test_large_samples_become_small_and_the_page_stays_below_three_megabytes(tmp
     image, mask = tmp_path / "a.png", tmp_path / "b.png"
     Image.fromarray(random.integers(0, 256, (600, 800, 3), np.uint8)).save(image)
     mask.write_bytes(encode_mask(random.integers(0, 3, (600, 800)).astype(np.uint8)))
-    previews = [Preview("x" * 5000, image, mask, 600, 800)] * 30
+    previews = [Preview(ImageMaskPair("x" * 5000, image, mask), 600, 800)] * 30
     findings = [finding(kind=f"kind {n % 300}", where="y" * 5000, what="&" * 5000) for n in range(30_000)]
     sizes = {(n, n + 1): 3 for n in range(1, 3000)}
     page = render(report(findings, [facts(previews=previews, sizes=sizes), facts("validation", previews)]))
@@ -238,9 +239,9 @@ def test_large_samples_become_small_and_the_page_stays_below_three_megabytes(tmp
 def test_what_cannot_be_shown_is_said(tmp_path, preview):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing")
     odd = [
-        Preview("gone", tmp_path / "gone.jpg", preview.mask, 40, 80),
-        Preview("broken", tmp_path / "broken.jpg", preview.mask, 40, 80),
-        Preview("large", preview.image, preview.mask, 100_000, 100_000),
+        Preview(replace(preview.pair, image=tmp_path / "gone.jpg"), 40, 80),
+        Preview(replace(preview.pair, image=tmp_path / "broken.jpg"), 40, 80),
+        Preview(preview.pair, 100_000, 100_000),
     ]
     document = Document(render(report(splits=[facts(previews=odd)])))
     assert not document.all("img")

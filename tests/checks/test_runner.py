@@ -64,7 +64,7 @@ def test_a_clean_set(root: Path) -> None:
     assert train.image_pixel_counts.tolist() == [3 * HEIGHT * 36] * 3
     assert train.ignored_pixels == train.value_counts[255] == 3 * HEIGHT * 12
     assert train.sizes == {(HEIGHT, WIDTH): 3}
-    assert {preview.name for preview in train.previews} == {"t0", "t1", "t2"}
+    assert {preview.pair.name for preview in train.previews} == {"t0", "t1", "t2"}
     assert train.lookup is None
 
 
@@ -182,7 +182,7 @@ def test_previews_show_every_class(root: Path) -> None:
         pair(root, f"w{number:02}", make_image(70 + number), labels(values=(0, 1)))
     pair(root, "rare", make_image(90), labels(values=(0, 3)))
     train = run(root, 4).splits[0]
-    assert train.previews[0].name == "rare"
+    assert train.previews[0].pair.name == "rare"
     assert len(train.previews) == len(set(train.previews)) == 8
 
 
