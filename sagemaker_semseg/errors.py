@@ -1,16 +1,16 @@
-"""The tree of all errors: whose fault, the exit status of a command, the HTTP status of a server.
+"""Defines all errors: whose fault they are, the exit status of a command, the HTTP status of a server.
 
     SemSegError
     ├── UserError                 what the user gave can't be used            exit 2, HTTP 400
     │   ├── HyperparameterError   names, types, ranges of hyperparameters
     │   ├── DataError             channels, images, masks, label maps
     │   ├── ArtifactError         a model.tar.gz or a file of weights that is damaged, foreign or unsafe
-    │   │   └── OriginalArtifactError   one of AWS's built-in algorithm, which can be imported
+    │   │   └── SageMakerArtifactError  one of AWS's built-in algorithm, which can be imported
     │   └── DivergedError         the loss became NaN or infinite
     └── AlgorithmError            our own fault                               exit 1, HTTP 500
 
-Catch ``UserError`` to show a message and go on; let ``AlgorithmError`` through and report it.
-An error that found several faults carries all of them in ``faults``, one ``Fault`` each.
+Catch ``UserError`` to show a message and continue; let ``AlgorithmError`` through and report it.
+An error that found several faults has all of them in ``faults``, one ``Fault`` each.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ class ExitStatus(enum.IntEnum):
 class Fault:
     """One thing that is wrong.
 
-    where: the file (with line or value) or the hyperparameter, as the user wrote it.
-    what: what came and what was expected.
-    remedy: how to fix it, as an imperative; empty where there is none to give.
-    code: what kind of fault it is, where a caller has to know; it isn't shown.
+    Attributes:
+        where: the file (with line or value) or the hyperparameter, as the user wrote it.
+        what: what was found and what was expected.
+        remedy: how to fix it, as an imperative; empty if there is none.
+        code: the kind of fault, where a caller has to know; it isn't shown.
     """
 
     where: str
@@ -58,7 +59,7 @@ class Fault:
 
 
 FAULTS_SHOWN = 50
-"""Lines of faults in a message; the error's ``faults`` has all of them."""
+"""Faults that a message lists; the error's ``faults`` has all of them."""
 
 
 class SemSegError(Exception):
@@ -81,7 +82,7 @@ class SemSegError(Exception):
 
 
 class UserError(SemSegError):
-    """What the user gave can't be used as it is; the message says how to mend it."""
+    """What the user gave can't be used as it is; the message says how to fix it."""
 
     exit_status = ExitStatus.USER_ERROR
     http_status = 400
@@ -100,7 +101,7 @@ class ArtifactError(UserError):
     """A model artifact or a file of weights is damaged, comes from elsewhere or is unsafe to open."""
 
 
-class OriginalArtifactError(ArtifactError):
+class SageMakerArtifactError(ArtifactError):
     """A model artifact is one of AWS's built-in algorithm, where one of this package is expected."""
 
 

@@ -1,9 +1,4 @@
-"""The confusion matrix and what follows from it: mIOU, IoU and accuracy per class, pixel accuracy.
-
-Counts come in (integers, rows = labels, columns = predictions), scores go out. Called by ``training`` after each
-validation, by ``evaluate``, and later by the data set's doctor. ``METRIC_DEFINITIONS`` read a job's scores from its
-log. numpy alone.
-"""
+"""Confusion matrix and scores: mIOU, IoU and accuracy of each class, pixel accuracy."""
 
 from __future__ import annotations
 
@@ -21,14 +16,23 @@ METRIC_DEFINITIONS = (
     {"Name": "validation:pixel_accuracy", "Regex": r"validation pixel_accuracy <score>=\(?([0-9.eE+-]+)"},
     {"Name": "validation:throughput", "Regex": r"validation throughput=(\S+) records/second"},
 )
-"""The regular expressions that find the numbers of a job in the lines of ``training.report.LogLines``, in the form that
-SageMaker is told them for a container that it doesn't know."""
+"""Names of a job's metrics and the regular expressions that find them in its log, in SageMaker's form."""
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
-    """Count the pixels of every (label, prediction); labels outside 0..num_classes-1 are left out.
+    """Count the pixels of every (label, prediction).
 
-    labels, predictions: integer arrays of one shape. Returns int64 (num_classes, num_classes).
+    Args:
+        labels: true labels, integers of any shape; those outside 0..num_classes-1 are left out.
+        predictions: predicted labels, integers of the same shape.
+        num_classes: the number of classes.
+
+    Returns:
+        (num_classes, num_classes) int64: rows are labels, columns are predictions.
+
+    Example:
+        >>> confusion_matrix(np.array([0, 1, 1, 255]), np.array([0, 0, 1, 1]), 2).tolist()
+        [[1, 0], [1, 1]]
     """
     labels, predictions = np.asarray(labels).ravel(), np.asarray(predictions).ravel()
     valid = (labels >= 0) & (labels < num_classes)
@@ -38,10 +42,15 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
 
 @dataclass(frozen=True)
 class Scores:
-    """What a confusion matrix says; every figure lies in 0..1.
+    """Scores that follow from a confusion matrix; each is from 0 to 1.
 
-    miou is the mean IoU of the classes that occur in labels or predictions; miou_all_classes counts an absent class
-    as 0 (the reference engine's mean). iou and accuracy are (num_classes,) with NaN for a class that has none.
+    Attributes:
+        confusion: (num_classes, num_classes) integers: rows are labels, columns are predictions.
+        iou: (num_classes,) float64, hits / (labels + predictions - hits); NaN for a class that occurs in neither.
+        accuracy: (num_classes,) float64, hits / labels; NaN for a class without labels.
+        miou: mean IoU of the classes that occur in labels or predictions.
+        miou_all_classes: mean IoU that counts an absent class as 0, as the reference implementation does.
+        pixel_accuracy: share of the labeled pixels whose prediction is right.
     """
 
     confusion: np.ndarray
@@ -53,7 +62,7 @@ class Scores:
 
     @classmethod
     def of(cls, confusion: np.ndarray) -> Scores:
-        """confusion: integer (n, n), rows = labels, columns = predictions. With no valid pixel at all, scores are 0."""
+        """Return the scores of a confusion matrix; 0 if it counts no pixel."""
         hits = np.diag(confusion).astype(np.float64)
         labelled, predicted = confusion.sum(1), confusion.sum(0)
         union = labelled + predicted - hits
@@ -70,7 +79,7 @@ class Scores:
         )
 
     def to_dict(self, names: Sequence[str] = ()) -> dict[str, Any]:
-        """Plain numbers for JSON: None where a class has no figure."""
+        """Return plain values for JSON, with None where a class has no figure."""
         classes = []
         for i, (iou, accuracy) in enumerate(zip(self.iou.tolist(), self.accuracy.tolist(), strict=True)):
             classes.append({

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from sagemaker_semseg.errors import ArtifactError, Fault, OriginalArtifactError
+from sagemaker_semseg.errors import ArtifactError, Fault, SageMakerArtifactError
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
@@ -106,7 +106,7 @@ def read_members(
     All of it is walked and judged, and an archive's checksum with it; of the other members no bytes are kept.
     max_bytes: the members it may have, and how large they may be. required: those it must have beside ``wanted``.
     Raises ``ArtifactError`` with all faults; one that makes it unsafe or useless to read on is the last of them.
-    ``OriginalArtifactError`` is one that AWS's built-in algorithm has written, where another was expected.
+    ``SageMakerArtifactError`` is one that AWS's built-in algorithm has written, where another was expected.
     """
     reading = _Reading(path, wanted, max_bytes)
     try:
@@ -169,7 +169,7 @@ class _Reading:
             what = "belongs to an original artifact of AWS's built-in algorithm (weights in MXNet's format)"
             remedy = "make one of this package's format of it: sagemaker-semseg import MODEL -o NEW"
             # what else is wrong with it would be noise beside that
-            raise OriginalArtifactError(f"{self.path} can't be used as a model:", [Fault(shown, what, remedy)])
+            raise SageMakerArtifactError(f"{self.path} can't be used as a model:", [Fault(shown, what, remedy)])
         if kind == "a folder" and not parts:
             return ""  # the entry "./" that `tar -C folder .` writes
         if path.startswith("/") or re.match(r"[A-Za-z]:", path):

@@ -1,7 +1,7 @@
-"""The command ``sagemaker-semseg``: arguments come in, an exit status goes out; what happened is told in one message.
+"""The command ``sagemaker-semseg``: flags are parsed, a job is run, its result is printed.
 
-``parser`` has the flags, ``train``, ``evaluate``, ``predict`` and ``demo`` are the commands, ``failures`` turns errors
-into messages and exit statuses, ``engine`` loads TensorFlow once everything else is known to be right.
+``parser`` finds the command's module, which adds the flags and has the function ``run``; ``flags`` has those that
+several commands share.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. arguments: as in a shell, without the program's name; None takes this process's own.
+    """Run one command.
 
-    Returns the exit status: 0 done, 1 a fault of this program, 2 something the user can mend, 130 Ctrl-C.
-    ``--help`` and ``--version`` raise ``SystemExit``, as argparse does.
+    Args:
+        arguments: as in a shell, without the program's name; those of this process if None.
+
+    Returns:
+        The exit status, an ``errors.ExitStatus``.
+
+    Raises:
+        SystemExit: after ``--help`` and ``--version``, as argparse does.
     """
     escape_output()
     disable_telemetry()

@@ -1,4 +1,4 @@
-"""``sagemaker-semseg check``: checks a data set before a training and reports what is wrong or doubtful."""
+"""The command ``sagemaker-semseg check``: reports what is wrong or doubtful with a data set."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ examples:
 
 Without --num-classes the number that the masks need is proposed. docs/check.md lists all findings.
 
+"""
+EXIT_STATUS = """\
 exit status: 0 no errors, 1 warnings with --strict (or a fault of this program), 2 errors
 """
 

@@ -1,8 +1,4 @@
-"""``sagemaker-semseg convert``: a data set in another program's format comes in, the four folders of a training go out.
-
-The flags and the summary are here, and what differs between the formats in ``conversion``; the room ``convert`` does
-the work.
-"""
+"""The command ``sagemaker-semseg convert``: writes another program's data set as the folders of a training."""
 
 from __future__ import annotations
 
@@ -25,23 +21,22 @@ from sagemaker_semseg.jobs.progress_bar import progress_bar
 SUMMARY = "make the folders of a training from COCO, LabelMe, Pascal VOC, Cityscapes, YOLO"
 DESCRIPTION = """\
 Makes the folders train, train_annotation, validation and validation_annotation from a data set in another format. The
-pictures keep their bytes; the annotations become masks, whose numbers classes.txt explains.
+images keep their bytes; the annotations become masks, whose numbers classes.txt explains.
 
   coco         a JSON file of instances: polygons, run lengths
-  labelme      LabelMe's JSON files beside their pictures
+  labelme      LabelMe's JSON files beside their images
   voc          Pascal VOC's folders, also as other programs write them
   cityscapes   Cityscapes' folders leftImg8bit and gtFine
-  yolo         data.yaml, pictures, and text files of polygons"""
+  yolo         data.yaml, images, and text files of polygons"""
 EPILOG = """\
 examples:
-  sagemaker-semseg convert coco annotations.json --images photos --output mydata
+  sagemaker-semseg convert coco annotations.json --images images --output mydata
   sagemaker-semseg convert voc VOCdevkit/VOC2012 --output mydata
   sagemaker-semseg convert coco --help
 
-What is wrong with pictures and annotations comes in one message, and nothing is written then; --skip-faulty writes the
-rest. COCO, LabelMe and YOLO need pip install 'sagemaker-semseg[convert]'.
+One message reports everything that is wrong with images and annotations, and nothing is written then; --skip-faulty
+writes the rest. COCO, LabelMe and YOLO need pip install 'sagemaker-semseg[convert]'.
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend, 130 stopped with Ctrl-C
 """
 
 
@@ -66,19 +61,19 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     text = "where the folders are written; it must not exist yet, or be empty"
     group.add_argument("-o", "--output", type=Path, metavar="DIR", required=True, help=text)
-    text = "hard links to the pictures instead of copies, where the file system can do it"
+    text = "hard links to the images instead of copies, where the file system can do it"
     group.add_argument("--link", action="store_true", help=text)
-    text = "leave out pictures with a fault and tell which, instead of writing nothing"
+    text = "leave out images with a fault and report them, instead of writing nothing"
     group.add_argument("--skip-faulty", action="store_true", help=text)
-    text = "what the annotations of a picture go by that EXIF turns: what a viewer shows, what the file stores, or "
-    text += "(default) what fits the size that they state, displayed if both do"
+    text = "what annotations refer to if an image has an EXIF orientation: what a viewer shows, what the file stores, "
+    text += "or (default) what fits the size that they state, displayed if both do"
     choices = ("auto", "displayed", "stored")
     group.add_argument("--orientation", choices=choices, default="auto", help=text)
     group = parser.add_argument_group("validation, where the data set doesn't say what is for it")
-    text = f"the share of the pictures, drawn by lot (default {splits.DEFAULT_SHARE:g})"
+    text = f"the share of the images, drawn at random (default {splits.DEFAULT_SHARE:g})"
     group.add_argument("--validation-share", metavar="SHARE", help=text)
-    group.add_argument("--seed", metavar="N", help="another seed draws other lots (default 0)")
-    text = "a text file that names the pictures for validation instead, one a line"
+    group.add_argument("--seed", metavar="N", help="another seed draws other images (default 0)")
+    text = "a text file that names the images for validation instead, one a line"
     group.add_argument("--validation-list", type=Path, metavar="FILE", help=text)
 
 
@@ -108,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
             orientation=options.orientation,
             progress=move,
         )
-    _tell(dataset, written, options.output)
+    _report(dataset, written, options.output)
     return 0
 
 
@@ -120,20 +115,20 @@ def _number(text: str | None, flag: str, default: float, faults: list[Fault]) ->
         return default
 
 
-def _tell(dataset: AnnotatedDataset, written: Written, output: Path) -> None:
-    """What was written, class by class, and the command that trains on it."""
+def _report(dataset: AnnotatedDataset, written: Written, output: Path) -> None:
+    """Print what was written, class by class, and the command that trains on it."""
     if written.left_out.kinds:
         faults = [fault for kind in written.left_out.kinds.values() for fault in kind]
         print(DataError("left out (--skip-faulty):", faults), file=sys.stderr)
     for note in written.notes:
         print(f"note: {note}")
-    in_all, pictures = max(1, int(written.pixels.sum())), written.pictures.total()
+    total, images = max(1, int(written.pixels.sum())), written.pictures.total()
     width = max(len(name) for name in (*dataset.classes, "ignored"))
-    print(f"{'label':>5}  {'class':<{width}}  {'pictures':>8}  {'pixels':>7}")
+    print(f"{'label':>5}  {'class':<{width}}  {'images':>8}  {'pixels':>7}")
     for label, name in [*enumerate(dataset.classes), (IGNORE, "ignored")]:
-        share = written.pixels[label] / in_all
+        share = written.pixels[label] / total
         print(f"{label:>5}  {name:<{width}}  {written.occurs[label]:>8}  {share:>7.2%}")
-    print(f"{pictures} pictures: " + ", ".join(f"{written.pictures[split]} {split}" for split in SPLITS))
+    print(f"{images} images: " + ", ".join(f"{written.pictures[split]} {split}" for split in SPLITS))
     print(f"written to {output}; train on it with")
     names = shlex.quote(",".join(dataset.classes))
     data, classes = shlex.quote(str(output)), len(dataset.classes)

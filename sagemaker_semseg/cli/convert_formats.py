@@ -1,4 +1,4 @@
-"""The formats of ``convert``, one by one: the flags of each come in, the ``Dataset`` that they describe goes out."""
+"""Flags and texts of each format of ``convert``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagemaker_semseg.convert.annotations import AnnotatedDataset, ClassSelectio
 
 @dataclass(frozen=True)
 class Format:
-    """What ``convert`` asks of a format: its texts, its flags, and how it is read."""
+    """A format: its texts, its flags, and how it is read."""
 
     summary: str
     description: str
@@ -30,7 +30,9 @@ def _add_choice(parser: argparse.ArgumentParser, overlaps: str) -> None:
     text = "the classes to keep, in the order of their labels; others become background (by default all are kept)"
     group.add_argument("--classes", metavar="A,B,C", help=text)
     group.add_argument("--ignore-classes", metavar="A,B", help="classes whose pixels become 255, which is ignored")
-    text = "give label 0 to the first class, and 255 (ignored) to whatever nobody outlined; by default that is label 0"
+    text = (
+        "give label 0 to the first class, and 255 (ignored) to pixels without an outline; by default they are label 0"
+    )
     group.add_argument("--no-background", action="store_true", help=text)
     text = f"which of two outlines lies above: the smaller one, or the later one in the file (default {overlaps})"
     group.add_argument("--above", choices=("smaller", "later"), default=overlaps, help=text)
@@ -58,7 +60,7 @@ def _add_coco(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help=text)
     text = "another JSON, for validation; the first one is for training then"
     parser.add_argument("--validation", type=Path, metavar="JSON", help=text)
-    text = "the pictures of that (default: as for the first, or the folder of the JSON)"
+    text = "the images of that (default: as for the first, or the folder of the JSON)"
     parser.add_argument("--validation-images", type=Path, metavar="DIR", help=text)
     _add_choice(parser, "smaller")
     text = "what becomes of areas with iscrowd: 255 (default), or the label of their class"
@@ -85,7 +87,7 @@ def _read_coco(options: argparse.Namespace) -> AnnotatedDataset:
 
 def _add_labelme(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="LabelMe's JSON files lie in it and below it")
-    text = "the folder of the pictures (default: where the JSON files say, below DIR, or beside them)"
+    text = "the folder of the images (default: where the JSON files say, below DIR, or beside them)"
     parser.add_argument("--images", type=Path, metavar="DIR", help=text)
     text = "another folder of JSON files, for validation; the first one is for training then"
     parser.add_argument("--validation", type=Path, metavar="DIR", help=text)
@@ -118,7 +120,7 @@ def _add_cityscapes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder with leftImg8bit and gtFine")
     text = "which annotations are read (default gtFine)"
     parser.add_argument("--annotations", choices=("gtFine", "gtCoarse"), default="gtFine", help=text)
-    text = "which of their files are read (default auto: the first of the others that a picture has)"
+    text = "which of their files are read (default auto: the first of the others that an image has)"
     parser.add_argument("--masks", choices=cityscapes.KINDS, default="auto", help=text)
 
 
@@ -145,26 +147,26 @@ FORMATS: dict[str, Format] = {
         summary="a JSON file of instances: polygons, run lengths",
         description="""\
 Makes the folders of a training from COCO's instances: polygons and run lengths, compressed or not. Masks agree with
-those of COCO's own tools. One JSON is divided by lot; with --validation there are two.""",
+those of COCO's own tools. One JSON is divided at random; with --validation there are two.""",
         epilog="""\
 examples:
   sagemaker-semseg convert coco annotations/instances_train2017.json --images train2017 \\
       --validation annotations/instances_val2017.json --validation-images val2017 --output coco --link
-  sagemaker-semseg convert coco annotations.json --images photos --output mydata --validation-share 0.1
-  sagemaker-semseg convert coco instances.json --images photos --output mydata --classes person,car
+  sagemaker-semseg convert coco annotations.json --images images --output mydata --validation-share 0.1
+  sagemaker-semseg convert coco instances.json --images images --output mydata --classes person,car
 """,
         add_arguments=_add_coco,
         read=_read_coco,
     ),
     "labelme": Format(
-        summary="LabelMe's JSON files beside their pictures",
+        summary="LabelMe's JSON files beside their images",
         description="""\
 Makes the folders of a training from LabelMe's files: polygons, rectangles, circles and masks. Labels are numbered by
 the alphabet, or in the order of --classes. The label __ignore__ becomes 255, _background_ becomes background.""",
         epilog="""\
 examples:
-  sagemaker-semseg convert labelme photos --output mydata
-  sagemaker-semseg convert labelme annotations --images photos --output mydata --classes road,car,tree
+  sagemaker-semseg convert labelme images --output mydata
+  sagemaker-semseg convert labelme annotations --images images --output mydata --classes road,car,tree
   sagemaker-semseg convert labelme set/train --validation set/val --output mydata
 """,
         add_arguments=_add_labelme,
@@ -174,7 +176,7 @@ examples:
         summary="Pascal VOC's folders, also as other programs write them",
         description="""\
 Makes the folders of a training from JPEGImages and SegmentationClass. The lists train.txt and val.txt in
-ImageSets/Segmentation are kept; without both the pictures are divided by lot. Borders of objects stay 255. With a
+ImageSets/Segmentation are kept; without both the images are divided at random. Borders of objects stay 255. With a
 labelmap.txt beside the folders (CVAT writes one) masks are read by its colours, without it as VOC's 21 classes.""",
         epilog="""\
 examples:
@@ -187,7 +189,7 @@ examples:
     "cityscapes": Format(
         summary="Cityscapes' folders leftImg8bit and gtFine",
         description="""\
-Makes the folders of a training from Cityscapes: the 19 classes of its benchmark, and 255 for all others. Pictures of
+Makes the folders of a training from Cityscapes: the 19 classes of its benchmark, and 255 for all others. Images of
 train and val stay what they are; those of test have no annotations and are left out.""",
         epilog="""\
 examples:
@@ -198,10 +200,11 @@ examples:
         read=_read_cityscapes,
     ),
     "yolo": Format(
-        summary="data.yaml, pictures, and text files of polygons",
+        summary="data.yaml, images, and text files of polygons",
         description="""\
 Makes the folders of a training from YOLO's polygons, a line each of CLASS x1 y1 x2 y2 ... in shares of width and
-height. Pictures of train and val in data.yaml stay what they are; if it names one of the two, lots divide them.""",
+height. Images of train and val in data.yaml stay what they are; if it names only one of them, its images are divided
+at random.""",
         epilog="""\
 examples:
   sagemaker-semseg convert yolo exported/data.yaml --output mydata

@@ -1,8 +1,4 @@
-"""``sagemaker-semseg demo``: a folder to write to comes in; the whole way goes out, on a set that is painted for it.
-
-It makes images and masks, trains on them as ``train`` does, predicts images that the training has not seen as
-``predict`` does, from the artifact, and puts image, truth and prediction side by side.
-"""
+"""The command ``sagemaker-semseg demo``: a training and a prediction on generated images."""
 
 from __future__ import annotations
 
@@ -29,26 +25,25 @@ from sagemaker_semseg.jobs.training import (
 )
 from sagemaker_semseg.storage import atomic_write
 
-SUMMARY = "the whole way in three minutes, on a generated set"
+SUMMARY = "train and predict on generated images, in three minutes"
 DESCRIPTION = """\
-Paints a small labelled image set, trains a small network on it from random weights, predicts images that the training
-has not seen, and puts image, truth and prediction side by side. Takes under three minutes on two CPU cores."""
+Generates labeled images, trains a small network on them from random weights, predicts images that the training has not
+seen, and puts image, truth and prediction side by side. Takes under three minutes on two CPU cores."""
 EPILOG = """\
 examples:
   sagemaker-semseg demo
   sagemaker-semseg demo --output /tmp/demo
   sagemaker-semseg evaluate out/demo/model --data out/demo/data       afterwards, with what it has made
 
-OUTPUT/ holds data/ (the set), model/ (what train leaves), masks/ and overlays/ of the unseen images, and
-contact_sheet.png with all overlays. A second run makes these files anew; what else lies there is left alone.
+OUTPUT/ holds data/ (the images), model/ (the training's output), masks/ and overlays/ of the unseen images, and
+contact_sheet.png with all overlays. A second run writes these files again; other files are left alone.
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend, 130 stopped with Ctrl-C
 """
 
-# what a second run knows the folder by
+# by which a second run recognizes the folder
 MARK: Final = ".sagemaker-semseg-demo"
 
-PICTURES: Final = {"train": 240, "validation": 24, "test": 8, "size": 128}
+IMAGES: Final = {"train": 240, "validation": 24, "test": 8, "size": 128}
 # Small crops of large shapes: few pixels, many steps. Adam, because the original's default, sgd with a rate for
 # pretrained weights, needs longer than a demo.
 HYPERPARAMETERS: Final = {
@@ -74,17 +69,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     refuse(options.faults)
-    return show(options.output, PICTURES, HYPERPARAMETERS, verbose=options.verbose)
+    return run_demo(options.output, IMAGES, HYPERPARAMETERS, verbose=options.verbose)
 
 
-def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], *, verbose: bool = False) -> int:
-    """The demo in ``root``. pictures: arguments of ``make_demo_set``. Returns the exit status."""
+def run_demo(root: Path, images: dict[str, int], hyperparameters: dict[str, Any], *, verbose: bool = False) -> int:
+    """Run the demo in ``root``; returns the exit status. images: arguments of ``make_demo_set``."""
     from sagemaker_semseg.jobs.prediction import PredictionConfig, run_prediction
 
     start = time.monotonic()
-    claim(root)
+    claim_folder(root)
     data, masks, overlays = root / "data", root / "masks", root / "overlays"
-    unseen = make_demo_set(data, **pictures)["test"]
+    unseen = make_demo_set(data, **images)["test"]
     given = {**hyperparameters, "class_names": CLASS_NAMES}
     config = TrainingConfig(hyperparameters=given, data=str(data), output=str(root / "model"), verbose=verbose)
     result = run_prepared(prepare_training(config))
@@ -115,7 +110,7 @@ def show(root: Path, pictures: dict[str, int], hyperparameters: dict[str, Any], 
     return 0
 
 
-def claim(root: Path) -> None:
+def claim_folder(root: Path) -> None:
     """Make ``root`` ready for a demo: a new folder, an empty one, or one of an earlier demo, whose files are removed.
 
     Raises UserError for any other. Nothing is removed but what a demo writes, by name.
@@ -140,7 +135,7 @@ def claim(root: Path) -> None:
 
 
 def contact_sheet(sheets: Sequence[Image.Image], columns: int) -> Image.Image:
-    """Pictures of any sizes in rows of ``columns``, each from the upper left of its cell; white between them."""
+    """Arrange images of any sizes in rows of ``columns``, each from the upper left of its cell; white between them."""
     rows = [sheets[start : start + columns] for start in range(0, len(sheets), columns)]
     width = max(sheet.width for sheet in sheets)
     heights = [max(sheet.height for sheet in row) for row in rows]
@@ -156,6 +151,6 @@ def _sheet(image: Path, truth: Path, prediction: Path) -> Image.Image:
     return side_by_side(decode_image(image.read_bytes()), labels, predicted, CLASS_NAMES)
 
 
-def _save(picture: Image.Image, path: Path) -> None:
+def _save(image: Image.Image, path: Path) -> None:
     with atomic_write(path) as temporary:
-        picture.save(temporary, "PNG")
+        image.save(temporary, "PNG")

@@ -1,4 +1,4 @@
-"""The command ``sagemaker-semseg evaluate``."""
+"""The command ``sagemaker-semseg evaluate``: scores of a model, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ examples:
 mIOU is the mean IoU of the classes that occur in labels or predictions. In the JSON's confusion_matrix a row is a true
 label and a column a predicted one.
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend
 """
 
 

@@ -1,6 +1,6 @@
-"""``sagemaker-semseg export``: a model comes in; the same model in another form goes out.
+"""The command ``sagemaker-semseg export``: writes a model in another format.
 
-Graphs are made from the model's weights anew and compared with the network by numbers before they are written.
+Graphs are made from the model's weights and compared with the network by numbers before they are written.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.storage import atomic_write
 from sagemaker_semseg.weights.model import gluoncv_params
 
-SUMMARY = "write a model in another form"
+SUMMARY = "write a model in another format"
 DESCRIPTION = """\
 Writes a model as an ONNX graph, as an artifact that has one, or as GluonCV's file of weights.
 
-  onnx       the graph alone, for any ONNX runtime: image (N, H, W, 3) uint8 RGB of any height and width comes in,
-             logits (N, classes, H, W) go out; the labels are their argmax
+  onnx       the graph alone, for any ONNX runtime: the input image is (N, H, W, 3) uint8 RGB of any height and width,
+             the output logits are (N, classes, H, W); the labels are their argmax
   gluoncv    FILE.params, which load_parameters of GluonCV's FCN, PSPNet and DeepLabV3 takes (with aux=True)
   artifact   model.tar.gz with the graph in it, for models that were written without one: predict and serve need it"""
 EPILOG = """\
@@ -31,7 +31,6 @@ examples:
   sagemaker-semseg export out/model.tar.gz -o model.params
   sagemaker-semseg export old/model.tar.gz -o new/model.tar.gz
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend
 """
 
 
@@ -58,7 +57,9 @@ def _format(path: Path) -> str:
     for ending, kind in ((".onnx", "onnx"), (".tar.gz", "artifact"), (".tgz", "artifact"), (".params", "gluoncv")):
         if path.name.lower().endswith(ending):
             return kind
-    fault = Fault("-o/--output", f"{path.name} tells no format", f"add --format, one of {', '.join(sorted(FORMATS))}")
+    fault = Fault(
+        "-o/--output", f"{path.name} has no known ending", f"add --format, one of {', '.join(sorted(FORMATS))}"
+    )
     raise UserError("The command can't be carried out:", [fault])
 
 

@@ -1,6 +1,4 @@
-"""``sagemaker-semseg import``: a model that AWS's algorithm or GluonCV has trained comes in; this package's
-model.tar.gz goes out, with a runtime graph, ready to predict, to serve and to train on.
-"""
+"""The command ``sagemaker-semseg import``: converts a model of AWS's algorithm or GluonCV."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.weights.model import import_weights
 from sagemaker_semseg.weights.sagemaker_artifact import BEST, LAST
 
-SUMMARY = "make a model of one that AWS's algorithm or GluonCV has trained"
+SUMMARY = "convert a model that AWS's algorithm or GluonCV has trained"
 DESCRIPTION = """\
 Reads a model that was trained elsewhere and writes it as this package's model.tar.gz. What network it is, the names and
 shapes of its weights say; every one of them is checked. MXNet is not needed."""
@@ -29,7 +27,6 @@ examples:
   sagemaker-semseg import aws/model.tar.gz -o last.tar.gz --last
   sagemaker-semseg import deeplab_resnet50_voc.params -o voc.tar.gz --class-names background,aeroplane,...
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend
 """
 
 

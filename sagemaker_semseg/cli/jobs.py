@@ -35,7 +35,6 @@ states: a training, a tuning or a transform is InProgress, Stopping, Stopped, Co
 
 where: in SAGEMAKER_SEMSEG_STATE, else in sagemaker-semseg below XDG_STATE_HOME or ~/.local/state
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend
 """
 
 _ACTIONS = ("list", "show", "logs", "stop", "delete")

@@ -1,7 +1,8 @@
-"""The arguments of a command come in, checked for their form, and a namespace goes out whose ``run`` is the command.
+"""Parses the command line into a namespace whose ``run`` is the command.
 
-Hyperparameters stay strings here. A flag that doesn't exist is not refused at once but kept in ``faults``, so that
-``train`` can report it together with everything else that is wrong.
+A command is a module with ``SUMMARY``, ``DESCRIPTION``, ``EPILOG``, ``add_arguments(parser)`` and ``run(options)``,
+which returns the exit status. A flag that doesn't exist is not refused at once but kept in ``options.faults``, so that
+a command can report it together with everything else that is wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sagemaker_semseg import __version__
 from sagemaker_semseg.error_handling import PROGRAM
 from sagemaker_semseg.errors import Fault, UserError
 
-# name -> module in this package. Only the one that is asked for is loaded: a server need not hold what trains.
+# name -> module in this package. Only the one that is needed is loaded: a server need not hold what trains.
 _COMMANDS = {
     "train": "train",
     "evaluate": "evaluate",
@@ -32,8 +33,8 @@ _COMMANDS = {
 }
 
 _DESCRIPTION = """\
-Semantic segmentation in the shape of Amazon SageMaker's built-in algorithm: folders of images and masks in, a trained
-model and masks out."""
+Semantic segmentation in the shape of Amazon SageMaker's built-in algorithm: trains a model on folders of images and
+masks, and writes masks of new images."""
 
 _EPILOG = """\
 a first training:
@@ -45,19 +46,22 @@ a first training:
 without data of your own:
   sagemaker-semseg demo
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend, 130 stopped with Ctrl-C
+"""
+
+_EXIT_STATUS = """\
+exit status: 0 done, 1 a fault of this program, 2 something you can fix, 130 stopped with Ctrl-C
 """
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises what argparse would print with the whole usage before it; takes no abbreviations."""
+    """A parser that raises what argparse would print below the whole usage."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}\nSee {self.prog} --help")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The namespace for ``arguments``. Raises UserError; SystemExit after ``--help`` and ``--version``."""
+    """Return the namespace for ``arguments``. Raises UserError; SystemExit after ``--help`` and ``--version``."""
     first = arguments[0] if arguments else ""
     if first and not first.startswith("-") and first not in _COMMANDS:
         near = difflib.get_close_matches(first, _COMMANDS, n=1)
@@ -78,7 +82,7 @@ def _parsers(names: Iterable[str]) -> tuple[_Parser, dict[str, argparse.Argument
     top = _Parser(
         prog=PROGRAM,
         description=_DESCRIPTION,
-        epilog=_EPILOG,
+        epilog=_EPILOG + _EXIT_STATUS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -91,7 +95,7 @@ def _parsers(names: Iterable[str]) -> tuple[_Parser, dict[str, argparse.Argument
             usage=getattr(command, "USAGE", None),  # argparse's own would be every hyperparameter
             help=command.SUMMARY,
             description=command.DESCRIPTION,
-            epilog=command.EPILOG,
+            epilog=command.EPILOG + getattr(command, "EXIT_STATUS", _EXIT_STATUS),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

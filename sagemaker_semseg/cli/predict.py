@@ -1,4 +1,4 @@
-"""The command ``sagemaker-semseg predict``."""
+"""The command ``sagemaker-semseg predict``: masks or probabilities of many images."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ bytes are those with which the endpoint replies."""
 EPILOG = """\
 examples:
   sagemaker-semseg predict out/model.tar.gz new1.jpg new2.jpg -o masks
-  sagemaker-semseg predict out photos/ -o masks --overlay
-  sagemaker-semseg predict s3://bucket/job/model.tar.gz s3://bucket/photos -o s3://bucket/masks
-  sagemaker-semseg predict out photos/ -o arrays --accept application/x-npy
+  sagemaker-semseg predict out images/ -o masks --overlay
+  sagemaker-semseg predict s3://bucket/job/model.tar.gz s3://bucket/images -o s3://bucket/masks
+  sagemaker-semseg predict out images/ -o arrays --accept application/x-npy
 
-A folder stands for all images in it and below it; its masks lie in folders of the same names. a.jpg becomes a.png, and
+A folder stands for all images in it and below it; its masks are in folders of the same names. a.jpg becomes a.png, and
 with --overlay also a_overlay.png; where two images have one name, the second becomes a-2.png. An image that can't be
 used is reported, the others are done, and the exit status is 2.
 
-Run again, the command goes on where it stopped: .sagemaker-semseg.jsonl in DIR lists what is done. An image is done
-anew if it, the model or an option has changed, or if its mask has. s3:// needs pip install 'sagemaker-semseg[aws]'.
+Run again, the command continues where it stopped: .sagemaker-semseg.jsonl in DIR lists what is done. An image is done
+again if it, the model or an option has changed, or if its mask has. s3:// needs pip install 'sagemaker-semseg[aws]'.
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend, 130 stopped with Ctrl-C
 """
 
 
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "application/x-recordio-protobuf are the probabilities of all classes, with ;dtype=float16 in half the bytes"
     )
     parser.add_argument("--accept", metavar="TYPE", default="image/png", help=text)
-    text = "also write each image with its labels laid over it in colours"
+    text = "also write each image with its labels drawn over it in colors"
     parser.add_argument("--overlay", action="store_true", help=text)
     parser.add_argument("--overwrite", action="store_true", help="do the images that are done, too")
     group = add_inference_flags(parser)

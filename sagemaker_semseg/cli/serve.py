@@ -26,7 +26,6 @@ in a container, where SageMaker gives no flags:
 
 ending: Ctrl-C or SIGTERM; requests that were accepted are answered first. Once more Ctrl-C doesn't wait for that.
 
-exit status: 0 done, 1 a fault of this program, 2 something you can mend
 """
 
 

@@ -1,4 +1,4 @@
-"""The command ``sagemaker-semseg train``."""
+"""The command ``sagemaker-semseg train``: a training from flags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USAGE = "%(prog)s --data DIR --output DIR --num-classes N [--HYPERPARAMETER VALU
 SUMMARY = "train a network on folders of images and masks"
 DESCRIPTION = """\
 Trains a network and leaves the weights of the epoch with the best validation mIOU in OUTPUT/model.tar.gz.
-Flags and data are checked first, all of them; what is wrong comes in one message."""
+Flags and data are checked first; one message reports everything that is wrong."""
 EPILOG = """\
 examples:
   sagemaker-semseg train --data mydata --output out --num-classes 3 --use-pretrained-model False
@@ -40,14 +40,16 @@ starting: from ImageNet weights, which are fetched once; from those that --pretr
   names; from an earlier model, AWS's too, with --model or the channel model; from random weights with
   --use-pretrained-model False. docs/weights.md has the details.
 
-stopping: Ctrl-C or SIGTERM ends the training after the step in hand. The model so far is in OUTPUT, and the same
-  command goes on where it was stopped; --restart begins anew.
+stopping: Ctrl-C or SIGTERM ends the training after the current step. The model so far is in OUTPUT, and the same
+  command continues from there; --restart starts over.
 
 repeating: everything drawn at random follows from --seed, whatever the number of threads. Two runs on one machine
   agree closely, but not in every bit: sums of floating-point numbers depend on the order in which threads finish.
 
+"""
+EXIT_STATUS = """\
 exit status: 0 done (also after SIGTERM, as SageMaker stops jobs), 1 a fault of this program,
-  2 something you can mend, 130 stopped with Ctrl-C
+  2 something you can fix, 130 stopped with Ctrl-C
 """
 
 
@@ -55,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_flags(parser, start=True)
     group = parser.add_argument_group("output")
     group.add_argument("--output", type=Path, metavar="DIR", help="where the model and the checkpoints are written")
-    text = "where the checkpoints are written, and looked for (default OUTPUT/checkpoints)"
+    text = "where the checkpoints are written and read (default OUTPUT/checkpoints)"
     group.add_argument("--checkpoints", type=Path, metavar="DIR", help=text)
     text = "remove the checkpoints and start over, instead of continuing from them"
     group.add_argument("--restart", action="store_true", help=text)

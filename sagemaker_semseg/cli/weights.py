@@ -1,4 +1,4 @@
-"""``sagemaker-semseg weights``: ImageNet weights listed, fetched ahead of a training, checked against their digests."""
+"""The command ``sagemaker-semseg weights``: lists, downloads and verifies ImageNet weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ examples:
 variables: SAGEMAKER_SEMSEG_CACHE is the cache, SAGEMAKER_SEMSEG_WEIGHTS the folder of a container's image, HF_ENDPOINT
   another hub, HF_HUB_OFFLINE=1 forbids downloads
 
-exit status: 0 done, 1 a fault of this program, 2 something you can fix
 """
 
 _KNOWN = ", ".join(VISIBLE_BACKBONES)
@@ -88,7 +87,7 @@ def _verify(backbones: list[str], places: WeightLocations) -> None:
 
 
 def _show(backbone: str, found: pretrained.Found) -> None:
-    """Read the file as training would, and print what it was checked against."""
+    """Read the file as a training would, and name the digest that it was compared with."""
     arrays = pretrained.load(backbone, found)
     known = pretrained.verify(backbone, found.path) or "no digest of it is known"
     print(f"{backbone:<12}{found.path}: {len(arrays)} arrays of the right shapes; {known}")

@@ -1,4 +1,4 @@
-"""Hyperparameters: one table, from which values are checked and the documentation is made."""
+"""Hyperparameters of a training: one table, from which values are checked and the documentation is made."""
 
 from sagemaker_semseg.hyperparameters.page import markdown
 from sagemaker_semseg.hyperparameters.table import TABLE, Hyperparameter, Hyperparameters, Interval

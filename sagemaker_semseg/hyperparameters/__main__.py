@@ -1,4 +1,4 @@
-"""``python -m sagemaker_semseg.hyperparameters > docs/hyperparameters.md`` writes the reference page."""
+"""Prints the reference page: ``python -m sagemaker_semseg.hyperparameters > docs/hyperparameters.md``."""
 
 from sagemaker_semseg.hyperparameters.page import markdown
 

@@ -1,7 +1,4 @@
-"""The table comes in, the text of ``docs/hyperparameters.md`` goes out.
-
-``python -m sagemaker_semseg.hyperparameters`` prints it; a test keeps the committed page equal to it.
-"""
+"""Writes docs/hyperparameters.md from the table; a test keeps the committed page equal to it."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ _TYPES = {
 
 
 def markdown() -> str:
-    """The reference page: an introduction and one table for each group."""
+    """Return the reference page: an introduction and one table for each group."""
     parts = [_INTRODUCTION]
     for group in dict.fromkeys(row.group for row in TABLE):
         lines = [
@@ -50,7 +47,7 @@ def markdown() -> str:
 
 
 def default_text(row: Hyperparameter) -> str:
-    """The default as a user would write it; empty for what has to be given."""
+    """Return the default as a user would write it; empty for a required value."""
     if row.required:
         return ""
     if row.default is None:

@@ -1,9 +1,8 @@
-"""The one table of hyperparameters: nothing comes in; ``Hyperparameters`` and ``TABLE`` go out to whoever needs a name,
-a type, a range, a default or a meaning: the checks in ``values``, the flags, the documentation page and a tuner.
+"""Defines every hyperparameter: name, type, range, default and meaning.
 
-A row is a field of ``Hyperparameters``; what is known about it lies in the field's metadata. Names, ranges and defaults
-are those of the original algorithm; rows and choices marked as extensions are this project's, and their defaults keep
-the original's behaviour.
+A row of the table is a field of ``Hyperparameters`` with its facts in the field's metadata. Checks, flags, the
+documentation page and tuners are made from it. Names, ranges and defaults are those of SageMaker's algorithm; rows and
+choices marked as extensions are this project's, and their defaults keep that algorithm's behavior.
 """
 
 from __future__ import annotations
@@ -22,7 +21,14 @@ LARGEST_INTEGER = 2**31 - 1
 
 @dataclass(frozen=True)
 class Interval:
-    """A range of numbers; an end that is None is unbounded, an open end is not part of the range."""
+    """A range of numbers.
+
+    Attributes:
+        low: the lower end; None is unbounded.
+        high: the upper end; None is unbounded.
+        low_open: whether ``low`` itself is outside of the range.
+        high_open: whether ``high`` itself is outside of the range.
+    """
 
     low: float | None = None
     high: float | None = None
@@ -47,12 +53,19 @@ class Interval:
 class Hyperparameter:
     """One row of the table.
 
-    default: the typed value when none is given; None for ``required`` ones and for ``num_training_samples``.
-    interval: of a number, or of every entry of a list.
-    choices: of a choice; ``added_choices`` are those of them that the original doesn't have. ``hidden_choices`` are
-        accepted too, but for tests: no help text or document has them.
-    tunable: the range (or the choices) that the original lets a tuner search; None where it may not be tuned.
-    extension: whether the whole row is this project's own.
+    Attributes:
+        name: as SageMaker has it.
+        group: the heading in flags and documentation.
+        kind: the type of its values.
+        default: the typed value when none is given; None for required ones and for ``num_training_samples``.
+        required: whether a value has to be given.
+        meaning: one or two sentences for users.
+        interval: the range of a number, or of every entry of a list.
+        choices: the values of a choice.
+        added_choices: those of them that SageMaker's algorithm doesn't have.
+        hidden_choices: values that are accepted too, but that no help text or document has; for tests.
+        tunable: the range (or the choices) that SageMaker lets a tuner search; None if it may not be tuned.
+        extension: whether SageMaker's algorithm doesn't have it.
     """
 
     name: str
@@ -70,11 +83,12 @@ class Hyperparameter:
 
     @property
     def flag(self) -> str:
+        """The flag of the command line."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def expected(self) -> str:
-        """What a valid value is, for messages: ``an integer > 16``."""
+        """A valid value in words, for messages: ``an integer > 16``."""
         if self.kind == "choice":
             return "one of " + ", ".join(self.choices)
         return {
@@ -89,7 +103,7 @@ class Hyperparameter:
 
 
 def _row(group: str, kind: Kind, default: Any, meaning: str, **more: Any) -> Any:
-    """A dataclass field that carries its row; a default of MISSING makes it a required one."""
+    """Return a dataclass field that carries its row; with the default MISSING it is required."""
     required = default is MISSING
     row = Hyperparameter("", group, kind, None if required else default, required, meaning, **more)
     return field(default=default, metadata={"row": row})
@@ -104,7 +118,7 @@ _SIDE = Interval(16, low_open=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
-    """The checked hyperparameters of one training; make one with ``resolve``, which is what does the checking."""
+    """The checked hyperparameters of one training, made by ``resolve``; docs/hyperparameters.md describes each."""
 
     algorithm: str = _row("Network", "choice", "fcn", "The decoder: FCN, PSPNet or DeepLabV3.", choices=tuple(DECODERS))
     backbone: str = _row(
@@ -127,7 +141,7 @@ class Hyperparameters:
         "Network",
         "boolean",
         False,
-        "With the channel model: begin with that model but for the last convolution of the decoder and of the "
+        "With the channel model: start from that model but for the last convolution of the decoder and of the "
         "auxiliary head, which start from random weights. For other classes, of which there may be another number.",
         extension=True,
     )
@@ -324,8 +338,8 @@ class Hyperparameters:
         "Inference",
         "scales",
         (1.0,),
-        "Sizes in which predict and serve look at an image; the probabilities are averaged. Each takes the square of "
-        "its size in time. A model's user may choose others.",
+        "Factors by which predict and serve resize an image; the probabilities are averaged. Each takes the square of "
+        "its factor in time. A model's user may choose others.",
         interval=Interval(0.1, 4),
         extension=True,
     )
@@ -333,8 +347,8 @@ class Hyperparameters:
         "Inference",
         "boolean",
         False,
-        "Whether predict and serve look at the mirror image as well, which doubles the time. A model's user may choose "
-        "otherwise.",
+        "Whether predict and serve average over the mirrored image too, which doubles the time. A model's user may "
+        "choose otherwise.",
         extension=True,
     )
 

@@ -1,5 +1,4 @@
-"""What a user gives (strings or Python values, from a file, a notebook or flags) comes in; a checked
-``Hyperparameters`` goes out, or one ``HyperparameterError`` with every fault. Training and the artifact call it.
+"""Checks the values that a user gives and makes ``Hyperparameters`` of them.
 
 SageMaker delivers every value as a string; its framework estimators encode them in JSON once more, so that ``fcn``
 arrives as ``"fcn"`` with the quotes. Both are read, and so are the Python values that a notebook holds.
@@ -19,7 +18,7 @@ from typing import Any
 from sagemaker_semseg.errors import Fault, HyperparameterError
 from sagemaker_semseg.hyperparameters.table import LARGEST_INTEGER, TABLE, Hyperparameter, Hyperparameters, Kind
 
-# A tuning job adds these to what the user gave; they say nothing to a training.
+# A tuning job adds these to what the user gave; a training ignores them.
 _TOLERATED = frozenset({"_tuning_objective_metric"})
 
 _ROWS = {row.name: row for row in TABLE}
@@ -28,7 +27,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class _Refused(ValueError):
-    """A value is not of its row's kind; the text, if any, says more than the kind does."""
+    """A value is not of its row's kind; the text, if any, adds a reason."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def try_resolve(values: Mapping[str, object]) -> Resolution:
 
 
 def to_strings(hyperparameters: Hyperparameters) -> dict[str, str]:
-    """Every value as a string that ``resolve`` reads back; a ``num_training_samples`` of None is left out."""
+    """Return every value as a string that ``resolve`` reads back; a ``num_training_samples`` of None is left out."""
     values = {row.name: getattr(hyperparameters, row.name) for row in TABLE}
     return {
         name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -167,7 +167,7 @@ def predict(
         UserError: an option is wrong, or S3 can't be used.
 
     Example:
-        >>> predict("out", "photos", "masks", overlay=True).written  # doctest: +SKIP
+        >>> predict("out", "images", "masks", overlay=True).written  # doctest: +SKIP
         12
     """
     from sagemaker_semseg.jobs.prediction import PredictionConfig, run_prediction  # and ONNX Runtime

@@ -50,7 +50,7 @@ def find_local(hp: Hyperparameters, folders: Mapping[str, Path], places: WeightL
         path = locate_artifact(folders["model"])
         return _from_earlier_model(hp, read_any(path), path)
     if hp.new_head:
-        fault = Fault("new_head", "there is no earlier model whose head could be made anew", "give one or leave it out")
+        fault = Fault("new_head", "there is no earlier model whose head could be replaced", "give one or leave it out")
         raise HyperparameterError("This training can't be started:", [fault])
     if not hp.use_pretrained_model:
         return RANDOM_INIT

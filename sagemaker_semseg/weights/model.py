@@ -13,7 +13,7 @@ from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.artifact import Artifact, read_artifact
 from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.errors import ArtifactError, Fault, OriginalArtifactError
+from sagemaker_semseg.errors import ArtifactError, Fault, SageMakerArtifactError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.weights import mxnet
 from sagemaker_semseg.weights.detect_architecture import network_weights, with_auxiliary
@@ -28,7 +28,7 @@ def read_any(path: Path) -> Artifact:
     """This package's artifact, or else one of AWS's built-in algorithm. Raises ArtifactError."""
     try:
         return read_artifact(path)
-    except OriginalArtifactError:
+    except SageMakerArtifactError:
         return import_weights(path)[0]
 
 

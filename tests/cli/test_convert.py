@@ -38,7 +38,7 @@ def test_coco_and_the_command_that_trains_on_it(coco, tmp_path, capsys):
     given = ["coco", str(coco), "--images", str(tmp_path / "photos"), "--output", str(output)]
     assert main(["convert", *given, "--validation-share", "0.5", "--seed", "3"]) == 0
     text = capsys.readouterr().out
-    assert "4 pictures: 2 train, 2 validation" in text
+    assert "4 images: 2 train, 2 validation" in text
     options = parse(shlex.split(text.splitlines()[-1])[1:])
     assert (str(options.data), options.class_names) == (str(output), "background,car,stop sign old")
     assert options.faults == []
@@ -67,7 +67,7 @@ def test_what_was_left_out_is_told(coco, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     assert main(["convert", *given, "--skip-faulty"]) == 0
     out, err = capsys.readouterr()
-    assert "3 pictures" in out
+    assert "3 images" in out
     assert err.count("c.jpg") == 2
 
 

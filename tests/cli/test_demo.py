@@ -13,7 +13,7 @@ SHORT = {**demo.HYPERPARAMETERS, "crop_size": 32, "base_size": 48, "epochs": 1, 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("demo") / "out"
-    assert demo.show(root, FEW, SHORT) == 0
+    assert demo.run_demo(root, FEW, SHORT) == 0
     return root
 
 
@@ -34,7 +34,7 @@ def test_a_second_run_takes_away_its_own_files_alone(made, capsys):
     others = ["mine.txt", "data/mine.txt", "model/mine.bin", "masks/mine.png", "data/train/mine.jpg"]
     for name in own + others:
         (made / name).write_bytes(b"x")
-    demo.claim(made)
+    demo.claim_folder(made)
     assert [name for name in own if (made / name).exists()] == []
     assert [name for name in others if not (made / name).exists()] == []
     assert not (made / "model" / "model.tar.gz").exists()
@@ -44,7 +44,7 @@ def test_a_second_run_takes_away_its_own_files_alone(made, capsys):
 
 def test_the_end_of_what_it_prints(tmp_path, capsys, monkeypatch):
     """Without the training: what a finished one leaves is put in its place."""
-    monkeypatch.setattr(demo, "PICTURES", FEW)
+    monkeypatch.setattr(demo, "IMAGES", FEW)
     monkeypatch.setattr(demo, "HYPERPARAMETERS", SHORT)
     root = tmp_path / "demo"
     assert main(["demo", "--output", str(root)]) == 0
