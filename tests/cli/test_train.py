@@ -73,7 +73,7 @@ def test_all_faults_come_at_once(data, tmp_path, capsys, monkeypatch):
         ({"--num-classes": "300"}, "num_classes: an integer 2 <= x <= 254"),
         ({"--num-classes": "3", "--class-names": "a,b,c"}, "no label for pixel value 3"),
         ({"--class-names": "a,b"}, "class_names: num_classes is 4, but 2 names came"),
-        ({"--use-pretrained-model": None}, "--use-pretrained-model False"),
+        ({"--use-pretrained-model": None, "--backbone": "resnet-18"}, "--use-pretrained-model False"),
         ({"--use-pretrained-model": "maybe"}, "True or False is expected, 'maybe' came"),
         ({"--data": None}, "--data: is missing"),
         ({"--data": "/nowhere"}, "/nowhere: no such folder"),
@@ -84,7 +84,9 @@ def test_all_faults_come_at_once(data, tmp_path, capsys, monkeypatch):
         ({"--epochs": "1", "stray": None}, "stray: nothing is expected here"),
     ],
 )
-def test_what_is_wrong_is_told(data, settings, tmp_path, capsys, change, expected):
+def test_what_is_wrong_is_reported(data, settings, tmp_path, capsys, monkeypatch, change, expected):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", str(tmp_path / "cache"))
     flags = dict(zip(settings[::2], settings[1::2], strict=True))
     flags |= {"--data": str(data), "--output": str(tmp_path / "out")}
     flags |= {name: value and value.format(data=data) for name, value in change.items() if name != "stray"}

@@ -10,7 +10,7 @@ from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.errors import DataError, UserError
 
 SMALL = {
-    "num_classes": 4, "backbone": "resnet-18", "use_pretrained_model": False, "crop_size": 32, "base_size": 48,
+    "num_classes": 4, "backbone": "resnet-tiny", "use_pretrained_model": False, "crop_size": 32, "base_size": 48,
     "mini_batch_size": 4, "epochs": 2, "class_names": ["ground", "disc", "box", "triangle"],
 }  # fmt: skip
 
@@ -30,7 +30,7 @@ def losses():
 
 
 @pytest.fixture(scope="module")
-def result(small_networks, data, losses, tmp_path_factory):
+def result(data, losses, tmp_path_factory):
     output = tmp_path_factory.mktemp("api")
     channels = {name: data / name for name in ("train", "train_annotation", "validation", "validation_annotation")}
     return sagemaker_semseg.train(
