@@ -1,8 +1,7 @@
-"""What a tuning job is to search, as a user gives it, comes in; a parameter for each hyperparameter goes out, or every
-fault. The tuner calls it, and so does whoever reads a record of a tuning job.
+"""Checks the ranges that a tuning searches, and makes a parameter of each.
 
-A range is one of ``parameters``, one of AWS's SDK, a pair (lowest, highest), a list of choices, or None, which is the
-range that the original documents; so is everything if nothing is given. Nothing beyond that range may be searched.
+A range is a parameter of ``parameters`` or of AWS's SDK, a pair (lowest, highest), a list of choices, or None, which is
+the range that the original documents; so is every range if nothing is given. Nothing beyond that range can be searched.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ TUNABLE = {row.name: row for row in TABLE if row.tunable is not None}
 
 
 def documented(name: str) -> Parameter:
-    """The whole range that the original lets be searched."""
+    """Return the whole range that the original documents as tunable."""
     row = TUNABLE[name]
     if not isinstance(row.tunable, Interval):
         return CategoricalParameter(row.tunable)
@@ -41,7 +40,7 @@ def documented(name: str) -> Parameter:
 def checked(
     given: Mapping[str, Any] | None, faults: list[Fault], *, fill: bool = False, keep: Sequence[str] = ()
 ) -> dict[str, Parameter]:
-    """The parameters by their names. fill: those that are not given get their documented range, but for ``keep``."""
+    """Return the parameters by name. fill: others get their documented range, except those in ``keep``."""
     if given is not None and not isinstance(given, Mapping):
         what = f"is {type(given).__name__}"
         faults.append(Fault("hyperparameter_ranges", what, "give a mapping of hyperparameters to their ranges"))

@@ -1,7 +1,6 @@
-"""What a tuning has tried: a tuning job comes in, a table of its trainings goes out, the best one first.
+"""The table of a tuning's trainings, the best one first.
 
-``Tuner.analytics`` makes one, by the names of v2's ``HyperparameterTuningJobAnalytics``. pandas (extra ``notebook``) is
-needed for ``dataframe`` and ``export_csv`` alone.
+pandas (extra ``notebook``) is needed for ``dataframe`` and ``export_csv`` alone.
 """
 
 from __future__ import annotations
@@ -16,7 +15,10 @@ _OBJECTIVE = "FinalHyperParameterTuningJobObjectiveMetric"
 
 
 class TuningAnalytics(Table):
-    """trials: a mapping for each training, of what was searched, TrainingJobName, TrainingJobStatus and so on."""
+    """The trainings of a tuning; has the methods of v2's ``HyperparameterTuningJobAnalytics``.
+
+    trials: for each training its values of the searched hyperparameters, name, status, objective and times.
+    """
 
     def __init__(self, job: TuningJob):
         self.name = job.name
@@ -28,17 +30,17 @@ class TuningAnalytics(Table):
         return [_row(summary) for summary in self.training_job_summaries()]
 
     def training_job_summaries(self, force_refresh: bool = False) -> list[Mapping[str, Any]]:
-        """As SageMaker tells of them. Asked once, unless force_refresh."""
+        """Return SageMaker's summaries of the trainings; requested once, unless ``force_refresh``."""
         if self._summaries is None or force_refresh:
             self._summaries = self._job.training_jobs()
         return self._summaries
 
     def description(self, force_refresh: bool = False) -> Mapping[str, Any]:
-        """How the tuning stands."""
+        """Return the tuning's state."""
         return self._job.describe()
 
     def dataframe(self, force_refresh: bool = False) -> Any:
-        """A pandas table with v2's columns."""
+        """Return a pandas table with v2's columns."""
         self.training_job_summaries(force_refresh)
         return data_frame(self.trials, None, ".trials")
 
