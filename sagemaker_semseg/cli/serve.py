@@ -1,11 +1,11 @@
-"""``sagemaker-semseg serve``: flags to a server that runs until it is stopped."""
+"""The command ``sagemaker-semseg serve``: an endpoint that runs until it is stopped."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
+from sagemaker_semseg.cli.flags import add_inference_flags, whole_number
 from sagemaker_semseg.container.serve import serve_model
 
 USAGE = "%(prog)s --model MODEL [--port N] [options]"
@@ -16,7 +16,7 @@ mask or probabilities. At / there is a page to try images by hand."""
 EPILOG = """\
 examples:
   sagemaker-semseg serve --model out/model.tar.gz
-  curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' -o mask.png http://127.0.0.1:8080/invocations
+  curl --data-binary @image.jpg -H 'Content-Type: image/jpeg' -o mask.png http://127.0.0.1:8080/invocations
 
 in a container, where SageMaker gives no flags:
   /opt/ml/model is the model, and the server listens on all addresses. In place of the flags there are the variables
@@ -35,46 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "the address to listen at (default 127.0.0.1, this machine alone; without --model 0.0.0.0, all addresses)"
     parser.add_argument("--host", help=text)
     text = "default 8080; 0 takes a free one, which is printed"
-    parser.add_argument("--port", type=_number(0, 65535), metavar="N", help=text)
+    parser.add_argument("--port", type=whole_number(0, 65535), metavar="N", help=text)
     group = parser.add_argument_group("requests")
     text = "the reply for requests without an Accept header (default image/png)"
     group.add_argument("--accept", metavar="TYPE", help=text)
     text = "the largest body, in MB (default 100; 0 is no limit of yours, 1024)"
-    group.add_argument("--max-payload-mb", type=_number(0, 1024), metavar="N", help=text)
+    group.add_argument("--max-payload-mb", type=whole_number(0, 1024), metavar="N", help=text)
     text = "requests that may wait for a worker; beyond them the answer is 503 (default twice the workers, at least 4)"
-    group.add_argument("--queue", type=_number(0, 100_000), metavar="N", help=text)
+    group.add_argument("--queue", type=whole_number(0, 100_000), metavar="N", help=text)
     group.add_argument("--quiet", action="store_true", help="no line on standard error for each request")
     group = parser.add_argument_group("processes")
     text = "processes with a copy of the model each (default: one for every four cores)"
-    group.add_argument("--workers", type=_number(1, 1024), metavar="N", help=text)
+    group.add_argument("--workers", type=whole_number(1, 1024), metavar="N", help=text)
     text = "threads of each worker (default: the cores, shared among the workers)"
-    group.add_argument("--threads", type=_number(1, 1024), metavar="N", help=text)
-    group = parser.add_argument_group("how the model is used (by default as it was trained for)")
-    text = "look at each image in these sizes and average the probabilities, for instance 0.75,1,1.25"
-    group.add_argument("--scales", type=_numbers, metavar="LIST", help=text)
-    group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="look at its mirror image, too")
-    text = "pixels of the largest image that is worked on whole; memory grows with it"
-    group.add_argument("--tile-pixels", type=int, metavar="N", help=text)
-    group.add_argument("--runtime", metavar="NAME", help="what runs the graph: onnxruntime (default) or openvino")
+    group.add_argument("--threads", type=whole_number(1, 1024), metavar="N", help=text)
+    add_inference_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     serve_model(vars(options), options.faults)
     return 0
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"a number from {least} to {most} is expected, {text} came")
-        return int(text)
-
-    return number
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        what = f"numbers with commas between them are expected, such as 0.75,1,1.25; {text} came"
-        raise argparse.ArgumentTypeError(what) from None
