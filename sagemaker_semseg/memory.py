@@ -1,24 +1,22 @@
-"""How much memory a training or an endpoint will take: hyperparameters and sizes of images in, bytes out.
+"""Estimates the memory of a training or an endpoint from hyperparameters and image sizes.
 
-Nothing is built and no TensorFlow is loaded: the sums go over the list of a network's convolutions (``layout``) and
-what each of them leaves behind. Called by the doctor, for its advice and its page, and by whoever chooses an instance.
+Nothing is built and no TensorFlow is loaded: the sums run over the list of a network's convolutions. A training step
+holds, for N images, with 4 bytes for a number, or 2 in half precision:
 
-What a training step holds, for N images, with 4 bytes to a number, or 2 in half precision:
-
-- parameters: weights, the optimizer's slots and what an update of them all has in hand;
-- activations, kept from the way forward for the way back: of each convolution its result, which batch normalisation
-  asks for, and the ReLU's, which the next convolution and the ReLU itself ask for; copies that are padded, pooled or
-  joined;
+- parameters: weights, the optimizer's slots and the copies that their update needs;
+- activations, kept for the backward pass: the result of each convolution, which batch normalization needs; that of each
+  ReLU, which the next convolution and the ReLU itself need; copies that are padded, pooled or concatenated;
 - logits of both heads at the crop's size, N x crop x crop x num_classes x 4 bytes each, and their gradients;
-- working space: what is in hand around the largest tensor, and DeepLab's features with the margins that its dilated
-  convolutions want on a CPU, which at small crops are larger than the features.
+- working space: the tensors around the largest one, and DeepLab's features with the margins that its dilated
+  convolutions need on a CPU; at small crops these are larger than the features.
 
-A forward step alone holds the tensors around one convolution at a time, those of the costliest. On top comes the
-program: Python, TensorFlow and its graphs.
+A forward step alone holds the tensors around one convolution at a time. The program itself is added: Python,
+TensorFlow and its graphs.
 
-The factors below were fitted to measured peaks on a CPU with two cores and then held against others, which were at
-most 10 % off (``benchmarks/memory.py`` and its page); other machines get a wider band. On a GPU the program stays in
-the machine's memory and the rest is the GPU's; cuDNN's working space isn't known here, and no GPU was measured.
+The factors below were fitted to measured peaks on a CPU with two cores and then compared with others; the difference
+was at most 10 % (``benchmarks/memory.py`` and its results). ``ERROR_BAND`` is wider, for other machines. On a GPU the
+program stays in the machine's memory and the rest is the GPU's; cuDNN's working space isn't known, and no GPU was
+measured.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ def terminate() -> None:
 def watch_parent(callback: Callable[[], None] = terminate) -> None:
     """Call ``callback`` in a thread when the parent ends, however it ends and on any system.
 
-    The parent has made a pipe that this process reads as standard input, and nobody writes to. Without such a pipe
-    nothing happens.
+    The parent has made a pipe that this process reads as standard input and that is never written to. Without such a
+    pipe nothing happens.
     """
     try:
         if not stat.S_ISFIFO(os.fstat(0).st_mode):

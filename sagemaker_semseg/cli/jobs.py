@@ -1,6 +1,4 @@
-"""``sagemaker-semseg jobs``: what was started on this machine from Python, by whichever process: trainings, tunings,
-batch transforms and endpoints are listed, shown, followed, stopped and forgotten.
-"""
+"""``sagemaker-semseg jobs``: lists, shows, stops and deletes jobs and endpoints."""
 
 from __future__ import annotations
 

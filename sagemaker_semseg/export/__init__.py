@@ -1,9 +1,6 @@
-"""A trained network as a runtime graph: an ``Artifact`` comes in, the same one with its graph in ONNX goes out.
+"""Export of a trained network as an ONNX graph, and its comparison with the network.
 
-    graph: image (N, H, W, 3) uint8 RGB -> logits (N, C, H, W) and coarse_logits (N, C, ceil(H/8), ceil(W/8)), float32
-
-``onnx_graph`` translates the Keras network, ``check`` compares the two by numbers. Training calls ``with_graph`` before
-it writes an artifact, the command ``export`` for artifacts that have no graph.
+graph: image (N, H, W, 3) uint8 RGB -> logits (N, C, H, W) and coarse_logits (N, C, ceil(H/8), ceil(W/8)), float32
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ import keras
 
 from sagemaker_semseg.artifact import Artifact
 from sagemaker_semseg.errors import AlgorithmError, Fault
-from sagemaker_semseg.export.check import TOLERANCE, compare
+from sagemaker_semseg.export.comparison import TOLERANCE, compare
 from sagemaker_semseg.export.onnx_graph import OPSET, onnx_graph
 from sagemaker_semseg.models.network import network_of
 
@@ -22,14 +19,16 @@ __all__ = ["with_graph"]
 
 
 def with_graph(artifact: Artifact) -> Artifact:
-    """``artifact`` with its runtime graph, and how far that is from the Keras network in ``metrics["runtime_graph"]``:
+    """Add the runtime graph of its network to an artifact.
 
-        max_difference     largest difference of two logits, as a share of the largest logit
-        argmax_agreement   share of pixels with the same label
-        images             (height, width) of the images they were compared on
+    Returns:
+        A copy with ``graph`` and ``metrics["runtime_graph"]``, the comparison of the graph with the Keras network:
+        ``max_difference``, the largest difference of two logits as a share of the largest logit;
+        ``argmax_agreement``, the share of pixels with the same label; ``images``, the (height, width) compared.
 
-    Raises ``ArtifactError`` where the weights don't fit the hyperparameters, and ``AlgorithmError`` where the two
-    disagree by more than rounding explains.
+    Raises:
+        ArtifactError: The weights don't fit the hyperparameters.
+        AlgorithmError: The two differ by more than rounding explains.
     """
     with keras.device("cpu:0"):  # GPUs may round convolutions to ten bits
         network, _ = network_of(artifact)

@@ -1,8 +1,7 @@
-"""A Keras network, layer by layer, as an ONNX graph: a ``keras.Model`` of ``build_network`` comes in, bytes go out.
+"""Writes a Keras network as an ONNX graph, layer by layer.
 
-The networks are made of ten kinds of layers, and each has its few lines here; so the graph is the one a person would
-write: channels first, batch normalisation folded into the convolution before it, padding as an attribute. Called by
-``with_graph``.
+The networks are made of ten kinds of layers, with one function each. The graph has channels first, batch normalization
+folded into the convolution before it, and padding as an attribute.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ _IR_VERSION = 8  # what came with opset 17: older runtimes refuse newer ones unr
 
 
 def onnx_graph(network: keras.Model) -> bytes:
-    """The graph of the network's main head; the auxiliary one trains only.
+    """Return the graph of the network's main head as bytes; the auxiliary head is only for training.
 
-    Input ``image``: (N, H, W, 3) uint8 RGB. Outputs: ``logits`` (N, C, H, W) and ``coarse_logits``
-    (N, C, ceil(H / 8), ceil(W / 8)), those before the last resizing, float32. N, H and W may be any from 1 up.
+    Its input is ``image``, (N, H, W, 3) uint8 RGB. Its outputs are ``logits`` (N, C, H, W) and ``coarse_logits``
+    (N, C, ceil(H / 8), ceil(W / 8)), those before the last resizing, float32. N, H and W may be any from 1.
     """
     main = keras.Model(network.inputs, network.outputs[0])
     writer = _Writer()
@@ -36,17 +35,17 @@ def onnx_graph(network: keras.Model) -> bytes:
 
 
 class _Writer:
-    """The graph so far, and which of its values stands for which of Keras's tensors."""
+    """Collects the nodes of the graph, and the names of the values that belong to Keras's tensors."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.names: dict[int, str] = {}  # by the identity of Keras's tensor
         self.borders: dict[str, tuple[str, int]] = {}  # values that are another one with a border of zeros
-        self.convolutions: dict[str, keras.layers.Layer] = {}  # not written yet: a batch normalisation may follow
+        self.convolutions: dict[str, keras.layers.Layer] = {}  # not written yet: a batch normalization may follow
 
     def value(self, tensor: Any) -> str:
-        """The value of a tensor; a convolution that waits for its batch normalisation is written without one."""
+        """Return the value of a tensor; a convolution whose batch normalization doesn't follow is written here."""
         name = self.names[id(tensor)]
         if layer := self.convolutions.pop(name, None):
             self.convolution(layer, name, 1.0, 0.0)
@@ -62,7 +61,7 @@ class _Writer:
         return name
 
     def convolution(self, layer: keras.layers.Layer, name: str, scale: Any, shift: Any) -> None:
-        """Writes y = scale * convolution + shift, both by channel, as one convolution with a bias."""
+        """Write y = scale * convolution + shift, both by channel, as one convolution with a bias."""
         kernel = np.asarray(layer.kernel, np.float64) * scale
         bias = shift + (np.asarray(layer.bias, np.float64) * scale if layer.use_bias else 0.0)
         bias = np.broadcast_to(bias, kernel.shape[-1:])
@@ -78,7 +77,7 @@ class _Writer:
         self.node("Conv", inputs, name, pads=[pad] * 4, **settings)
 
     def unpadded(self, tensor: Any) -> tuple[str, int]:
-        """The value of a tensor without its border of zeros, and the border's width."""
+        """Return the value of a tensor without its border of zeros, and the border's width."""
         name = self.value(tensor)
         return self.borders.get(name, (name, 0))
 
@@ -105,7 +104,7 @@ class _Writer:
 
 
 def _input(w: _Writer, layer: keras.layers.Layer) -> None:
-    """Pixels to the scale of ImageNet training, as ``normalize`` has it; channels first."""
+    """Normalize pixels as ``models.network.normalize`` does, and put channels first."""
     mean, deviation = np.array(MEAN).reshape(1, 3, 1, 1), np.array(STANDARD_DEVIATION).reshape(1, 3, 1, 1)
     w.node("Transpose", ["image"], "image.nchw", perm=[0, 3, 1, 2])
     w.node("Cast", ["image.nchw"], "image.float", to=TensorProto.FLOAT)
@@ -123,7 +122,7 @@ def _conv(w: _Writer, layer: keras.layers.Layer) -> None:
 
 def _norm(w: _Writer, layer: keras.layers.Layer) -> None:
     source = w.names[id(layer.input)]
-    convolution = w.convolutions.pop(source)  # every batch normalisation here follows a convolution
+    convolution = w.convolutions.pop(source)  # every batch normalization here follows a convolution
     gamma, beta = np.asarray(layer.gamma, np.float64), np.asarray(layer.beta, np.float64)
     mean, variance = np.asarray(layer.moving_mean, np.float64), np.asarray(layer.moving_variance, np.float64)
     scale = gamma / np.sqrt(variance + layer.epsilon)
@@ -164,7 +163,7 @@ def _mean(w: _Writer, layer: keras.layers.Layer) -> None:
 
 
 def _resize(w: _Writer, layer: keras.layers.Layer) -> None:
-    """To the size of another value; the last one to the size of the image."""
+    """Resize to the size of another value; the last one to the size of the image."""
     x, like = (w.value(tensor) for tensor in layer.input)
     if layer.name == "logits":
         w.node("Identity", [x], "coarse_logits")
@@ -178,7 +177,7 @@ def _resize(w: _Writer, layer: keras.layers.Layer) -> None:
 
 
 def _size(w: _Writer, value: str) -> str:
-    """Height and width of a value."""
+    """Return height and width of a value."""
     name = f"{value}.size"
     if not any(node.name == name for node in w.nodes):
         w.node("Shape", [value], name, start=2)
@@ -186,7 +185,7 @@ def _size(w: _Writer, value: str) -> str:
 
 
 def _adaptive(w: _Writer, layer: keras.layers.Layer) -> None:
-    """Means over bins as a product with a matrix on either side, made in the graph for the size that comes."""
+    """Average over bins by a matrix product on either side; the matrices are made in the graph for any size."""
     x, name = w.value(layer.input), layer.name
     if layer.bins == 1:
         w.names[id(layer.output)] = w.node("GlobalAveragePool", [x], name)
@@ -198,7 +197,7 @@ def _adaptive(w: _Writer, layer: keras.layers.Layer) -> None:
 
 
 def _bins(w: _Writer, layer: AdaptiveAveragePooling, size: str, axis: int) -> str:
-    """(bins, length) float32: row i has 1 / count from floor(i * length / bins) to ceil((i + 1) * length / bins)."""
+    """Return (bins, length): row i has 1 / count from floor(i * length / bins) to ceil((i + 1) * length / bins)."""
     bins, name = layer.bins, f"{layer.name}.axis{axis}"
     i = np.arange(bins)[:, None]
     length = w.node("Gather", [size, w.constant(f"{name}.index", axis, np.int64)], f"{name}.length")

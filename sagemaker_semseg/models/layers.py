@@ -1,8 +1,7 @@
 """The three operations for which a backend has something better than the portable form.
 
 Convolution, batch normalisation and align-corners resizing: each is a Keras layer whose portable form runs on every
-backend and whose TensorFlow form is the faster one that training uses. Called by ``backbones``, ``heads`` and
-``network``; nothing else in the package asks which backend runs.
+backend and whose TensorFlow form is the faster one that training uses. Nothing else asks which backend runs.
 """
 
 from __future__ import annotations

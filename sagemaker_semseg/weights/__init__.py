@@ -1,12 +1,12 @@
-"""Weights from elsewhere: files of other libraries come in, arrays under this package's names go out, and back.
+"""Weights of other libraries, read as arrays under this package's names, and written back.
 
-    mxnet, torchfile, hdf5   one kind of file each: bytes in, arrays under the file's own names out
-    files                    any of them, told apart by their first bytes
-    names                    the names of GluonCV, timm, torchvision and Keras, made structural ones
-    infer                    the network that an array's names and shapes mean
-    original                 the model.tar.gz of AWS's built-in algorithm
-    published, sources, hub  ImageNet weights: which there are, where they may lie, how they are fetched
+    mxnet, torchfile, hdf5   one kind of file each
+    files                    files of any kind
+    name_mapping             the names of GluonCV, timm, torchvision and Keras -> structural names
+    detect_architecture      the network that an array's names and shapes mean
+    sagemaker_artifact       the model.tar.gz of AWS's built-in algorithm
+    model                    a model of another library as an artifact
+    pretrained, hub          ImageNet weights: which there are, where they are searched, how they are downloaded
 
-Everything here is numpy: no TensorFlow, no MXNet, and nothing is loaded that could run code. Training starts from
-these weights, the commands ``import``, ``export`` and ``weights`` read, write and fetch them. Serving never does.
+Everything here is numpy: no TensorFlow, no MXNet, and nothing is loaded that could run code.
 """

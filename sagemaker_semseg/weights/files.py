@@ -1,6 +1,4 @@
-"""A file of weights of any known kind: a path comes in, arrays under the file's own names go out. Called by the
-commands and by ``sources``. Which kind it is, the first bytes tell; a name's ending says nothing.
-"""
+"""Reads a file of weights of any known kind; its first bytes decide the kind, not its name."""
 
 from __future__ import annotations
 

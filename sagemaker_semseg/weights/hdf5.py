@@ -1,12 +1,11 @@
-"""Keras's ``.weights.h5`` of this package's own networks: a path comes in, arrays under structural names go out.
-Called by ``files``.
+"""Reads Keras's ``.weights.h5`` of this package's own networks.
 
-Keras 3 keeps each layer's variables as ``layers/<class>_<number>/vars/<index>`` and the layer's name beside them; here
-layers have the structural names (``layer3_2_bn2``). Only datasets that lie in the file as they are get read: no links,
-no compression, no external files, and in total no more bytes than the file has.
+Keras 3 stores each layer's variables as ``layers/<class>_<number>/vars/<index>`` and the layer's name beside them; here
+layers have the structural names (``layer3_2_bn2``). Only plain datasets are read: no links, no compression, no external
+files, and in total no more bytes than the file has.
 
 The HDF5 library, which is written in C, crashes on some damaged files (flip bits in an attribute and see). So it runs
-in a process of its own, with a limit of memory, which hands the arrays over as safetensors or dies alone.
+in a separate process, with a limit of memory, which returns the arrays as safetensors or crashes alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A model that another library has trained, as an ``Artifact``: a path comes in; an artifact without a graph goes out.
-And back: an artifact comes in, GluonCV's file of it goes out. Called by the commands ``import`` and ``export``, and by
-``train`` for the channel ``model``.
-"""
+"""Reads a model that another library has trained as an ``Artifact``, and writes an artifact for GluonCV."""
 
 from __future__ import annotations
 
@@ -72,7 +69,7 @@ def _gzipped(path: Path) -> bool:
         with open(path, "rb") as file:
             return file.read(2) == b"\x1f\x8b"
     except OSError:
-        return False  # whoever reads it says so
+        return False  # the reader reports it
 
 
 def _check(architecture: ArchitectureSpec, known: dict[str, Any], where: str) -> None:

@@ -1,9 +1,9 @@
-"""MXNet's NDArray lists, the ``.params`` files of Gluon and of AWS's built-in algorithm: bytes in, named arrays out,
-and back. Called by ``files`` and ``original``; ``write`` by the command ``export``. MXNet is not needed.
+"""Reads and writes MXNet's NDArray lists, the ``.params`` files of Gluon and of AWS's built-in algorithm.
 
-The layout was read off files that MXNet 1.9.1 wrote: a list of records, each with shape, type and raw data, then a list
-of names. Everything a record claims is held against the bytes that are left before it is believed, and arrays are views
-into the file's own bytes: a file never takes more memory than it has bytes, but for bfloat16, which numpy doesn't have.
+MXNet isn't needed. The format was derived from files that MXNet 1.9.1 wrote: a list of records, each with shape, type
+and raw data, then a list of names. Everything that a record claims is checked against the bytes that are left, and
+arrays are views into the file's own bytes: a file never takes more memory than it has bytes, except for bfloat16, which
+numpy doesn't have.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The artifact of AWS's built-in algorithm: a ``model.tar.gz`` comes in, or a folder with its files; named arrays and
-what can be used of its hyperparameters go out. Called by ``model``.
+"""Reads the ``model.tar.gz`` of AWS's built-in algorithm, or a folder with its files.
 
-    hyperparams.json     the job's hyperparameters; what exactly is in it is not on record, so it is read with patience
-    model_best.params    weights of the epoch with the best validation mIOU, as Gluon's save_parameters writes them
-    model_algo-1         those of the last epoch
+hyperparams.json     the job's hyperparameters; its exact form isn't documented, so it is read with tolerance
+model_best.params    weights of the epoch with the best validation mIOU, as Gluon's save_parameters writes them
+model_algo-1         those of the last epoch
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Files of PyTorch's world: safetensors as bytes, and what ``torch.save`` wrote as a path, come in; named arrays go
-out. Called by ``files``.
+"""Reads safetensors files and what ``torch.save`` wrote.
 
 safetensors holds numbers and nothing else. What ``torch.save`` writes is a pickle, which can run code when it is
 loaded: only PyTorch's own restricted reader (``weights_only``) opens it here, and PyTorch is needed for it.

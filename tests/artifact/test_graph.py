@@ -47,7 +47,7 @@ def test_what_other_tools_add_may_stay(graph_proto: Proto) -> None:
         setattr(graph_proto, field, text)
     graph_proto.model_version = -1
     for part in (graph_proto, graph_proto.graph, graph_proto.graph.node[0], graph_proto.graph.initializer[0]):
-        part.metadata_props.add(key="author", value="someone")
+        part.metadata_props.add(key="author", value="a name")
     graph_proto.graph.node[0].doc_string = graph_proto.graph.input[0].doc_string = "one"
     graph_proto.graph.input[0].type.tensor_type.shape.dim[0].denotation = "DATA_BATCH"
     assert check_graph(graph_proto.SerializeToString()) == 3

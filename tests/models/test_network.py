@@ -89,7 +89,7 @@ def test_syncbn(algorithm: str) -> None:
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("algorithm", DECODERS)
 def test_mixed_precision(algorithm: str, dtype: str) -> None:
-    """Half precision inside, float32 weights and logits; close to float32, since nothing large comes in."""
+    """Half precision inside, float32 weights and logits; close to float32, since the inputs are small."""
     half, full = build_network(algorithm, "resnet-tiny", 5, dtype=dtype), build_network(algorithm, "resnet-tiny", 5)
     full.set_weights(half.get_weights())
     assert {v.dtype for v in half.trainable_variables} == {"float32"}

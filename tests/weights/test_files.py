@@ -1,4 +1,4 @@
-"""Files of other libraries: told apart by their first bytes, read to the bit, refused where they lie."""
+"""Files of other libraries: recognized by their first bytes, read exactly, and refused where they claim too much."""
 
 from __future__ import annotations
 

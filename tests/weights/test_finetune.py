@@ -1,6 +1,6 @@
-"""A model of AWS's algorithm, given in the channel ``model``, goes on learning: a few steps lower its loss.
+"""A model of AWS's algorithm, given in the channel ``model``, is trained further: a few steps lower its loss.
 
-On the demo's pictures; ``make test-finetune DATA=FOLDER`` does it with a resnet-50 on the four channels in a folder.
+On the demo's images; ``make test-finetune DATA=FOLDER`` does it with a resnet-50 on the four channels in a folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Names of other libraries, and what network names and shapes mean: held against the reference's own lists."""
+"""Names of other libraries, and what network names and shapes mean: compared with the reference's own lists."""
 
 from __future__ import annotations
 

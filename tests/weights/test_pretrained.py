@@ -1,4 +1,4 @@
-"""Where ImageNet weights are looked for, in which order, and what their digests are held against."""
+"""Where ImageNet weights are searched, in which order, and with what their digests are compared."""
 
 from __future__ import annotations
 

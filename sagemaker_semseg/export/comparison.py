@@ -1,7 +1,4 @@
-"""A graph held against the network that it was made from: both get the same images, the differences go out as numbers.
-
-Called by ``with_graph`` for every graph that is written.
-"""
+"""Compares a runtime graph with the network that it was made from."""
 
 from __future__ import annotations
 
@@ -14,14 +11,14 @@ import onnxruntime
 from sagemaker_semseg.models.network import normalize
 
 TOLERANCE = 1e-3
-"""Largest allowed difference of two logits, as a share of the largest: float32 rounding over 150 layers gives 1e-6."""
+"""Largest allowed difference of two logits, as a share of the largest; float32 rounding over 150 layers gives 1e-6."""
 
-# odd sizes, so that every rounding of a size has its say; small, because a check shouldn't take longer than the work
+# odd sizes test every rounding of a size; small ones keep the comparison short
 SIZES = ((97, 129), (1, 40), (64, 64))
 
 
 def compare(graph: bytes, network: keras.Model) -> dict[str, Any]:
-    """Largest difference and agreement of labels over noise, a gradient and their mixture; see ``with_graph``."""
+    """Return the largest difference and the agreement of labels on noise mixed with a gradient; see ``with_graph``."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     difference = agreeing = pixels = 0.0
     for number, (height, width) in enumerate(SIZES):
@@ -38,7 +35,7 @@ def compare(graph: bytes, network: keras.Model) -> dict[str, Any]:
 
 
 def _image(height: int, width: int, seed: int) -> np.ndarray:
-    """(1, height, width, 3) uint8: smooth on the left, noise on the right."""
+    """Return (1, height, width, 3) uint8: smooth on the left, noise on the right."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3))
     smooth = np.add.outer(np.arange(height) * 2, np.arange(width))[:, :, None] + np.array([0, 60, 120])
     share = np.linspace(0, 1, width)[None, :, None]
