@@ -1,14 +1,13 @@
-"""A trained model as a file: an ``Artifact`` of plain values and arrays goes in and comes out of ``model.tar.gz``.
+"""A trained model as a file: ``Artifact``, read from and written to ``model.tar.gz`` or a folder.
 
     hyperparams.json     format version and every resolved hyperparameter, as strings
     labels.json          num_classes; class names, ignored label and label map where they are known
     metrics.json         what validation measured
-    model.safetensors    float32 arrays under the reference engine's names, convolutions as (out, in, height, width)
+    model.safetensors    float32 arrays, convolutions as (out, in, height, width)
     model.onnx           the runtime graph, where there is one
 
-There is no code in it, and nothing is loaded that could run any. Training writes artifacts; evaluation and export read
-them with the weights, prediction and serving with the graph in place of those. ``members`` takes the bytes out of an
-archive or a folder that may be hostile, ``content`` turns bytes into values and back.
+It contains no code, and nothing is loaded that could run any. ``members`` reads the files' bytes from an archive or a
+folder that may be hostile; ``content`` converts the bytes to values and back.
 """
 
 from __future__ import annotations
@@ -65,18 +64,23 @@ def write_artifact(path: str | os.PathLike[str], artifact: Artifact, *, archive:
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Artifact:
-    """The artifact in ``path``, without its graph: a ``model.tar.gz``, or a folder with the files of one.
+    """Reads an artifact without its graph.
 
     Nothing is unpacked to disk, and memory stays within twice the limits in ``members``, whatever the file claims.
-    Raises ``ArtifactError`` with all faults if it is missing, damaged, foreign or unsafe.
+
+    Args:
+        path: A ``model.tar.gz``, or a folder with its files.
+
+    Raises:
+        ArtifactError: It is missing, damaged, foreign or unsafe; with all faults.
     """
     return unpack(Path(path), read_members(Path(path), REQUIRED))
 
 
 def read_inference_artifact(path: str | os.PathLike[str]) -> InferenceArtifact:
-    """The artifact in ``path`` as it is used, with the graph and without weights: safe and checked as by
-    ``read_artifact``. Raises ``ArtifactError``, also where there is no graph.
+    """Reads an artifact's graph, hyperparameters and labels, as safely as ``read_artifact``.
+
+    Raises ``ArtifactError``, also if there is no graph.
     """
-    return unpack_inference_artifact(
-        Path(path), read_members(Path(path), ("hyperparams.json", "labels.json", "model.onnx"))
-    )
+    members = read_members(Path(path), ("hyperparams.json", "labels.json", "model.onnx"))
+    return unpack_inference_artifact(Path(path), members)

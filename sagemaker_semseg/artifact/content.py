@@ -1,8 +1,7 @@
-"""What an artifact says: the bytes of its members come in, a checked ``Artifact`` goes out, and the other way round.
-Only the functions of ``sagemaker_semseg.artifact`` call it.
+"""Converts the members of an artifact to checked values and back.
 
-Both ways pass the same checks, so that what was written can be read. Weights go through the safetensors library, whose
-format holds numbers and nothing else; JSON is read strictly.
+Writing and reading make the same checks, so that what was written can be read. The safetensors library reads the
+weights, a format of numbers and nothing else; JSON is read strictly.
 """
 
 from __future__ import annotations
@@ -38,13 +37,14 @@ _WEIGHT_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,200}")
 class Artifact:
     """A trained model as data.
 
-    hyperparameters: every resolved hyperparameter as a string (``hyperparameters.to_strings``).
-    weights: float32 arrays under the reference engine's structural names (``layer3.2.bn2.running_mean``), convolutions
-        as (out, in, height, width).
-    labels: ``num_classes`` (int), and where they are known ``class_names`` (a list of that many strings), ``ignore``
-        (the mask's value for pixels without a label) and ``label_map`` (how masks were read). JSON values.
-    metrics: what validation measured. JSON values; None stands for a number that isn't defined.
-    graph: the runtime graph (ONNX), made from the weights by ``export``; None where there is none.
+    Attributes:
+        hyperparameters: Every resolved hyperparameter as a string (``hyperparameters.to_strings``).
+        weights: float32 arrays under the reference implementation's names (``layer3.2.bn2.running_mean``), convolutions
+            as (out, in, height, width).
+        labels: JSON values: ``num_classes`` (int), and where they are known ``class_names`` (a list of that many
+            strings), ``ignore`` (the mask's value for pixels without a label) and ``label_map`` (how masks were read).
+        metrics: What validation measured, as JSON values; None stands for a number that isn't defined.
+        graph: The runtime graph (ONNX), made from the weights by ``export``; None where there is none.
     """
 
     hyperparameters: dict[str, str]
@@ -56,7 +56,7 @@ class Artifact:
 
 @dataclass(frozen=True, eq=False)
 class InferenceArtifact:
-    """What prediction and serving need of an artifact; hyperparameters and labels as in ``Artifact``, and the graph."""
+    """The part of an ``Artifact`` that inference needs."""
 
     hyperparameters: dict[str, str]
     labels: dict[str, Any]
@@ -64,7 +64,7 @@ class InferenceArtifact:
 
 
 def pack(artifact: Artifact) -> dict[str, bytes]:
-    """The members' bytes in the order of the archive: the small ones first, so that they are soon found.
+    """Returns the members' bytes in the archive's order, the small ones first, so that they are found quickly.
 
     Raises ``AlgorithmError`` with all faults for an artifact that ``unpack`` would refuse.
     """
@@ -97,7 +97,7 @@ def pack(artifact: Artifact) -> dict[str, bytes]:
 
 
 def unpack(path: Path, members: dict[str, bytes]) -> Artifact:
-    """The artifact that the members hold, taken out of ``members`` so that their memory is given back early.
+    """Returns the artifact; takes each member out of ``members`` to free its memory early.
 
     Raises ``ArtifactError`` with all faults; ``path`` is for its message.
     """
@@ -115,7 +115,7 @@ def unpack(path: Path, members: dict[str, bytes]) -> Artifact:
 
 
 def unpack_inference_artifact(path: Path, members: dict[str, bytes]) -> InferenceArtifact:
-    """As ``unpack``, of the members that a runtime has."""
+    """As ``unpack``, without weights and metrics."""
     reading = _Unpacking(members)
     hyperparameters = reading.read("hyperparams.json", _hyperparameters)
     labels = reading.read("labels.json", _json)
@@ -128,7 +128,7 @@ def unpack_inference_artifact(path: Path, members: dict[str, bytes]) -> Inferenc
 
 
 class _Unpacking:
-    """The members that are left, and the faults of those that were read."""
+    """The remaining members, and the faults of those that were read."""
 
     def __init__(self, members: dict[str, bytes]):
         self.members = members
@@ -146,7 +146,7 @@ class _Unpacking:
 
 
 def _faults_of_values(hyperparameters: Mapping[str, Any] | None, labels: Mapping[str, Any] | None) -> list[Fault]:
-    """Faults of the two; None is one that couldn't be read and has its fault already."""
+    """Faults of both; None is one that couldn't be read and has its fault already."""
     faults: list[Fault] = []
     classes = None
     if hyperparameters is not None:
@@ -185,7 +185,7 @@ def _faults_of_weights(weights: Mapping[str, Any]) -> list[Fault]:
 
 
 def _faults_of_graph(graph: bytes, labels: Mapping[str, Any] | None) -> list[Fault]:
-    """Faults of the graph, and beside ``labels`` where those are right."""
+    """Faults of the graph, and whether it agrees with ``labels`` where those are right."""
     remedy = "write it anew with: sagemaker-semseg export MODEL -o NEW"
     try:
         classes = check_graph(graph)
@@ -213,7 +213,7 @@ def _hyperparameters(data: bytes) -> dict[str, Any]:
 
 
 def _weights(data: bytes) -> dict[str, npt.NDArray[np.float32]]:
-    """Arrays of a safetensors file; its header is checked first, the offsets in it by the library."""
+    """Arrays of a safetensors file. The header is checked here, its offsets by the library."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(len(data) - 8, _MAX_HEADER_BYTES):
         raise ValueError("is cut off, or not a safetensors file")
@@ -232,7 +232,7 @@ def _weights(data: bytes) -> dict[str, npt.NDArray[np.float32]]:
 
 
 def _json(data: bytes) -> dict[str, Any]:
-    """An object of JSON, strictly: UTF-8, every key once, finite numbers, no more than 20 levels deep."""
+    """A JSON object, read strictly: UTF-8, every key once, finite numbers, at most 20 levels deep."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -260,7 +260,7 @@ def _check_tree(value: object) -> None:
             elif isinstance(item, list):
                 inner += item
             elif isinstance(item, str):
-                item.encode("utf-8")  # half a surrogate pair, which no file or terminal takes, is a ValueError
+                item.encode("utf-8")  # raises ValueError for half a surrogate pair
         level = inner
     if level:
         raise ValueError("is nested too deeply")

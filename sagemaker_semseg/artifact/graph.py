@@ -1,9 +1,8 @@
-"""Whether a runtime graph is what it should be: the bytes of an ONNX model that may be hostile come in, the number of
-its classes goes out. ``content`` calls it for every graph that is written or read, before any runtime sees it.
+"""Checks a runtime graph (ONNX) that may be hostile, before any runtime loads it.
 
-An ONNX model can name files that are to be read, bring operators and functions of its own, branch and loop. These
-networks need none of that: they are plain operators, one after the other, and weights. The onnx library isn't needed,
-and weights aren't copied.
+An ONNX model can name files to read, bring operators and functions of its own, branch and loop. The networks here need
+none of that: they are plain operators, one after the other, and weights. The onnx package isn't used: it would build
+objects of up to a hundred times the file's size before any check could run (``benchmarks/hostile_artifacts.py``).
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ MAX_NUMBER = 2**16  # in an attribute: strides, pads, axes
 
 
 class Operator(NamedTuple):
-    """How an operator of ONNX is used; each gives one output."""
+    """The inputs and attributes of an ONNX operator; each has one output."""
 
     fewest_inputs: int
     most_inputs: int
     needs: frozenset[str] = frozenset()  # attributes
-    takes: frozenset[str] = frozenset()  # further ones
+    takes: frozenset[str] = frozenset()  # optional ones
 
 
 def _names(text: str) -> frozenset[str]:
@@ -69,13 +68,13 @@ ATTRIBUTES: dict[str, tuple[str, int]] = {
     **dict.fromkeys(("cubic_coeff_a", "extrapolation_value"), ("f", 0)),
     "value": ("t", 0),
 }
-"""The field that has an attribute's value, and the least integer in it."""
+"""The field with an attribute's value, and the least integer allowed in it."""
 
-# ---- onnx.proto: the parts of it that may occur
+# ---- onnx.proto: the parts that may occur
 
 FLOAT, UINT8, INT32, INT64, BOOL = 1, 2, 6, 7, 9  # types of elements
 ITEM_BYTES = {FLOAT: 4, UINT8: 1, INT32: 4, INT64: 8}
-"""Those that weights may have, and the bytes of one."""
+"""The types that weights may have, and the bytes of an element."""
 
 _METADATA = Field("metadata", {1: Field("key", "text"), 2: Field("value", "text")}, repeated=True)
 _DOC = Field("doc_string", "text")
@@ -153,10 +152,13 @@ _MODEL: Table = {
 
 
 def check_graph(data: bytes) -> int:
-    """The number of classes of a graph that may be run; ``ValueError`` with what is wrong for any other ``data``.
+    """Checks a graph and returns its number of classes.
 
-    It takes ``image`` (N, H, W, 3) uint8, N, H and W of any size, and gives ``logits`` and ``coarse_logits``
-    (N, classes, any, any) float32.
+    A valid graph takes ``image`` (N, H, W, 3) uint8, N, H and W of any size, and returns ``logits`` and
+    ``coarse_logits`` (N, classes, any, any) float32.
+
+    Raises:
+        ValueError: The graph is not a valid one; with the reason.
     """
     model = read(data, _MODEL, "model", MAX_VALUES)
     version, imports = model.get("ir_version"), model["opset_import"]
@@ -177,7 +179,7 @@ def check_graph(data: bytes) -> int:
 
 
 def _check_names(graph: dict[str, Any]) -> None:
-    """Every value has one origin and comes before it is used, so there are no circles."""
+    """Every value has one origin and precedes its use, so there are no cycles."""
     known = set()
     for value in (*graph["input"], *graph["initializer"]):
         name = value.get("name", "")
@@ -212,7 +214,7 @@ def _check_node(node: dict[str, Any]) -> None:
 
 
 def _check_attribute(attribute: dict[str, Any], where: str, wanted: str, least: int) -> None:
-    """One value, of the right type, and no number beyond a network's needs."""
+    """An attribute has one value of the right type, and no number beyond a network's needs."""
     given = [field for field in _ATTRIBUTE_TYPES if attribute.get(field, []) != []]
     right = given == [wanted] and attribute.get("type") == _ATTRIBUTE_TYPES[wanted]
     _expect(right, "has no value, or one of another type, in {}", where)
@@ -223,7 +225,7 @@ def _check_attribute(attribute: dict[str, Any], where: str, wanted: str, least: 
 
 
 def _check_tensor(tensor: dict[str, Any]) -> None:
-    """The bytes are here, and as many as the shape says."""
+    """The data is in the file, and its size fits the shape."""
     name, dims, kind = tensor.get("name", ""), tensor["dims"], tensor.get("data_type", 0)
     _expect(kind in ITEM_BYTES, "has the tensor {!a} of type {}, float32, uint8, int32, int64 are expected", name, kind)
     right = len(dims) <= MAX_RANK and all(0 <= dim < 2**31 for dim in dims)
@@ -245,7 +247,7 @@ def _check_interface(graph: dict[str, Any]) -> int:
 
 
 def _type(value: dict[str, Any]) -> tuple[int, list[int | None]]:
-    """Type of the elements, and shape; None is a dimension of any size."""
+    """The element type and the shape; None is a dimension of any size."""
     tensor = value.get("type", {}).get("tensor_type", {})
     dims = tensor.get("shape", {"dim": []})["dim"]
     return tensor.get("elem_type", 0), [dim.get("value") for dim in dims]

@@ -1,9 +1,8 @@
-"""The bytes of an artifact's members: a ``model.tar.gz`` or a folder from anywhere comes in, ``{name: bytes}`` goes
-out, or an ``ArtifactError``. Only the functions of ``sagemaker_semseg.artifact`` call it.
+"""Reads and writes the files of an artifact, as ``model.tar.gz`` or as a folder that may be hostile.
 
-The reader trusts nothing. It walks the archive itself, block by block, because Python's ``tarfile`` follows whatever
-extension a header names and reads as much as it claims; here a member has to be a plain file with a known name, and its
-claimed size is held against a limit before a byte of it is unpacked.
+The reader walks the archive block by block: a member has to be a plain file with a known name, and its claimed size is
+checked before a byte of it is unpacked. Python's ``tarfile`` can't be limited like that: it reads extension headers of
+any size before a filter sees the member (``benchmarks/hostile_artifacts.py``).
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from sagemaker_semseg.errors import ArtifactError, Fault, SageMakerArtifactError
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
-# Bytes of each member at most. The largest network here (ResNet-152, PSP) has 0.4 GiB of weights; a confusion matrix of
-# 254 classes and a history of 1000 epochs stay below 4 MiB.
+# The largest size of each member. The largest network here (ResNet-152, PSP) has 0.4 GiB of weights; a confusion matrix
+# of 254 classes and a history of 1000 epochs stay below 4 MiB.
 MAX_BYTES: dict[str, int] = {
     "hyperparams.json": MIB,
     "labels.json": MIB,
@@ -34,10 +33,10 @@ MAX_BYTES: dict[str, int] = {
     "model.onnx": GIB,
 }
 REQUIRED = ("hyperparams.json", "labels.json", "metrics.json", "model.safetensors")
-_MEND = "give an artifact that a training of this package has written"
-_MENDS = {"model.onnx": "write it with: sagemaker-semseg export MODEL -o NEW"}
+_REMEDY = "give an artifact that a training of this package has written"
+_REMEDIES = {"model.onnx": "write it with: sagemaker-semseg export MODEL -o NEW"}
 
-# What AWS's built-in algorithm leaves, whose weights ``weights.original`` reads.
+# The members of an artifact of AWS's built-in algorithm, whose weights ``weights.sagemaker_artifact`` reads.
 ORIGINAL_MAX_BYTES: dict[str, int] = {"hyperparams.json": MIB, "model_best.params": GIB, "model_algo-1": GIB}
 MAX_TOTAL_BYTES = 2 * GIB + 64 * MIB
 MAX_MEMBERS = 100
@@ -73,10 +72,10 @@ _CHUNK = MIB
 
 
 def write_members(file: BinaryIO, members: Mapping[str, bytes]) -> None:
-    """Write ``members`` as tar.gz; the same members give the same bytes (no times, owners or file names in it).
+    """Writes ``members`` as tar.gz; the same members give the same bytes (no times, owners or file names in it).
 
-    In gzip's format, as SageMaker has it, but not compressed: weights are noise but for the exponents of their floats.
-    Compression takes off 8 %; writing, and reading, with which an endpoint starts, would take four times as long.
+    It is gzip, as on SageMaker, but stored without compression: that would save 8 % of the size, and take four times as
+    long to write and to read, which delays an endpoint's start.
     """
     gzipped = zlib.compressobj(0, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     for piece in _tar(members):
@@ -101,12 +100,17 @@ def _tar(members: Mapping[str, bytes]) -> Iterator[bytes]:
 def read_members(
     path: Path, wanted: Collection[str], max_bytes: Mapping[str, int] = MAX_BYTES, required: Collection[str] = REQUIRED
 ) -> dict[str, bytes]:
-    """Name and bytes of the ``wanted`` members of the archive or folder ``path``.
+    """Returns the bytes of the ``wanted`` members. All members and an archive's checksum are checked.
 
-    All of it is walked and judged, and an archive's checksum with it; of the other members no bytes are kept.
-    max_bytes: the members it may have, and how large they may be. required: those it must have beside ``wanted``.
-    Raises ``ArtifactError`` with all faults; one that makes it unsafe or useless to read on is the last of them.
-    ``SageMakerArtifactError`` is one that AWS's built-in algorithm has written, where another was expected.
+    Args:
+        path: The archive or folder.
+        wanted: Names of members.
+        max_bytes: The members it may have, and their largest sizes.
+        required: The members it must have beside ``wanted``.
+
+    Raises:
+        ArtifactError: With all faults; reading stops at one that makes it unsafe or useless to continue.
+        SageMakerArtifactError: It is an artifact of AWS's built-in algorithm.
     """
     reading = _Reading(path, wanted, max_bytes)
     try:
@@ -117,18 +121,18 @@ def read_members(
             with open(path, "rb") as file:
                 _read_archive(file, reading)
         else:
-            reading.stop(str(path), "is neither a file nor a folder")
+            reading.reject(str(path), "is neither a file nor a folder")
     except OSError as error:
-        reading.stop(str(path), f"can't be read: {error.strerror or error}", "check the path and its permissions")
+        reading.reject(str(path), f"can't be read: {error.strerror or error}", "check the path and its permissions")
     for name in max_bytes:
         if name not in reading.seen and (name in required or name in wanted):
-            reading.fault(name, "is missing", _MENDS.get(name, _MEND))
+            reading.fault(name, "is missing", _REMEDIES.get(name, _REMEDY))
     reading.raise_faults()
     return reading.members
 
 
 class _Reading:
-    """What has been read so far, and the one place where counts, names and sizes are judged."""
+    """The members read so far; checks counts, names and sizes."""
 
     def __init__(self, path: Path, wanted: Collection[str], max_bytes: Mapping[str, int]):
         self.path, self.wanted, self.max_bytes = path, wanted, max_bytes
@@ -141,7 +145,7 @@ class _Reading:
     def fault(self, where: str, what: str, remedy: str = "") -> None:
         self.faults.append(Fault(where, what, remedy))
 
-    def stop(self, where: str, what: str, remedy: str = "") -> NoReturn:
+    def reject(self, where: str, what: str, remedy: str = "") -> NoReturn:
         self.fault(where, what, remedy)
         raise ArtifactError(f"{self.path} can't be used as a model:", self.faults)
 
@@ -150,16 +154,16 @@ class _Reading:
             raise ArtifactError(f"{self.path} can't be used as a model:", self.faults)
 
     def begin_member(self) -> None:
-        """Count a member or an extension of one."""
+        """Counts a member or an extension header."""
         self.count += 1
         if self.count > MAX_MEMBERS:
             most = len(self.max_bytes)
-            self.stop(str(self.path), f"has more than {MAX_MEMBERS} members, an artifact has {most} at most")
+            self.reject(str(self.path), f"has more than {MAX_MEMBERS} members, an artifact has {most} at most")
 
-    def admit(self, raw_name: str, kind: str = "") -> str:
-        """The plain name of a member if it may be read; else an empty string, and a fault.
+    def check_name(self, raw_name: str, kind: str = "") -> str:
+        """Returns a member's plain name if it may be read; else an empty string, and adds a fault.
 
-        kind: what the member is if it is no plain file.
+        kind: what the member is if it isn't a plain file.
         """
         path = raw_name.replace("\\", "/")
         parts = [part for part in path.split("/") if part not in ("", ".")]
@@ -168,7 +172,7 @@ class _Reading:
         if _ORIGINAL.fullmatch(name) and name not in self.max_bytes:
             what = "belongs to an original artifact of AWS's built-in algorithm (weights in MXNet's format)"
             remedy = "make one of this package's format of it: sagemaker-semseg import MODEL -o NEW"
-            # what else is wrong with it would be noise beside that
+            # other faults would only distract from this one
             raise SageMakerArtifactError(f"{self.path} can't be used as a model:", [Fault(shown, what, remedy)])
         if kind == "a folder" and not parts:
             return ""  # the entry "./" that `tar -C folder .` writes
@@ -192,31 +196,33 @@ class _Reading:
             return name
         return ""
 
-    def claim(self, name: str, size: int) -> None:
-        """Stop if a member of ``size`` bytes is more than ``name`` may have, or too much in total."""
+    def check_size(self, name: str, size: int) -> None:
+        """Rejects a member that is larger than ``name`` may be, or too large in total."""
         limit = self.max_bytes.get(name, MAX_TOTAL_BYTES)
         if size < 0 or size > limit:
-            self.stop(name or str(self.path), f"claims {size} bytes, {limit} are the limit", "don't trust this file")
+            self.reject(name or str(self.path), f"claims {size} bytes, {limit} are the limit", "don't trust this file")
         self.bytes_left -= size
         if self.bytes_left < 0:
-            self.stop(str(self.path), f"unpacks to more than {MAX_TOTAL_BYTES} bytes", "don't trust this file")
+            self.reject(str(self.path), f"unpacks to more than {MAX_TOTAL_BYTES} bytes", "don't trust this file")
 
 
 def _read_folder(path: Path, reading: _Reading) -> None:
-    # never waits for the other end of a pipe, never follows a link that took a file's place meanwhile
+    # doesn't wait for a pipe's writer, and doesn't follow a link that has replaced the file
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.scandir(path) as entries:
         names = sorted(entry.name for entry in itertools.islice(entries, MAX_MEMBERS + 1))
     for name in names:
         reading.begin_member()
         mode = os.lstat(path / name).st_mode
-        if not reading.admit(name, "" if stat.S_ISREG(mode) else _NOT_FILE_MODES.get(stat.S_IFMT(mode), "no file")):
+        if not reading.check_name(
+            name, "" if stat.S_ISREG(mode) else _NOT_FILE_MODES.get(stat.S_IFMT(mode), "no file")
+        ):
             continue
         with open(os.open(path / name, flags), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                reading.stop(name, "changed while it was read")
-            reading.claim(name, status.st_size)
+                reading.reject(name, "changed while it was read")
+            reading.check_size(name, status.st_size)
             if name in reading.wanted:
                 reading.members[name] = file.read(status.st_size)
 
@@ -228,32 +234,32 @@ def _read_archive(file: BinaryIO, reading: _Reading) -> None:
         with gzip.GzipFile(fileobj=file, mode="rb") as stream:
             _walk(stream, reading)
     except EOFError:
-        reading.stop(where, "ends too early", again)
+        reading.reject(where, "ends too early", again)
     except gzip.BadGzipFile as error:
-        reading.stop(where, f"is not a gzip file, or a damaged one: {error}", again)
+        reading.reject(where, f"is not a gzip file, or a damaged one: {error}", again)
     except (zlib.error, tarfile.TarError, ValueError) as error:
-        reading.stop(where, f"is damaged: {error}", again)
+        reading.reject(where, f"is damaged: {error}", again)
 
 
 def _walk(stream: gzip.GzipFile, reading: _Reading) -> None:
-    """Read one header block after the other, and the data of those members that are admitted."""
+    """Reads each header block, and the data of the members that may be read."""
     while (block := _exactly(stream, tarfile.BLOCKSIZE)) != _ZEROS:
         reading.begin_member()
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")  # checks the header's checksum
         padding = -info.size % tarfile.BLOCKSIZE
         if info.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE):
-            reading.claim("", info.size)
+            reading.check_size("", info.size)
             _check_extension(stream, info, reading)
             _exactly(stream, padding)
         elif info.type in _NOT_FILES:
-            reading.admit(info.name, _NOT_FILES[info.type])  # these have no data, whatever their size says
+            reading.check_name(info.name, _NOT_FILES[info.type])  # no data follows, whatever their size says
         elif info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
             sparse = info.type == tarfile.GNUTYPE_SPARSE
             kind = "a sparse file" if sparse else f"an extension of tar ({info.type!a})"
-            reading.stop(ascii(info.name), f"is {kind}, only plain files with short names are read")
+            reading.reject(ascii(info.name), f"is {kind}, only plain files with short names are read")
         else:
-            name = reading.admit(info.name)
-            reading.claim(name, info.size)
+            name = reading.check_name(info.name)
+            reading.check_size(name, info.size)
             wanted = name in reading.wanted
             data = _copy(stream, info.size, io.BytesIO() if wanted else None)
             if wanted:
@@ -263,9 +269,9 @@ def _walk(stream: gzip.GzipFile, reading: _Reading) -> None:
 
 
 def _check_extension(stream: gzip.GzipFile, info: tarfile.TarInfo, reading: _Reading) -> None:
-    """Read a pax extension and refuse one that changes what a member is; times, owners and comments may pass."""
+    """Rejects a pax extension that changes a member; times, owners and comments are ignored."""
     if info.size > MAX_EXTENSION_BYTES:
-        reading.stop(ascii(info.name), f"is an extension of {info.size} bytes, {MAX_EXTENSION_BYTES} are the limit")
+        reading.reject(ascii(info.name), f"is an extension of {info.size} bytes, {MAX_EXTENSION_BYTES} are the limit")
     rest = _exactly(stream, info.size)
     while rest:
         length = re.match(rb"([0-9]{1,6}) ", rest)
@@ -275,12 +281,12 @@ def _check_extension(stream: gzip.GzipFile, info: tarfile.TarInfo, reading: _Rea
         key = record[length.end() :].split(b"=", 1)[0]
         if key in (b"path", b"linkpath", b"size") or key.startswith(b"GNU.sparse"):
             kind = "makes a file sparse" if key.startswith(b"GNU.sparse") else f"changes a member's {key.decode()}"
-            reading.stop(ascii(info.name), f"is an extension of tar that {kind}, only plain files are read")
+            reading.reject(ascii(info.name), f"is an extension of tar that {kind}, only plain files are read")
         rest = rest[len(record) :]
 
 
 def _check_end(stream: gzip.GzipFile) -> None:
-    """The second of the two blocks of zeros that end a tar file, then zeros only; gzip checks its sum at its end."""
+    """Reads the second block of zeros and the padding, at the end of which gzip checks its checksum."""
     if _exactly(stream, tarfile.BLOCKSIZE) != _ZEROS:
         raise ValueError("the end of the archive is not where it should be")
     padding = 0
@@ -291,7 +297,7 @@ def _check_end(stream: gzip.GzipFile) -> None:
 
 
 def _copy(stream: gzip.GzipFile, size: int, into: io.BytesIO | None) -> bytes:
-    """``size`` bytes of the stream, piece by piece: memory grows with what is there, not with what is claimed."""
+    """Reads ``size`` bytes in pieces: memory grows with the real size, not with the claimed one."""
     for start in range(0, size, _CHUNK):
         piece = _exactly(stream, min(_CHUNK, size - start))
         if into is not None:

@@ -1,9 +1,8 @@
-"""Protocol buffers, read strictly: bytes that may be hostile and a table of what is expected come in, plain values go
-out. ``graph`` reads the runtime graph with it.
+"""Reads protocol buffers strictly, by a table of the expected fields.
 
-Nothing passes that another reader could take differently: no field outside of the table, none twice that is there
-once (readers merge those), no other wire type (readers skip those), no groups. Tables don't contain themselves, so
-nesting is no deeper than they are.
+It refuses everything that another reader could interpret differently: unknown fields, a second value of a field that
+isn't repeated (readers merge those), wrong wire types (readers skip those), groups. A table doesn't contain itself, so
+messages are nested no deeper than tables.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ _VARINT, _LENGTH, _FIXED32 = 0, 2, 5  # wire types
 
 
 class Field(NamedTuple):
-    """What stands under a number in a message.
+    """A field of a message.
 
-    kind: "int" (of 64 bits), "float" (of 32), "text" (UTF-8, up to ``MAX_TEXT_BYTES``), "bytes" (a memoryview, nothing
-    is copied), the table of a message, or "refused". A repeated field (of anything but floats) is a list, empty where
-    there is none.
+    kind: "int" (64 bits), "float" (32 bits), "text" (UTF-8, up to ``MAX_TEXT_BYTES``), "bytes" (a memoryview, not
+    copied), the table of a message, or "refused". A repeated field (of anything but floats) is a list.
     """
 
     name: str
@@ -34,10 +32,16 @@ Table = Mapping[int, Field]
 
 
 def read(data: bytes, table: Table, name: str, max_values: int) -> dict[str, Any]:
-    """The message in ``data`` under the names of ``table``; what is missing in it is missing here.
+    """Reads a message into a dictionary; a missing field is missing, a missing repeated one is an empty list.
 
-    name: of the message, for errors. max_values: messages, texts and numbers in it at most; bounds time and memory.
-    Raises ``ValueError`` with what is wrong.
+    Args:
+        data: The bytes, which may be hostile.
+        table: The fields by number.
+        name: The message's name, for errors.
+        max_values: Most messages, texts and numbers in it; limits time and memory.
+
+    Raises:
+        ValueError: The message isn't as expected; with the reason.
     """
     return _Reader(max_values).message(memoryview(data), table, name)
 
@@ -82,7 +86,7 @@ def _wire(field: Field) -> int:
 
 
 def _fields(data: memoryview, where: str) -> Iterator[tuple[int, int, Any]]:
-    """Number, wire type and content of each field: an int where it is a varint, else its bytes."""
+    """The number, wire type and content of each field: an int for a varint, else bytes."""
     at = 0
     while at < len(data):
         tag, at = _varint(data, at, where)
@@ -104,7 +108,7 @@ def _fields(data: memoryview, where: str) -> Iterator[tuple[int, int, Any]]:
 
 
 def _unpacked(wire: int, raw: Any, field: Field, name: str) -> Iterator[tuple[int, Any]]:
-    """Wire type and content of each value; repeated integers come one by one or many in one field."""
+    """The wire type and content of each value; repeated integers are single fields or packed in one."""
     if wire != _LENGTH or field.kind != "int":
         yield wire, raw
         return
@@ -115,7 +119,7 @@ def _unpacked(wire: int, raw: Any, field: Field, name: str) -> Iterator[tuple[in
 
 
 def _varint(data: memoryview, at: int, where: str) -> tuple[int, int]:
-    """The number that begins at ``at``, and where it ends."""
+    """The number that begins at ``at``, and its end."""
     value = 0
     for shift in range(0, 70, 7):
         if at == len(data):

@@ -1,8 +1,4 @@
-"""The body of an invocation: bytes come in, the size of the one image in them goes out, or why there is none.
-
-Called by the workers before any pixel is decoded. ``data`` knows whether one image can be read; what is found out here
-is what only a server meets: bodies that are something else altogether, and several images in one.
-"""
+"""Checks that a request's body is one readable image, before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from sagemaker_semseg.data.image_headers import EncodedImage, ImageError, find_i
 from sagemaker_semseg.errors import DataError
 
 PIXELS_PER_BYTE: Final = 512
-"""A JPEG has no more: each block of 8 x 8 pixels needs at least one bit. Decoders make up what is missing, in grey."""
+"""A JPEG has no more: each block of 8 x 8 pixels needs at least one bit. Decoders fill in gray what is missing."""
 
 _WHERE: Final = "image"
 _JPEG: Final = b"\xff\xd8\xff"
@@ -44,11 +40,13 @@ _BEGINNINGS: Final = (
 
 
 def check_image_body(data: bytes) -> EncodedImage:
-    """The one JPEG or PNG in a body, with its header.
+    """Returns the one JPEG or PNG in a body, with its header.
 
-    Raises ``DataError``: the body is empty, of another format (told by its content), damaged as far as the file's
-    structure shows it, too large a picture, or more than one. What a camera has put behind a picture is no image of its
-    own where the file's index of images (MPF) says so; neither are zeros nor private data.
+    Data that a camera appends is accepted: images in the file's index (MPF), zeros and private data.
+
+    Raises:
+        DataError: The body is empty, of another format (by its content), damaged as far as its structure shows, too
+            large an image, or more than one.
     """
     if not data.startswith((_PNG, _JPEG)):
         raise _no_image(data)
