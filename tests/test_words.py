@@ -48,7 +48,7 @@ IDENTIFIERS = {
 }
 # (file, line): where a word has its standard meaning
 ALLOWED = [
-    (r"CHANGELOG\.md", r"\| `.*` \| `.*` \|"),  # the table of renamed names
+    (r"CHANGELOG\.md", r"^\| .* \| .* \|$"),  # the table of renamed names
 ]
 
 # rooms whose words are still to be replaced; the list shrinks to nothing
