@@ -24,8 +24,9 @@ from pipeline_images import CLASSES, write_pairs
 
 from sagemaker_semseg.checks import run_checks
 from sagemaker_semseg.checks.dataset_checks import check_file_names
-from sagemaker_semseg.data.channels import SPLITS, FaultList, find_channels, split_pairs
+from sagemaker_semseg.data.channels import SPLITS, find_channels, find_pairs
 from sagemaker_semseg.data.datasets import read_channels
+from sagemaker_semseg.errors import FaultList
 from sagemaker_semseg.hyperparameters import resolve
 
 HERE = Path(__file__).resolve().parent
@@ -44,7 +45,7 @@ def measure(folder: Path, crop: int) -> dict[str, float]:
     found = {}
     start = time.perf_counter()
     channels = find_channels(folder)
-    pairs = [pair for split in SPLITS for pair in split_pairs(channels, split, FaultList(), [])]
+    pairs = [pair for split in SPLITS for pair in find_pairs(channels, split, FaultList(), [])]
     list(check_file_names(channels))
     found["listed"] = time.perf_counter() - start
     found["pairs"] = len(pairs)

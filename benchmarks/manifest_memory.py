@@ -46,8 +46,8 @@ def peak() -> float:
 
 def measure(kind: str, path: Path) -> None:
     """In a process of its own: what remains of one measurement would be in the next."""
-    from sagemaker_semseg.data.faults import FaultList
     from sagemaker_semseg.data.manifest import read_lines, read_pairs
+    from sagemaker_semseg.errors import FaultList
 
     before, start, faults = peak(), time.process_time(), FaultList()
     if kind == "streamed":

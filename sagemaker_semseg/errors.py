@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import enum
 import errno
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 
 class ErrorCode(str, enum.Enum):
@@ -160,3 +162,38 @@ def _raised_in_pipeline(text: str) -> str:
         if found:
             return rest.partition("\n\n")[0].strip()
     return ""
+
+
+@dataclass
+class FaultList:
+    """Collects the faults of a data set by kind, so that a thousand of one kind don't hide one of another."""
+
+    kinds: dict[str, list[Fault]] = field(default_factory=dict)
+    uncollected: Counter[str] = field(default_factory=Counter)
+    most_of_a_kind: int = 10_000  # more are counted only: a manifest has millions of lines, and each may be wrong
+
+    def add(self, kind: str, where: Path | str, what: str, remedy: str = "") -> None:
+        """Adds a fault; of very many of one kind, the later ones are counted only."""
+        faults = self.kinds.setdefault(kind, [])
+        if len(faults) < self.most_of_a_kind:
+            faults.append(Fault(printable(where), printable(what), printable(remedy)))
+        else:
+            self.uncollected[kind] += 1
+
+    def extend(self, kind: str, faults: Iterable[Fault]) -> None:
+        """Adds faults that an error carries."""
+        self.kinds.setdefault(kind, []).extend(faults)
+
+    def raise_any(self) -> None:
+        """Raises one ``DataError``: its message counts the kinds, its ``faults`` begin with some of each kind."""
+        if not self.kinds:
+            return
+        counts = ", ".join(f"{kind}: {len(faults) + self.uncollected[kind]}" for kind, faults in self.kinds.items())
+        first = [fault for faults in self.kinds.values() for fault in faults[:5]]
+        rest = [fault for faults in self.kinds.values() for fault in faults[5:]]
+        raise DataError(f"the data can't be used ({counts})", first + rest)
+
+
+def printable(text: Path | str) -> str:
+    """A path, or a text with paths in it, without the bytes that are no Unicode and can't be printed."""
+    return str(text).encode("utf-8", "replace").decode()

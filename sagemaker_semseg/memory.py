@@ -37,7 +37,7 @@ ERROR_BAND: Final = 0.15
 _MB: Final = 10**6
 _SLOTS: Final = {"sgd": 1, "nag": 1, "adam": 2, "adagrad": 1, "rmsprop": 3}
 MAX_EVALUATION_PIXELS: Final = 1 << 20
-"""Pixels of one batch of an evaluation, unless a single image has more."""
+"""Pixels of one batch of an evaluation, unless a single image has more: logits of 21 classes take 88 MB then."""
 
 # fitted, see above
 _TRAINER, _GRAPH = 650 * _MB, 4 * _MB  # TensorFlow, and its graphs by convolution

@@ -19,13 +19,12 @@ from sagemaker_semseg.data import (
     image_headers,
     images,
     manifest,
-    pairs,
 )
-from sagemaker_semseg.data.faults import FaultList
 from sagemaker_semseg.data.labels import LabelMap
+from sagemaker_semseg.errors import FaultList
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA_MODULES = (channels, color_map, color_masks, image_headers, files, images, manifest, pairs, datasets)
+DATA_MODULES = (channels, color_map, color_masks, image_headers, files, images, manifest, datasets)
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 
 

@@ -131,9 +131,7 @@ def _inputs(layer):
 
 
 def test_an_evaluations_batch_is_what_the_evaluation_makes_of_it():
-    from sagemaker_semseg.training import evaluation
 
-    assert memory.MAX_EVALUATION_PIXELS == evaluation.MAX_PIXELS
     hp = hyperparameters(validation_mini_batch_size=16)
     three, one = (validation_step(hp, [size]).parts["working"] for size in ((480, 640), (1440, 640)))
     assert three == pytest.approx(one)  # 3 images of 480 x 640 fit into 2^20 pixels

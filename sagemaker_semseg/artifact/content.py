@@ -22,7 +22,7 @@ import safetensors.numpy
 from sagemaker_semseg.artifact.graph import check_graph
 from sagemaker_semseg.artifact.members import MAX_BYTES, MIB
 from sagemaker_semseg.errors import AlgorithmError, ArtifactError, Fault, HyperparameterError
-from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.hyperparameters import MAX_CLASSES, resolve
 
 FORMAT_VERSION = 1
 
@@ -158,8 +158,8 @@ def _faults_of_values(hyperparameters: Mapping[str, Any] | None, labels: Mapping
             faults += [Fault(f"hyperparams.json: {f.where}", f.what, f.remedy) for f in error.faults]
     if labels is not None:
         given, names = labels.get("num_classes"), labels.get("class_names")
-        if not isinstance(given, int) or isinstance(given, bool) or not 2 <= given <= 254:
-            faults.append(Fault("labels.json: num_classes", "an integer from 2 to 254 is expected"))
+        if not isinstance(given, int) or isinstance(given, bool) or not 2 <= given <= MAX_CLASSES:
+            faults.append(Fault("labels.json: num_classes", f"an integer from 2 to {MAX_CLASSES} is expected"))
         elif classes is not None and given != classes:
             what = f"is {given}, but hyperparams.json has {classes}"
             faults.append(Fault("labels.json: num_classes", what))

@@ -15,7 +15,7 @@ import numpy as np
 from sagemaker_semseg.checks.image_checks import SampleSummary
 from sagemaker_semseg.checks.report import Finding
 from sagemaker_semseg.checks.rules import finding
-from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, manifest_of
+from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, find_manifests
 from sagemaker_semseg.data.datasets import DatasetScan
 from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
 
@@ -36,7 +36,7 @@ def check_file_names(channels: Mapping[str, Path]) -> Iterator[Finding]:
         yield finding("same folder", validation, what, "keep some pairs apart for validation, a tenth for example")
     folders: dict[str, Path] = {}
     for channel in (name for split in SPLITS for name in (split, f"{split}_annotation")):
-        if channel in channels and channels[channel].is_dir() and not manifest_of(channels[channel]):
+        if channel in channels and channels[channel].is_dir() and not find_manifests(channels[channel]):
             folders.setdefault(os.path.realpath(channels[channel]), channels[channel])
     for folder in folders.values():
         yield from _check_folder(folder)
@@ -205,10 +205,10 @@ def _find_scale(values: Sequence[int], num_classes: int | None) -> int | None:
     positive = [value for value in values if value]
     if positive == [255]:
         return 255
-    highest = max((value for value in positive if value != 255), default=0)
+    highest = max((value for value in positive if value != IGNORE), default=0)
     if not positive or (highest < num_classes if num_classes else math.gcd(*positive) < 3):
         return None
-    for candidates in (positive, [value for value in positive if value != 255]):
+    for candidates in (positive, [value for value in positive if value != IGNORE]):
         scale = math.gcd(*candidates)
         if scale > 1 and max(candidates) // scale < (num_classes or 32):
             return scale

@@ -17,11 +17,10 @@ from PIL import Image
 
 from sagemaker_semseg.checks.report import Finding
 from sagemaker_semseg.checks.rules import finding
-from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.files import read_file
 from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 from sagemaker_semseg.data.images import decode_thumbnail
-from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.errors import DataError, printable
 
 if TYPE_CHECKING:
     from sagemaker_semseg.checks.image_checks import SampleSummary
@@ -74,7 +73,7 @@ def find_copies(summaries: Mapping[str, Sequence[SampleSummary]]) -> list[Findin
             other = first.get(("train", sample.digest)) if split != "train" else None
             where, what = (
                 sample.pair.describe(sample.pair.image),
-                f"the same file as {shown((other or earlier).pair.image)}",
+                f"the same file as {printable((other or earlier).pair.image)}",
             )
             if other is not None:
                 remedy = "keep it in one of the two splits"
@@ -84,7 +83,7 @@ def find_copies(summaries: Mapping[str, Sequence[SampleSummary]]) -> list[Findin
             original = other or earlier
             if sample.mask_digest and sample.mask_digest != original.mask_digest:
                 where = sample.pair.describe(sample.pair.mask)
-                what = f"its image is the same as that of {shown(original.pair.mask)}, the mask isn't"
+                what = f"its image is the same as that of {printable(original.pair.mask)}, the mask isn't"
                 found.append(finding("one image, several masks", where, what, "keep the pair that is right"))
     return found
 
@@ -99,7 +98,7 @@ def find_near_copies(train: Sequence[SampleSummary], validation: Sequence[Sample
         image = _thumbnail(validation[index])
         for other in nearest:
             if image is not None and _is_similar(image, _thumbnail(train[other])):
-                what = f"nearly the same image as {shown(train[other].pair.image)}"
+                what = f"nearly the same image as {printable(train[other].pair.image)}"
                 remedy = "compare the two; put images of one scene into one split"
                 found.append(finding("image much like one in train", validation[index].pair.image, what, remedy))
                 break

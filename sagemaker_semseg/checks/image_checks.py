@@ -16,9 +16,9 @@ from sagemaker_semseg.checks.duplicates import perceptual_hash
 from sagemaker_semseg.checks.mask_artifacts import find_artifacts
 from sagemaker_semseg.checks.report import Finding
 from sagemaker_semseg.checks.rules import finding
-from sagemaker_semseg.data.channels import ImageMaskPair
 from sagemaker_semseg.data.files import CheckedPair
 from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
+from sagemaker_semseg.data.samples import ImageMaskPair
 
 Pixels = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]

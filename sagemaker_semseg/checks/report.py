@@ -10,7 +10,8 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sagemaker_semseg.data.channels import ImageMaskPair, shown
+from sagemaker_semseg.data.samples import ImageMaskPair
+from sagemaker_semseg.errors import printable
 from sagemaker_semseg.memory import Estimate
 
 Level = Literal["error", "warning"]
@@ -149,5 +150,5 @@ def _split_to_dict(split: SplitFacts) -> dict[str, Any]:
         "images_with_class": split.image_counts.tolist(),
         "ignored_pixels": split.ignored_pixels,
         "pixels_of_value": {int(value): int(split.value_counts[value]) for value in np.flatnonzero(split.value_counts)},
-        "previews": [shown(preview.pair.name) for preview in split.previews],
+        "previews": [printable(preview.pair.name) for preview in split.previews],
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from sagemaker_semseg.checks.report import Finding, Level
-from sagemaker_semseg.data.channels import FaultList, shown
+from sagemaker_semseg.errors import FaultList, printable
 
 _USELESS: Final = "nothing can be learned from it, and a training would stop on it"
 _NOT_READ: Final = "training doesn't see it; if it belongs to the data, the set is smaller than it looks"
@@ -97,7 +97,7 @@ RULES: Final[dict[str, tuple[Level, str]]] = {
 def finding(kind: str, where: Path | str, what: str, remedy: str) -> Finding:
     """Make a finding of a kind in the table."""
     level, why = RULES[kind]
-    return Finding(level, kind, shown(where), shown(what), why, shown(remedy))
+    return Finding(level, kind, printable(where), printable(what), why, printable(remedy))
 
 
 def fault_findings(faults: FaultList) -> list[Finding]:

@@ -16,11 +16,11 @@ from sagemaker_semseg.checks.image_checks import ImageChecker, SampleSummary
 from sagemaker_semseg.checks.previews import choose_previews
 from sagemaker_semseg.checks.report import Report, SplitFacts
 from sagemaker_semseg.checks.rules import fault_findings, sort_findings
-from sagemaker_semseg.data.channels import SPLITS, FaultList
+from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.datasets import DatasetScan, scan_dataset
-from sagemaker_semseg.data.labels import MOST_CLASSES
 from sagemaker_semseg.data.manifest import ProgressCallback
-from sagemaker_semseg.hyperparameters import Hyperparameters
+from sagemaker_semseg.errors import FaultList
+from sagemaker_semseg.hyperparameters import MAX_CLASSES, Hyperparameters
 
 SETTINGS: Final = (
     *("algorithm", "backbone", "base_size", "crop_size", "mini_batch_size", "validation_mini_batch_size"),
@@ -60,7 +60,7 @@ def run_checks(
     channels = {name: Path(path) for name, path in channels.items()}
     checker = ImageChecker(hyperparameters.padded_crop_size)
     faults = FaultList()
-    highest = num_classes or MOST_CLASSES
+    highest = num_classes or MAX_CLASSES
     scans = scan_dataset(channels, SPLITS, highest, faults, progress, checker, attributes, class_names)
     class_names = class_names or next((scan.class_names for scan in scans if scan.class_names), ())
     summaries = {split: checker.summaries.get(split, []) for split in SPLITS}

@@ -21,8 +21,7 @@ from sagemaker_semseg.cli.flags import (
     hyperparameter_arguments,
     refuse,
 )
-from sagemaker_semseg.data.labels import MOST_CLASSES
-from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.hyperparameters import MAX_CLASSES, resolve
 from sagemaker_semseg.jobs.channels import locate_channels
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.storage import atomic_write
@@ -67,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     given = hyperparameter_arguments(options)
     refuse(options.faults)
     named = given.get("class_names", "").count(",") + 1
-    hp = resolve({"num_classes": min(max(2, named), MOST_CLASSES), **given})
+    hp = resolve({"num_classes": min(max(2, named), MAX_CLASSES), **given})
     num_classes, names = hp.num_classes if "num_classes" in given else None, hp.class_names
     data = data_arguments(options)
     folders, attributes = locate_channels(data["data"], data["channels"]), data["attribute_names"]

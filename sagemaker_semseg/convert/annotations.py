@@ -17,15 +17,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sagemaker_semseg.data.channels import FaultList
 from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.errors import FaultList
+from sagemaker_semseg.hyperparameters import MAX_CLASSES
 
 LabelMask = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 """Height and width, in pixels."""
 
 BACKGROUND: Final = "background"
-MAX_CLASSES: Final = 254
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,8 @@ from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImag
 from sagemaker_semseg.convert.file_readers import read_json, unusable, walk
 from sagemaker_semseg.convert.json_values import points, show, whole
 from sagemaker_semseg.convert.rle import Unusable
-from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.errors import DataError, Fault, printable
 
 Kind = Literal["auto", "labelIds", "labelTrainIds", "polygons"]
 KINDS: Final[tuple[Kind, ...]] = ("auto", "labelIds", "labelTrainIds", "polygons")
@@ -148,7 +147,7 @@ def _polygons(path: Path, size: Size) -> LabelMask:
             if not near.all():  # also for numbers that are not finite
                 raise Unusable("a point far outside the picture", "look whether it belongs to this picture")
         except Unusable as error:
-            faults.append(Fault(f"{shown(path)}, objects[{number}]", error.what, error.remedy))
+            faults.append(Fault(f"{printable(path)}, objects[{number}]", error.what, error.remedy))
             continue
         if label is not None and len(corners) > 1:
             pen.polygon([(float(x), float(y)) for x, y in corners], fill=label)

@@ -26,9 +26,8 @@ from sagemaker_semseg.convert.file_readers import find_picture, name_of, read_js
 from sagemaker_semseg.convert.json_values import points, show, whole
 from sagemaker_semseg.convert.rle import Unusable
 from sagemaker_semseg.convert.shapes import RLE, Polygon, Region, Shape, box, rasterize
-from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.errors import DataError, Fault, printable
 
 Boxes = Literal["error", "ignore", "fill"]
 _LISTS = ("images", "annotations", "categories")
@@ -77,7 +76,7 @@ class _File:
 
     def __init__(self, source: CocoReader, dataset: AnnotatedDataset):
         self._source, self._dataset = source, dataset
-        self._where = shown(source.annotations)
+        self._where = printable(source.annotations)
         content = read_json(source.annotations)
         if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in _LISTS):
             what = f"no JSON of COCO: an object with the lists {', '.join(_LISTS)} is expected"
@@ -127,7 +126,7 @@ class _File:
             try:
                 path = find_picture(self._source.images, name)
             except DataError as error:
-                self._dataset.faults.take("missing picture", error)
+                self._dataset.faults.extend("missing picture", error.faults)
                 continue
             if path in used:
                 self._fault("images", number, f"has the picture of {used[path]}, {name}", image)

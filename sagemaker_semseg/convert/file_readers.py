@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
 
-from sagemaker_semseg.data.channels import EXTENSIONS, shown
-from sagemaker_semseg.errors import DataError, Fault, UserError
+from sagemaker_semseg.data.channels import EXTENSIONS
+from sagemaker_semseg.errors import DataError, Fault, UserError, printable
 from sagemaker_semseg.storage import LocalFileSystem
 
 MAX_JSON_BYTES: Final = 1 << 30
@@ -26,7 +26,7 @@ MAX_TEXT_BYTES: Final = 1 << 26
 
 
 def unusable(where: Path | str, what: str, remedy: str = "") -> DataError:
-    return DataError("an annotation can't be used", [Fault(shown(where), shown(what), shown(remedy))])
+    return DataError("an annotation can't be used", [Fault(printable(where), printable(what), printable(remedy))])
 
 
 def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> object:

@@ -32,9 +32,8 @@ from sagemaker_semseg.convert.file_readers import find_picture, name_of, read_js
 from sagemaker_semseg.convert.json_values import points, show, whole
 from sagemaker_semseg.convert.rle import Unusable
 from sagemaker_semseg.convert.shapes import Mask, Points, Polygon, Region, Shape, box, circle, rasterize
-from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.images import decode_mask
-from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.errors import DataError, Fault, printable
 
 IGNORE_LABEL: Final = "__ignore__"
 """LabelMe's own name for what counts for nothing."""
@@ -105,12 +104,12 @@ def _files(source: LabelMeReader, dataset: AnnotatedDataset) -> list[_File]:
                 continue
             files.append(_file(path, content, source, without_area))
         except DataError as error:
-            dataset.faults.take("bad file", error)
+            dataset.faults.extend("bad file", error.faults)
     if foreign:
-        dataset.notes.append(f"{shown(source.folder)}: JSON files of something else were left out: {foreign}")
+        dataset.notes.append(f"{printable(source.folder)}: JSON files of something else were left out: {foreign}")
     if without_area:
         listed = ", ".join(f"{count} x {kind}" for kind, count in sorted(without_area.items()))
-        dataset.notes.append(f"{shown(source.folder)}: shapes without an area were left out ({listed})")
+        dataset.notes.append(f"{printable(source.folder)}: shapes without an area were left out ({listed})")
     if not files and not dataset.faults.kinds:
         what = "no JSON file of LabelMe in it"
         raise unusable(source.folder, what, "give the folder in which LabelMe has saved its files")
@@ -118,7 +117,7 @@ def _files(source: LabelMeReader, dataset: AnnotatedDataset) -> list[_File]:
 
 
 def _file(path: Path, content: dict[str, Any], source: LabelMeReader, without_area: Counter[str]) -> _File:
-    where = shown(path)
+    where = printable(path)
     size: Size | None = None
     if content.get("imageHeight") is not None or content.get("imageWidth") is not None:
         height, width = whole(content.get("imageHeight")), whole(content.get("imageWidth"))

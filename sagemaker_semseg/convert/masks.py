@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from sagemaker_semseg.convert.annotations import LabelMask
-from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.files import read_file
 from sagemaker_semseg.data.image_headers import ImageError
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.labels import count_values
+from sagemaker_semseg.errors import printable
 
 Colour = tuple[int, int, int]
 
@@ -32,7 +32,7 @@ def by_number(path: Path, labels: Mapping[int, int], remedy: str) -> LabelMask:
     unknown = np.flatnonzero((count_values(mask) > 0) & ~known)
     if unknown.size:
         listed = ", ".join(map(str, unknown[:_SHOWN])) + (", ..." if unknown.size > _SHOWN else "")
-        raise ImageError(shown(path), f"the numbers {listed} stand for no class", remedy)
+        raise ImageError(printable(path), f"the numbers {listed} stand for no class", remedy)
     return table[mask]
 
 
@@ -56,7 +56,7 @@ def by_colour(path: Path, labels: Mapping[Colour, int], remedy: str) -> LabelMas
     if count:
         listed = [f"({code >> 16}, {code >> 8 & 255}, {code & 255})" for code in strange[:_SHOWN]]
         what = f"{count} pixels of colours that stand for no class, as {', '.join(listed)}"
-        raise ImageError(shown(path), what, remedy)
+        raise ImageError(printable(path), what, remedy)
     return mask
 
 

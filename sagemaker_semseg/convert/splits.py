@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Callable, Collection
 
 from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage
-from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, shown
+from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS
+from sagemaker_semseg.errors import printable
 
 DEFAULT_SHARE = 0.2
 
@@ -23,7 +24,7 @@ def random_split(dataset: AnnotatedDataset, share: float = DEFAULT_SHARE, seed: 
     """
 
     def lot(item: AnnotatedImage) -> bytes:
-        return hashlib.sha256(f"{seed}:{shown(item.name)}".encode()).digest()
+        return hashlib.sha256(f"{seed}:{printable(item.name)}".encode()).digest()
 
     undecided = sorted((item for item in dataset.items if not item.split), key=lot)
     count = min(max(1, round(share * len(undecided))), len(undecided) - 1)

@@ -15,7 +15,6 @@ from typing import Final
 
 from sagemaker_semseg.convert import masks
 from sagemaker_semseg.convert.annotations import (
-    MAX_CLASSES,
     AnnotatedDataset,
     AnnotatedImage,
     LabelMask,
@@ -25,6 +24,7 @@ from sagemaker_semseg.convert.annotations import (
 from sagemaker_semseg.convert.file_readers import inside, read_lines, unusable, walk, with_extension
 from sagemaker_semseg.data.images import palette
 from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.hyperparameters import MAX_CLASSES
 
 CLASSES: Final = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

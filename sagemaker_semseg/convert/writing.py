@@ -24,13 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, LabelMask, Size
-from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, FaultList, shown
+from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS
 from sagemaker_semseg.data.files import read_file
 from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 from sagemaker_semseg.data.images import apply_exif_orientation, decode_thumbnail, encode_mask
 from sagemaker_semseg.data.labels import count_values
 from sagemaker_semseg.environment import cpu_count
-from sagemaker_semseg.errors import DataError, Fault, UserError
+from sagemaker_semseg.errors import DataError, Fault, FaultList, UserError, printable
 
 Orientation = Literal["auto", "displayed", "stored"]
 Counts = npt.NDArray[np.int64]
@@ -93,7 +93,7 @@ def write(
 def _add(written: Written, item: AnnotatedImage, outcome: Counts | list[tuple[str, Fault]]) -> None:
     if isinstance(outcome, list):
         for kind, fault in outcome:
-            written.left_out.kinds.setdefault(kind, []).append(fault)
+            written.left_out.extend(kind, [fault])
         return
     written.pictures[item.split] += 1
     written.pixels += outcome
@@ -196,7 +196,7 @@ def _whole_folder(output: Path) -> Iterator[Path]:
     """A folder beside ``output`` that takes its place when the block ends well, and is removed when it doesn't."""
     target = output.absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        fault = Fault(shown(output), "is there already", "remove it, or give another folder for --output")
+        fault = Fault(printable(output), "is there already", "remove it, or give another folder for --output")
         raise UserError("The data set can't be written:", [fault])
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".writing-{secrets.token_hex(8)}-{target.name[-48:]}")

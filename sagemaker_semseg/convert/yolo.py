@@ -22,9 +22,9 @@ from sagemaker_semseg.convert.file_readers import inside, name_of, read_lines, r
 from sagemaker_semseg.convert.json_values import show, whole
 from sagemaker_semseg.convert.rle import Unusable
 from sagemaker_semseg.convert.shapes import Points, Polygon, Region, box, rasterize
-from sagemaker_semseg.data.channels import EXTENSIONS, shown
+from sagemaker_semseg.data.channels import EXTENSIONS
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.errors import Fault
+from sagemaker_semseg.errors import Fault, printable
 
 _OTHER_PICTURES: Final = (".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif")
 _SPLITS: Final = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation"}
@@ -43,7 +43,9 @@ def read(source: Path, choice: ClassSelection, boxes: Boxes = "error") -> Annota
     for image, name, split in _pictures(root, places, dataset):
         text = _labels_of_picture(image)
         if text in expected:
-            dataset.faults.add("bad entry", image, f"{shown(text)} belongs to another picture, too", "keep one of them")
+            dataset.faults.add(
+                "bad entry", image, f"{printable(text)} belongs to another picture, too", "keep one of them"
+            )
             continue
         expected.add(text)
         there = text.is_file()
@@ -170,7 +172,7 @@ class _Picture:
         faults: list[Fault] = []
         regions = []
         for number, line in enumerate(read_lines(self.labels) if self.labels else [], start=1):
-            where = f"{shown(self.labels or '')}, line {number}"
+            where = f"{printable(self.labels or '')}, line {number}"
             try:
                 if line:
                     regions.append(self._region(line, where))

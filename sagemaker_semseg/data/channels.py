@@ -1,9 +1,4 @@
-"""The channels of a training job and the files in them, by name; no picture is opened here.
-
-In: a folder that holds channels, or the channels' paths. Out: which channel lies where, and the pairs of an image and a
-mask: those whose path below their folders is the same but for the extension, or those that a manifest names. Faults go
-into a ``FaultList``, which raises them all at once. Called by ``samples``; ``find_channels`` also by the command line.
-"""
+"""The channels of a training job: finds them, and the image-mask pairs and label maps in them. No image is opened."""
 
 from __future__ import annotations
 
@@ -16,28 +11,23 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Final
 
-from sagemaker_semseg.data.faults import FaultList, shown
 from sagemaker_semseg.data.labels import LabelMap
 from sagemaker_semseg.data.manifest import SUFFIXES, ProgressCallback, read_pairs
-from sagemaker_semseg.data.pairs import ImageMaskPair
-from sagemaker_semseg.errors import DataError
-
-__all__ = [
-    "CHANNELS",
-    "EXTENSIONS",
-    "SPLITS",
-    "FaultList",
-    "ImageMaskPair",
-    "find_channels",
-    "manifest_of",
-    "shown",
-    "split_pairs",
-]
+from sagemaker_semseg.data.samples import ImageMaskPair
+from sagemaker_semseg.errors import DataError, FaultList, printable
 
 SPLITS: Final = ("train", "validation")
-_REQUIRED: Final = ("train", "train_annotation", "validation", "validation_annotation")
-CHANNELS: Final = (*_REQUIRED, "label_map", "model", "pretrained")
+LABEL_MAP: Final = "label_map"
 EXTENSIONS: Final = (".jpg", ".jpeg", ".png")
+
+
+def annotation_channel(split: str) -> str:
+    """The channel of the masks that belong to the images of ``split``."""
+    return f"{split}_annotation"
+
+
+DATA_CHANNELS: Final = tuple(name for split in SPLITS for name in (split, annotation_channel(split)))
+CHANNELS: Final = (*DATA_CHANNELS, LABEL_MAP, "model", "pretrained")
 _LAYOUT: Final = (
     "expected: train/a.jpg with train_annotation/a.png, validation/b.jpg with validation_annotation/b.png, "
     "and, if the masks need one, label_map/train_label_map.json and label_map/validation_label_map.json"
@@ -45,16 +35,17 @@ _LAYOUT: Final = (
 
 
 def find_channels(root: Path | str) -> dict[str, Path]:
-    """The channels that lie in ``root`` as folders named like them, or as manifests (``train.manifest``).
+    """Finds the channels in ``root``: folders named like them, or manifests (``train.manifest``).
 
-    Raises ``DataError`` where there is no such folder, or none of the four channels of images and masks in it.
+    Raises:
+        DataError: if there is no such folder, or none of the four channels of images and masks in it.
     """
     root = Path(root)
     faults = FaultList()
     found = {name: root / name for name in CHANNELS if (root / name).is_dir()}
     for split in SPLITS:
         manifests = [root / f"{split}{suffix}" for suffix in SUFFIXES if (root / f"{split}{suffix}").is_file()]
-        if split in found and f"{split}_annotation" in found:
+        if split in found and annotation_channel(split) in found:
             continue
         if len(manifests) > 1:
             faults.add("two manifests", manifests[1], f"stands beside {manifests[0].name}", "remove one of them")
@@ -62,16 +53,17 @@ def find_channels(root: Path | str) -> dict[str, Path]:
             found[split] = manifests[0]
     if not root.is_dir():
         faults.add("missing folder", root, "no such folder", _LAYOUT)
-    elif not found.keys() & set(_REQUIRED):
-        what = f"holds none of the folders {', '.join(_REQUIRED)}, and no train.manifest"
-        faults.add("missing channel", root, what, f"{_there(root)}; {_LAYOUT}")
+    elif not found.keys() & set(DATA_CHANNELS):
+        what = f"holds none of the folders {', '.join(DATA_CHANNELS)}, and no train.manifest"
+        faults.add("missing channel", root, what, f"{_list_folders(root)}; {_LAYOUT}")
     faults.raise_any()
     return found
 
 
-def manifest_of(channel: Path) -> list[Path]:
-    """The manifests that stand for a channel's pictures: the channel itself if it is a file, or those in a folder that
-    holds neither pictures nor folders. Empty for a channel of pictures.
+def find_manifests(channel: Path) -> list[Path]:
+    """The manifests that stand for a channel's images: the channel itself if it is a file, or those in its folder.
+
+    Empty for a folder that holds images or folders.
     """
     if channel.is_file():
         return [channel]
@@ -86,12 +78,12 @@ def manifest_of(channel: Path) -> list[Path]:
                     return []
                 if suffix in SUFFIXES:
                     manifests.append(channel / entry.name)
-    except OSError:  # it is reported where its files are looked for
+    except OSError:  # it is reported when its files are searched
         return []
     return sorted(manifests)
 
 
-def split_pairs(
+def find_pairs(
     channels: Mapping[str, Path],
     split: str,
     faults: FaultList,
@@ -99,42 +91,48 @@ def split_pairs(
     attributes: Sequence[str] = (),
     progress: ProgressCallback | None = None,
 ) -> list[ImageMaskPair]:
-    """The pairs of one split: of folders sorted by name, of a manifest as its lines are.
+    """Finds the pairs of one split: of folders sorted by name, of a manifest in the order of its lines.
 
-    What is wrong goes into ``faults``, what was left out into ``notes``. attributes: of a manifest's images and masks
-    (``manifest.read_lines``). progress: is told of files that are fetched from S3.
+    Args:
+        channels: folders or manifests by channel name.
+        split: "train" or "validation".
+        faults: gets what is wrong.
+        notes: gets what was left out.
+        attributes: of a manifest's images and masks (``manifest.read_lines``).
+        progress: called with (files done, files in all) while files are fetched from S3.
     """
-    manifests = manifest_of(channels[split]) if split in channels else []
+    manifests = find_manifests(channels[split]) if split in channels else []
     if len(manifests) > 1:
         listed = ", ".join(path.name for path in manifests[:12])
         faults.add("two manifests", channels[split], f"holds {listed}", f"name one of them for the channel {split}")
         return []
     if manifests:
-        if f"{split}_annotation" in channels:
-            notes.append(f"{split}: a manifest names its masks, the channel {split}_annotation isn't read")
+        if annotation_channel(split) in channels:
+            notes.append(f"{split}: a manifest names its masks, the channel {annotation_channel(split)} isn't read")
         return read_pairs(manifests[0], split, faults, notes, attributes, progress)
-    return _pairs_of_folders(channels, split, faults, notes)
+    return _find_in_folders(channels, split, faults, notes)
 
 
-def _pairs_of_folders(
+def _find_in_folders(
     channels: Mapping[str, Path], split: str, faults: FaultList, notes: list[str]
 ) -> list[ImageMaskPair]:
-    annotation = f"{split}_annotation"
-    images = _files(channels, split, faults, notes)
-    masks = _files(channels, annotation, faults, notes)
+    annotation = annotation_channel(split)
+    images = _find_files(channels, split, faults, notes)
+    masks = _find_files(channels, annotation, faults, notes)
     if not images or not masks:  # one fault says it; each file of the other channel needn't
         return []
-    lonely = sorted(masks.keys() - images.keys())
-    in_small = {name.casefold(): name for name in lonely}
+    unpaired = sorted(masks.keys() - images.keys())
+    by_casefold = {name.casefold(): name for name in unpaired}
     for name in sorted(images.keys() - masks.keys()):
-        remedy = _like(name, lonely, in_small, masks) or f"add {channels[annotation]}/{name}.png or remove the image"
+        remedy = _suggest_mask(name, unpaired, by_casefold, masks)
+        remedy = remedy or f"add {channels[annotation]}/{name}.png or remove the image"
         faults.add("image without mask", images[name], f"no mask of this name in {annotation}", remedy)
-    for name in lonely:
+    for name in unpaired:
         faults.add("mask without image", masks[name], f"no image of this name in {split}", "add the image or remove it")
     return [ImageMaskPair(name, images[name], masks[name]) for name in sorted(images.keys() & masks.keys())]
 
 
-def _folder(channels: Mapping[str, Path], name: str, faults: FaultList) -> Path | None:
+def _find_folder(channels: Mapping[str, Path], name: str, faults: FaultList) -> Path | None:
     if name in channels and channels[name].is_dir():
         return channels[name]
     if name in channels:
@@ -142,13 +140,13 @@ def _folder(channels: Mapping[str, Path], name: str, faults: FaultList) -> Path 
         faults.add("missing channel", channels[name], f"the {kind} of the channel {name} doesn't exist", _LAYOUT)
         return None
     parents = {path.parent for path in channels.values()}
-    remedy = f"{_there(parents.pop(), name)}; {_LAYOUT}" if len(parents) == 1 else _LAYOUT
+    remedy = f"{_list_folders(parents.pop(), name)}; {_LAYOUT}" if len(parents) == 1 else _LAYOUT
     faults.add("missing channel", name, "the channel is missing", remedy)
     return None
 
 
-def _there(root: Path, missing: str = "") -> str:
-    """The folders that lie in ``root``, the likeliest one for a missing channel apart."""
+def _list_folders(root: Path, missing: str = "") -> str:
+    """The folders in ``root``, and which of them may be the missing channel."""
     names = sorted(entry.name for entry in root.glob("[!.]*") if entry.is_dir())
     listing = f"folders there: {', '.join(names[:12]) or 'none'}"
     others = [name for name in names if name not in CHANNELS]
@@ -158,9 +156,9 @@ def _there(root: Path, missing: str = "") -> str:
     return listing
 
 
-def _files(channels: Mapping[str, Path], channel: str, faults: FaultList, notes: list[str]) -> dict[str, Path]:
-    """The pictures below a channel's folder, by name. Hidden files and folders (.DS_Store, ._a.jpg) don't count."""
-    folder = _folder(channels, channel, faults)
+def _find_files(channels: Mapping[str, Path], channel: str, faults: FaultList, notes: list[str]) -> dict[str, Path]:
+    """The images below a channel's folder, by name. Hidden files and folders (.DS_Store, ._a.jpg) don't count."""
+    folder = _find_folder(channels, channel, faults)
     if folder is None:
         return {}
     files: dict[str, Path] = {}
@@ -182,7 +180,7 @@ def _files(channels: Mapping[str, Path], channel: str, faults: FaultList, notes:
         what = f"no {', '.join(EXTENSIONS)} file in it" + (f", only {rest}" if rest else "")
         faults.add("channel without images", folder, what, _LAYOUT)
     elif rest:
-        notes.append(f"{channel}: files that are no pictures were left out ({rest})")
+        notes.append(f"{channel}: files that are no images were left out ({rest})")
     return files
 
 
@@ -190,8 +188,8 @@ def _walk(folder: Path, faults: FaultList) -> Iterator[Path]:
     """Every file below a folder, sorted within each folder. Links are followed, but not back to a folder above."""
     pending: list[tuple[Path, frozenset[str]]] = [(folder, frozenset())]
     while pending:
-        here, above = pending.pop()
-        above |= {os.path.realpath(here)}
+        here, parents = pending.pop()
+        parents |= {os.path.realpath(here)}
         try:
             entries = sorted(os.scandir(here), key=lambda entry: entry.name)
         except OSError as error:
@@ -204,29 +202,29 @@ def _walk(folder: Path, faults: FaultList) -> Iterator[Path]:
             path = here / entry.name
             if not path.is_dir():  # a broken link counts as a file, and can't be read later
                 yield path
-            elif not path.is_symlink() or os.path.realpath(path) not in above:
-                pending.append((path, above))
+            elif not path.is_symlink() or os.path.realpath(path) not in parents:
+                pending.append((path, parents))
 
 
-def _like(name: str, sorted_names: list[str], in_small: Mapping[str, str], files: Mapping[str, Path]) -> str:
-    """A remedy that names the mask which was probably meant: ``1_L.png`` for ``1.jpg``, ``IMG.png`` for ``img.jpg``.
-
-    in_small: the names, by what they are without capitals.
-    """
+def _suggest_mask(name: str, sorted_names: list[str], by_casefold: Mapping[str, str], files: Mapping[str, Path]) -> str:
+    """A remedy that names the mask which was probably meant: ``1_L.png`` for ``1.jpg``, ``IMG.png`` for ``img.jpg``."""
     at = bisect_left(sorted_names, name)
-    like = in_small.get(name.casefold())
+    similar = by_casefold.get(name.casefold())
     if at < len(sorted_names) and sorted_names[at].startswith(name):
-        like = sorted_names[at]
-    return f"if {files[like]} belongs to it, give both the same name" if like else ""
+        similar = sorted_names[at]
+    return f"if {files[similar]} belongs to it, give both the same name" if similar else ""
 
 
 def read_label_maps(
-    channels: Mapping[str, Path], splits: tuple[str, ...], num_classes: int, faults: FaultList
+    channels: Mapping[str, Path], splits: Sequence[str], num_classes: int, faults: FaultList
 ) -> dict[str, tuple[LabelMap | None, list[str]]]:
-    """The label map of each split, None where it is bad, and notes. ``label_map.json`` stands in for both names."""
-    if "label_map" not in channels:
+    """Reads the label map of each split, None where it is bad, with notes.
+
+    ``label_map.json`` is read where there is no ``<split>_label_map.json``.
+    """
+    if LABEL_MAP not in channels:
         return {split: (LabelMap.identity(num_classes), []) for split in splits}
-    channel = channels["label_map"]
+    channel = channels[LABEL_MAP]
     files = [channel] if channel.is_file() else sorted(channel.iterdir()) if channel.is_dir() else []
     there = {path.name: path for path in files if path.is_file() and not path.name.startswith(".")}
     names = [f"{split}_label_map.json" for split in SPLITS]
@@ -245,8 +243,8 @@ def read_label_maps(
         if path not in read:
             read[path] = None
             try:
-                read[path] = LabelMap.from_json(path, num_classes, shown(path))
+                read[path] = LabelMap.from_json(path, num_classes, printable(path))
             except DataError as error:
-                faults.take("bad label map", error)
+                faults.extend("bad label map", error.faults)
         maps[split] = (read[path], [])
     return maps

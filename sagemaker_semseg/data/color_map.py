@@ -14,11 +14,12 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sagemaker_semseg.data.faults import FaultList
-from sagemaker_semseg.data.labels import IGNORE, MOST_CLASSES
+from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.errors import FaultList
+from sagemaker_semseg.hyperparameters import MAX_CLASSES
 
 if TYPE_CHECKING:
-    from sagemaker_semseg.data.pairs import ImageMaskPair
+    from sagemaker_semseg.data.samples import ImageMaskPair
 
 _HEX: Final = re.compile(r"#([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 _KEY: Final = re.compile(r"0|[1-9][0-9]{0,3}")
@@ -143,7 +144,7 @@ def resolve_class_names(
     Args:
         pairs: by split.
         with_label_map: splits with a label map, which says what the masks' numbers mean: their colors mean nothing.
-        num_classes: ``MOST_CLASSES`` if it isn't known.
+        num_classes: ``MAX_CLASSES`` if it isn't known.
         given: the names that the user gave, from label 0 on, or none.
         faults: gets what is wrong.
         notes: by split; gets what is worth knowing.
@@ -174,7 +175,7 @@ def resolve_class_names(
         order = "by their keys" if by_key else "by name, since the keys of the lines differ"
         listed = ", ".join(f"{label} {name}" for label, name in enumerate(names))
         next(iter(notes.values())).append(f"labels of the classes, {order}: {listed}")
-        if len(names) != num_classes and num_classes != MOST_CLASSES:
+        if len(names) != num_classes and num_classes != MAX_CLASSES:
             what = f"the colour maps name {len(names)} classes ({', '.join(names)}), num_classes is {num_classes}"
             remedy = f"give num_classes {len(names)}, or class names from label 0 on (--class-names)"
             faults.add("number of classes", "internal-color-map", what, remedy)

@@ -16,14 +16,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sagemaker_semseg.data.channels import SPLITS, find_channels, read_label_maps, split_pairs
+from sagemaker_semseg.data.channels import SPLITS, find_channels, find_pairs, read_label_maps
 from sagemaker_semseg.data.color_map import resolve_class_names
-from sagemaker_semseg.data.faults import FaultList
 from sagemaker_semseg.data.files import CheckedPair, SampleVisitor, check_samples
 from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
 from sagemaker_semseg.data.manifest import ProgressCallback
-from sagemaker_semseg.data.pairs import ImageMaskPair
 from sagemaker_semseg.data.pipe_mode import PipeDataset
+from sagemaker_semseg.data.samples import ImageMaskPair
+from sagemaker_semseg.errors import FaultList
 
 __all__ = [
     "AttributeNames",
@@ -174,7 +174,7 @@ class DatasetScan:
     def add(self, pair: ImageMaskPair, checked: CheckedPair, faults: FaultList) -> None:
         """Counts the pixels of one pair and collects its faults."""
         for kind, fault in checked.faults:
-            faults.kinds.setdefault(kind, []).append(fault)
+            faults.extend(kind, [fault])
         if checked.size:
             self.checked.append(replace(pair, size=checked.size))
         if checked.values is None or self.label_map is None:
@@ -236,7 +236,7 @@ def scan_dataset(
     scans = []
     for split in splits:
         label_map, notes = maps[split]
-        pairs = split_pairs(channels, split, faults, notes, attributes.get(split, ()), progress)
+        pairs = find_pairs(channels, split, faults, notes, attributes.get(split, ()), progress)
         scans.append(DatasetScan(split, label_map, notes, pairs))
     _resolve_class_names(scans, num_classes, class_names, faults)
     work = [(scan, pair) for scan in scans for pair in scan.pairs]

@@ -20,13 +20,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from sagemaker_semseg.data.color_masks import decode_color_mask
-from sagemaker_semseg.data.faults import shown
 from sagemaker_semseg.data.image_headers import EncodedImage, ImageError
 from sagemaker_semseg.data.images import Pixels, decode_mask, decode_thumbnail
 from sagemaker_semseg.data.labels import count_values
-from sagemaker_semseg.data.pairs import ImageMaskPair
+from sagemaker_semseg.data.samples import ImageMaskPair
 from sagemaker_semseg.environment import cpu_count
-from sagemaker_semseg.errors import Fault
+from sagemaker_semseg.errors import Fault, printable
 
 Counts = npt.NDArray[np.int64]
 Result = TypeVar("Result")
@@ -123,7 +122,8 @@ def _check(pair: ImageMaskPair, visitor: SampleVisitor | None) -> CheckedPair:
     except ImageError as error:
         faults += ((error.kind or "unusable mask", fault) for fault in error.faults)
     if size and mask_size and size != mask_size:
-        what = f"{mask_size[1]} x {mask_size[0]} pixels, but {shown(pair.image)} has {size[1]} x {size[0]} as displayed"
+        other = f"{printable(pair.image)} has {size[1]} x {size[0]} as displayed"
+        what = f"{mask_size[1]} x {mask_size[0]} pixels, but {other}"
         remedy = "make the mask of the image's size, enlarging labels by nearest neighbour only"
         if size == mask_size[::-1]:
             remedy = "turn one of the two; the image's EXIF orientation counts"
@@ -144,7 +144,7 @@ def read_file(path: Path, read: Callable[[bytes, EncodedImage], Result], where: 
     Raises:
         ImageError: if the file can't be read.
     """
-    where = where or shown(path)
+    where = where or printable(path)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

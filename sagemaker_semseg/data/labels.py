@@ -1,7 +1,4 @@
-"""From the values in a mask to labels, and from pixel counts to class weights.
-
-In: a ``label_map`` file (JSON) or none, and the number of classes. Out: a table of 256 entries. ``samples`` makes it
-and checks masks against it, the pipeline applies it to every mask.
+"""Label maps: from the values in a mask to labels; and class weights from pixel counts.
 
     {"scale": "3"}                   label = pixel // 3
     {"map": {"0": 5, "1": [0, 7]}}   pixel 5 is label 0, pixels 0 and 7 are label 1, all others are ignored
@@ -24,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.hyperparameters import MAX_CLASSES
 
 IGNORE: Final = 255
 """A label that counts in no loss and no metric; also the pixel value that means it."""
@@ -31,23 +29,22 @@ IGNORE: Final = 255
 INVALID: Final = -1
 """In a table: a pixel value that is neither a label nor ignored."""
 
-MOST_CLASSES: Final = 254
-"""Labels end below it; also stands for a number of classes that isn't known."""
-
 MAX_BYTES: Final = 1 << 20
 """A label map is at most some kilobytes; a larger file is something else."""
 
 _COUNT_AT_ONCE: Final = 1 << 20  # numpy widens pixels to eight bytes before it counts them
-_EXAMPLES = 'write {"scale": 1} or {"map": {"<label>": <pixel value or list of them>, ...}}'
-_WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")  # as JSON writes a whole number that isn't negative
+_EXAMPLE: Final = 'write {"scale": 1} or {"map": {"<label>": <pixel value or list of them>, ...}}'
+_WHOLE: Final = re.compile(r"0|[1-9][0-9]{0,8}")  # as JSON writes a whole number that isn't negative
 
 
 @dataclass(frozen=True, eq=False)
 class LabelMap:
-    """What each of the 256 values of a mask stands for.
+    """The label of each of the 256 values of a mask.
 
-    table: (256,) int16, read-only; a label 0 .. num_classes-1, ``IGNORE`` or ``INVALID``.
-    num_classes: 1 to 254. source: the file that says so; empty where there is none.
+    Attributes:
+        table: (256,) int16, read-only; a label 0 .. num_classes-1, ``IGNORE`` or ``INVALID``.
+        num_classes: 1 to ``MAX_CLASSES``.
+        source: the file that it was read from; empty where there is none.
     """
 
     table: npt.NDArray[np.int16]
@@ -55,7 +52,7 @@ class LabelMap:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if self.table.shape != (256,) or not 1 <= self.num_classes <= 254:
+        if self.table.shape != (256,) or not 1 <= self.num_classes <= MAX_CLASSES:
             raise ValueError(f"a table of shape {self.table.shape} for {self.num_classes} classes")
         self.table.setflags(write=False)
 
@@ -69,13 +66,13 @@ class LabelMap:
         """label = value // scale; a 255 that leads to no class is ignored, other such values are invalid."""
         label = np.arange(256) // scale
         table = np.where(label < num_classes, label, INVALID)
-        if table[255] == INVALID:
-            table[255] = IGNORE
+        if table[IGNORE] == INVALID:
+            table[IGNORE] = IGNORE
         return cls(table.astype(np.int16), num_classes)
 
     @classmethod
     def mapped(cls, labels: dict[int, int], num_classes: int) -> LabelMap:
-        """``labels`` gives the label of a pixel value; values it doesn't name are ignored."""
+        """Each pixel value in ``labels`` has its label there; the other ones are ignored."""
         table = np.full(256, IGNORE, np.int16)
         for value, label in labels.items():
             table[value] = label
@@ -83,9 +80,18 @@ class LabelMap:
 
     @classmethod
     def from_json(cls, source: bytes | str | Path, num_classes: int, where: str | None = None) -> LabelMap:
-        """Reads a label map: its bytes, or the path of its file.
+        """Reads a label map.
 
-        ``where`` names it in errors (default: the path). Raises ``DataError`` listing every fault.
+        Args:
+            source: its bytes, or the path of its file.
+            num_classes: the number of classes of the data set.
+            where: names it in errors; by default the path.
+
+        Raises:
+            DataError: with every fault of the file.
+
+        Example:
+            >>> LabelMap.from_json(b'{"map": {"0": 5, "1": [0, 7]}}', num_classes=2).apply(mask)
         """
         if isinstance(source, bytes):
             return _Reader(where or "label map", num_classes).read(source)
@@ -94,7 +100,7 @@ class LabelMap:
             with open(source, "rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise _refusal([Fault(where, f"can't be read: {error.strerror or error}")]) from error
+            raise _label_map_error([Fault(where, f"can't be read: {error.strerror or error}")]) from error
         return _Reader(where, num_classes).read(data)
 
     @cached_property
@@ -138,12 +144,18 @@ def count_values(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 def median_frequency_weights(
     pixel_counts: npt.NDArray[np.int64], image_pixel_counts: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """Weights that make rare classes count as much as frequent ones, (n,) float32.
+    """Weights that make rare classes count as much as frequent ones.
 
-    pixel_counts: (n,) pixels of each class; image_pixel_counts: (n,) pixels of the images in which the class occurs.
     frequency = pixel_counts / image_pixel_counts, weight = median of the frequencies / frequency (Eigen and Fergus,
     "Predicting Depth, Surface Normals and Semantic Labels", 2015, section 6.3.2). A class that never occurs is left out
-    of the median and weighs 1: no pixel of the training set asks for its weight.
+    of the median and weighs 1: no pixel of the training set uses its weight.
+
+    Args:
+        pixel_counts: (n,) pixels of each class.
+        image_pixel_counts: (n,) labelled pixels of the images in which the class occurs.
+
+    Returns:
+        (n,) float32.
     """
     counts, totals = np.asarray(pixel_counts, np.float64), np.asarray(image_pixel_counts, np.float64)
     present = counts > 0
@@ -154,7 +166,7 @@ def median_frequency_weights(
     return weights.astype(np.float32)
 
 
-class _Object(list[tuple[str, object]]):
+class _JsonObject(list[tuple[str, object]]):
     """A JSON object as its pairs in order, so that a key given twice is seen."""
 
 
@@ -169,92 +181,95 @@ class _Reader:
     def read(self, data: bytes) -> LabelMap:
         labels: LabelMap | None = None
         content = self._parse(data)
-        if isinstance(content, _Object):
+        if isinstance(content, _JsonObject):
             labels = self._entries(content)
         elif not self.faults:
-            self._fault(f"expected a JSON object, not {_kind(content)}", _EXAMPLES)
+            self._add_fault(f"expected a JSON object, not {json_type(content)}", _EXAMPLE)
         if self.faults or labels is None:
-            raise _refusal(self.faults)
+            raise _label_map_error(self.faults)
         return replace(labels, source=self.where)
 
     def _parse(self, data: bytes) -> object:
         if len(data) > MAX_BYTES:
-            self._fault(f"larger than {MAX_BYTES} bytes", _EXAMPLES)
+            self._add_fault(f"larger than {MAX_BYTES} bytes", _EXAMPLE)
             return None
         try:
-            return json.loads(data, object_pairs_hook=_Object)
+            return json.loads(data, object_pairs_hook=_JsonObject)
         except (ValueError, RecursionError) as error:  # ValueError: JSON's own, bad UTF-8, numbers of 5000 digits
-            self._fault(f"not JSON: {error}", _EXAMPLES)
+            self._add_fault(f"not JSON: {error}", _EXAMPLE)
             return None
 
-    def _entries(self, content: _Object) -> LabelMap | None:
-        self._repeated(content, "")
+    def _entries(self, content: _JsonObject) -> LabelMap | None:
+        self._check_keys(content, "")
         entries = dict(content)
         for name in entries.keys() - {"scale", "map"}:
-            self._fault(f"unknown entry {name!r}", "a label map has one entry, 'scale' or 'map'")
+            self._add_fault(f"unknown entry {name!r}", "a label map has one entry, 'scale' or 'map'")
         if "scale" in entries and "map" in entries:
-            self._fault("both 'scale' and 'map'", "keep one of them")
+            self._add_fault("both 'scale' and 'map'", "keep one of them")
         if "scale" not in entries and "map" not in entries:
-            self._fault("neither 'scale' nor 'map'", _EXAMPLES)
+            self._add_fault("neither 'scale' nor 'map'", _EXAMPLE)
         scaled = self._scale(entries["scale"]) if "scale" in entries else None
         mapped = self._map(entries["map"]) if "map" in entries else None
         return scaled or mapped
 
     def _scale(self, value: object) -> LabelMap | None:
-        scale = _whole(value)
+        scale = _whole_number(value)
         if scale is None or not 1 <= scale <= 255:
-            self._fault(f"scale {_show(value)}; expected a whole number from 1 to 255")
+            self._add_fault(f"scale {_quote(value)}; expected a whole number from 1 to 255")
             return None
         return LabelMap.scaled(scale, self.num_classes)
 
     def _map(self, value: object) -> LabelMap | None:
-        if not isinstance(value, _Object) or not value:
-            self._fault(f"map is {_kind(value)}; expected an object of labels and pixel values", _EXAMPLES)
+        if not isinstance(value, _JsonObject) or not value:
+            self._add_fault(f"map is {json_type(value)}; expected an object of labels and pixel values", _EXAMPLE)
             return None
-        self._repeated(value, " of map")
+        self._check_keys(value, " of map")
         labels: dict[int, int] = {}
         for key, given in value:
-            label = _whole(key)
+            label = _whole_number(key)
             if label is None or label >= self.num_classes:
                 remedy = "the key is the training label, the pixel value stands on the right"
-                self._fault(f"map key {key!r}; expected a label from 0 to {self.num_classes - 1}", remedy)
-            for pixel in given if isinstance(given, list) and not isinstance(given, _Object) else [given]:
+                self._add_fault(f"map key {key!r}; expected a label from 0 to {self.num_classes - 1}", remedy)
+            for pixel in given if isinstance(given, list) and not isinstance(given, _JsonObject) else [given]:
                 self._pixel(labels, key, label, pixel)
         return LabelMap.mapped(labels, self.num_classes) if not self.faults else None
 
     def _pixel(self, labels: dict[int, int], key: str, label: int | None, given: object) -> None:
-        pixel = _whole(given)
+        pixel = _whole_number(given)
         if pixel is None or pixel > 255:
-            self._fault(f"map[{key!r}] holds {_show(given)}; expected a pixel value from 0 to 255 or a list of them")
+            self._add_fault(
+                f"map[{key!r}] holds {_quote(given)}; expected a pixel value from 0 to 255 or a list of them"
+            )
         elif label is not None and labels.setdefault(pixel, label) != label:
-            self._fault(f"pixel value {pixel} stands for label {labels[pixel]} and for label {label}", "keep one")
+            self._add_fault(f"pixel value {pixel} stands for label {labels[pixel]} and for label {label}", "keep one")
 
-    def _repeated(self, pairs: _Object, of: str) -> None:
+    def _check_keys(self, pairs: _JsonObject, of: str) -> None:
         for name, times in Counter(name for name, _ in pairs).items():
             if times > 1:
-                self._fault(f"the key {name!r}{of} is given {times} times", "keep one")
+                self._add_fault(f"the key {name!r}{of} is given {times} times", "keep one")
 
-    def _fault(self, what: str, remedy: str = "") -> None:
+    def _add_fault(self, what: str, remedy: str = "") -> None:
         self.faults.append(Fault(self.where, what, remedy))
 
 
-def _refusal(faults: list[Fault]) -> DataError:
+def _label_map_error(faults: list[Fault]) -> DataError:
     return DataError("the label map can't be used", faults)
 
 
-def _whole(value: object) -> int | None:
+def _whole_number(value: object) -> int | None:
     """A whole number from 0 up, given as a number or as a string; None for anything else."""
     if isinstance(value, str):
         return int(value) if _WHOLE.fullmatch(value) else None
     return value if type(value) is int and value >= 0 else None
 
 
-def _kind(value: object) -> str:
-    if isinstance(value, _Object):
+def json_type(value: object) -> str:
+    """Names the type of a JSON value, for messages."""
+    if isinstance(value, _JsonObject):
         return "an object" if value else "an empty object"
     names = {list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
     return names.get(type(value), type(value).__name__)
 
 
-def _show(value: object) -> str:
-    return _kind(value) if isinstance(value, list | type(None)) else repr(value)[:40]
+def _quote(value: object) -> str:
+    return json_type(value) if isinstance(value, list | type(None)) else repr(value)[:40]

@@ -10,10 +10,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from sagemaker_semseg.data.images import palette
+from sagemaker_semseg.data.labels import IGNORE
 
 __all__ = ["overlay", "side_by_side"]
-
-IGNORE: Final = 255
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import Final
 
 from sagemaker_semseg.data.channels import SPLITS, read_label_maps
-from sagemaker_semseg.data.faults import FaultList
 from sagemaker_semseg.data.image_headers import EncodedImage
 from sagemaker_semseg.data.labels import LabelMap
-from sagemaker_semseg.data.pairs import EncodedSample
 from sagemaker_semseg.data.recordio import read_records
-from sagemaker_semseg.errors import DataError, Fault, HyperparameterError
+from sagemaker_semseg.data.samples import EncodedSample
+from sagemaker_semseg.errors import DataError, Fault, FaultList, HyperparameterError
 
 _POLL_SECONDS: Final = 0.05
 _PIPE_BYTES: Final = 1 << 20  # between sender and reader, where the system allows it

@@ -18,6 +18,9 @@ Kind = Literal["integer", "number", "boolean", "choice", "integers", "weights", 
 # wrap around silently; no sensible value comes near it.
 LARGEST_INTEGER = 2**31 - 1
 
+MAX_CLASSES = 254
+"""A mask has 256 values: labels are 0 to 253, and 255 means ignore."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -152,7 +155,7 @@ class Hyperparameters:
         MISSING,
         "Number of labels, background included: masks hold the labels 0 to num_classes - 1, and 255 where a pixel is "
         "to be ignored.",
-        interval=Interval(2, 254),
+        interval=Interval(2, MAX_CLASSES),
     )
     class_names: tuple[str, ...] = _row(
         "Data",

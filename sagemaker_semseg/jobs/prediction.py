@@ -18,12 +18,11 @@ import numpy as np
 import PIL.Image
 
 from sagemaker_semseg.artifact import InferenceArtifact
-from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.files import MAX_FILE_BYTES
 from sagemaker_semseg.data.image_headers import EncodedImage
 from sagemaker_semseg.data.images import Pixels, decode_image
 from sagemaker_semseg.data.overlay import overlay
-from sagemaker_semseg.errors import DataError, Fault, UserError
+from sagemaker_semseg.errors import DataError, Fault, UserError, printable
 from sagemaker_semseg.inference import CancellationToken, InferenceOptions, Segmenter
 from sagemaker_semseg.jobs.model_location import load_inference_artifact
 from sagemaker_semseg.jobs.prediction_inputs import PredictionTask, find_images
@@ -224,7 +223,7 @@ def _read_ahead(
 def _read(task: PredictionTask, num_classes: int, reply: ResponseFormat) -> EncodedImage | Pixels:
     """Read an image, and decode it unless it is large. Raises DataError and PayloadTooLarge."""
     data = task.image.store.read(task.image.entry, MAX_FILE_BYTES)
-    image = EncodedImage.parse(data, shown(task.image.where))
+    image = EncodedImage.parse(data, printable(task.image.where))
     height, width = image.size
     check_response_size(reply, num_classes, height, width)
     return image if height * width > LARGE_IMAGE else decode_image(image)
@@ -252,4 +251,4 @@ def _message(error: Exception, task: PredictionTask) -> str:
 
 
 def _report(message: str) -> None:
-    print(shown(message), file=sys.stderr, flush=True)
+    print(printable(message), file=sys.stderr, flush=True)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.datasets import AttributeNames, Dataset, Datasets, FileDataset, read_channels, read_split
-from sagemaker_semseg.data.labels import MOST_CLASSES
 from sagemaker_semseg.data.pipe_mode import pipe_datasets
 from sagemaker_semseg.environment import environment, weight_locations
 from sagemaker_semseg.errors import DataError, ExitStatus, Fault, HyperparameterError, UserError
-from sagemaker_semseg.hyperparameters import Hyperparameters, Resolution, try_resolve
+from sagemaker_semseg.hyperparameters import MAX_CLASSES, Hyperparameters, Resolution, try_resolve
 from sagemaker_semseg.jobs import initial_weights, summary
 from sagemaker_semseg.jobs.channels import locate_channels
 from sagemaker_semseg.jobs.initial_weights import RANDOM_INIT, InitialWeights
@@ -232,7 +231,7 @@ def _read_data(
                 errors.append(HyperparameterError("this training can't be started:", [no_counts()]))
             return _open_streams(Path(config.fifos), folders, attributes, hp)
         if folders:
-            num_classes = resolution.values.get("num_classes", MOST_CLASSES)
+            num_classes = resolution.values.get("num_classes", MAX_CLASSES)
             with progress_bar("checking the data") as update:
                 return read_channels(folders, num_classes, update, attributes=attributes, class_names=class_names)
     except DataError as error:

@@ -132,12 +132,13 @@ class SemSegPredictor:
         from PIL.Image import fromarray
 
         from sagemaker_semseg.data.images import decode_image
+        from sagemaker_semseg.data.labels import IGNORE
         from sagemaker_semseg.data.overlay import overlay
 
         body = ImageSerializer().serialize(data)
         if labels is None:
             labels = self._ask(ImageSerializer(), ArrayDeserializer(), body, {}, None)
-        return fromarray(overlay(decode_image(body), labels, 255, opacity))
+        return fromarray(overlay(decode_image(body), labels, IGNORE, opacity))
 
     def delete_endpoint(self, delete_endpoint_config: bool = True) -> None:
         """Delete the endpoint. delete_endpoint_config: also its configuration on SageMaker."""

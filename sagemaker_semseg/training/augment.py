@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.data.shuffle import random_bits
+from sagemaker_semseg.data.samples import random_bits
 from sagemaker_semseg.training.blur import blur
 from sagemaker_semseg.training.resample import Axis, Pixels, resample
 

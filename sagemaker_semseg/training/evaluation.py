@@ -15,11 +15,9 @@ import tensorflow as tf
 
 from sagemaker_semseg.data.datasets import Dataset
 from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.memory import MAX_EVALUATION_PIXELS
 from sagemaker_semseg.models.network import normalize
 from sagemaker_semseg.training.pipeline import evaluation_batches
-
-# Logits of 21 classes at this many pixels take 88 MB; a batch of larger images is split.
-MAX_PIXELS = 1 << 20
 
 
 class Evaluator:
@@ -66,7 +64,7 @@ class Evaluator:
         total = np.zeros(self.num_classes**2, np.int64)
         replicas = self.strategy.num_replicas_in_sync
         batches = evaluation_batches(
-            split, batch_size, max_pixels=MAX_PIXELS * replicas, pass_number=pass_number, halt=halt
+            split, batch_size, max_pixels=MAX_EVALUATION_PIXELS * replicas, pass_number=pass_number, halt=halt
         )
         for images, labels, count in self._shares(batches):
             total += np.asarray(self._counts(images, labels), np.int64)

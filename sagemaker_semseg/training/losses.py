@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-IGNORE = 255
+from sagemaker_semseg.data.labels import IGNORE
 
 
 def cross_entropy_sums(

@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import tensorflow as tf
 
-from sagemaker_semseg.data.pairs import EncodedSample
 from sagemaker_semseg.data.pipe_mode import PipeDataset
-from sagemaker_semseg.data.shuffle import order
+from sagemaker_semseg.data.samples import EncodedSample, shuffled_order
 from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.training.augment import sample_crop
 from sagemaker_semseg.training.partial_decode import read_image
@@ -37,7 +36,7 @@ from sagemaker_semseg.training.shutdown import track_calls
 
 if TYPE_CHECKING:
     from sagemaker_semseg.data.datasets import Dataset, FileDataset
-    from sagemaker_semseg.data.pairs import ImageMaskPair
+    from sagemaker_semseg.data.samples import ImageMaskPair
     from sagemaker_semseg.hyperparameters import Hyperparameters
 
 Pair = tuple[Pixels, Pixels]
@@ -101,7 +100,7 @@ def _chunks_of_files(split: FileDataset, chunk: int, seed: int) -> Visits:
     pairs, count = split.pairs, split.count
     if not count:
         raise ValueError("no samples to train on")
-    order_of = lru_cache(maxsize=4)(lambda pass_number: order(seed, pass_number, count))
+    order_of = lru_cache(maxsize=4)(lambda pass_number: shuffled_order(seed, pass_number, count))
 
     def visits(number: int) -> Iterator[EncodedSample]:
         for position in range(number * chunk, (number + 1) * chunk):

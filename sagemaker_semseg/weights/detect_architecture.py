@@ -14,10 +14,11 @@ import numpy as np
 
 from sagemaker_semseg.architectures import BACKBONES, DECODERS, VISIBLE_BACKBONES, ArchitectureSpec, Shapes, is_decoder
 from sagemaker_semseg.errors import ArtifactError, Fault
+from sagemaker_semseg.hyperparameters import MAX_CLASSES
 from sagemaker_semseg.weights.mxnet import Array
 from sagemaker_semseg.weights.name_mapping import structural
 
-CLASSES = range(2, 255)
+CLASSES = range(2, MAX_CLASSES + 1)
 
 
 def network_weights(arrays: Mapping[str, Array], where: str) -> tuple[ArchitectureSpec, dict[str, Array]]:

@@ -8,9 +8,8 @@ from typing import Any
 
 from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.artifact import Artifact, read_artifact
-from sagemaker_semseg.data.channels import shown
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.errors import ArtifactError, Fault, SageMakerArtifactError
+from sagemaker_semseg.errors import ArtifactError, Fault, SageMakerArtifactError, printable
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.weights import mxnet
 from sagemaker_semseg.weights.detect_architecture import network_weights, with_auxiliary
@@ -47,7 +46,7 @@ def import_weights(path: Path, member: str = BEST, class_names: Sequence[str] = 
     labels: dict[str, Any] = {"num_classes": hp.num_classes, "ignore": IGNORE}
     if class_names:
         labels["class_names"] = list(class_names)
-    source = {"file": shown(path.name), "member": member if original else None}
+    source = {"file": printable(path.name), "member": member if original else None}
     metrics: dict[str, Any] = {"best_epoch": None, "validation": None, "history": [], "imported": source}
     return Artifact(to_strings(hp), with_auxiliary(architecture, weights), labels, metrics), notes
 

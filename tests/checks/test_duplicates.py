@@ -11,8 +11,8 @@ from PIL import Image, ImageEnhance
 
 from sagemaker_semseg.checks import duplicates
 from sagemaker_semseg.checks.image_checks import SampleSummary
-from sagemaker_semseg.data.channels import ImageMaskPair
 from sagemaker_semseg.data.images import decode_thumbnail
+from sagemaker_semseg.data.samples import ImageMaskPair
 
 
 def changed(hashes: np.ndarray, bits: int, random: np.random.Generator) -> np.ndarray:

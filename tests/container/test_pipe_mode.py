@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg.container import train
-from sagemaker_semseg.data.channels import ImageMaskPair
+from sagemaker_semseg.data.samples import ImageMaskPair
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.local.pipe_inputs import PipeChannel, PipeWriter
 

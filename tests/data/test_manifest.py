@@ -12,17 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagemaker_semseg.data import manifest
-from sagemaker_semseg.data.channels import split_pairs
+from sagemaker_semseg.data.channels import find_pairs
 from sagemaker_semseg.data.datasets import find_channels, read_channels
-from sagemaker_semseg.data.faults import FaultList
-from sagemaker_semseg.data.manifest import Line, read_lines
-from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.data.manifest import ManifestLine, read_lines
+from sagemaker_semseg.errors import DataError, FaultList
 from tests.data.test_samples import image_bytes, mask_bytes, write
 
 GOOD = {"source-ref": "s3://pictures/a.jpg", "road-ref": "s3://pictures/a.png"}
 
 
-def read(path: Path, content: bytes | str, *attributes: str) -> tuple[list[Line], list[tuple[str, str]]]:
+def read(path: Path, content: bytes | str, *attributes: str) -> tuple[list[ManifestLine], list[tuple[str, str]]]:
     """The lines, and of each fault where it is (the line, or "" for the file) and what."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     faults = FaultList()
@@ -104,10 +103,9 @@ def test_a_bad_line_among_good_ones(path: Path, line: bytes, what: str) -> None:
     assert what in faults[0][1]
 
 
-def test_all_faults_come_at_once_but_no_more_than_memory_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagemaker_semseg.data.faults._MOST_OF_A_KIND", 100)
+def test_all_faults_come_at_once_but_no_more_than_memory_holds(path: Path) -> None:
     path.write_text("x\n" * 300 + json.dumps({"source-ref": 1, "road-ref": "b"}) + "\n")
-    faults = FaultList()
+    faults = FaultList(most_of_a_kind=100)
     assert not list(read_lines(path, faults))
     with pytest.raises(DataError, match=r"manifest line: 300, manifest reference: 1") as error:
         faults.raise_any()
@@ -238,11 +236,11 @@ def test_a_folder_that_holds_a_manifest(root: Path) -> None:
     path = put(root / "train/output.manifest", "a")
     path.write_text(path.read_text().replace("images/", "../images/").replace("masks/", "../masks/"))
     faults, notes = FaultList(), []
-    pairs = split_pairs({"train": root / "train", "train_annotation": root}, "train", faults, notes)
+    pairs = find_pairs({"train": root / "train", "train_annotation": root}, "train", faults, notes)
     assert [pair.name for pair in pairs] == ["a"]
     assert notes == ["train: a manifest names its masks, the channel train_annotation isn't read"]
     put(root / "train/second.manifest", "a")
-    assert not split_pairs({"train": root / "train"}, "train", faults, notes)
+    assert not find_pairs({"train": root / "train"}, "train", faults, notes)
     assert [*faults.kinds] == ["two manifests"]
 
 
@@ -250,14 +248,14 @@ def test_a_manifest_among_pictures_is_a_file_that_is_left_out(root: Path) -> Non
     put(root / "images/train.manifest", "a")
     notes: list[str] = []
     channels = {"train": root / "images", "train_annotation": root / "masks"}
-    assert [pair.name for pair in split_pairs(channels, "train", FaultList(), notes)] == ["a", "b", "v"]
-    assert notes == ["train: files that are no pictures were left out (1 x .manifest)"]
+    assert [pair.name for pair in find_pairs(channels, "train", FaultList(), notes)] == ["a", "b", "v"]
+    assert notes == ["train: files that are no images were left out (1 x .manifest)"]
 
 
 def test_a_link_to_a_manifest_leads_to_its_pictures(root: Path) -> None:
     (root / "job/train").mkdir(parents=True)
     (root / "job/train/x.manifest").symlink_to(put(root / "x.manifest", "a"))
-    (pair,) = split_pairs({"train": root / "job/train"}, "train", FaultList(), [])
+    (pair,) = find_pairs({"train": root / "job/train"}, "train", FaultList(), [])
     assert pair.image == root / "images/a.jpg"
 
 
@@ -293,7 +291,7 @@ def test_names_are_unique(root: Path) -> None:
     with open(path, "a") as file:
         file.write(dumped({"source-ref": "images/a.png", "m-ref": "masks/a.png"}))
     faults, notes = FaultList(), []
-    pairs = split_pairs({"train": path}, "train", faults, notes)
+    pairs = find_pairs({"train": path}, "train", faults, notes)
     assert [pair.name for pair in pairs] == ["a", "b", "a (line 3)", "a (line 4)"]
     assert notes == ["train: lines of the manifest whose image an earlier line has, too: 1"]
 
@@ -317,13 +315,13 @@ def test_references_into_s3(root: Path, bucket, monkeypatch: pytest.MonkeyPatch)
     path = put(root / "train.manifest", "b", "a")
     path.write_text(path.read_text().replace('"images', '"s3://pictures/set/images'))
     faults = FaultList()
-    pairs = split_pairs({"train": path}, "train", faults, [])
+    pairs = find_pairs({"train": path}, "train", faults, [])
     assert not faults.kinds
     assert [pair.name for pair in pairs] == ["b", "a"]
     assert pairs[1].image.read_bytes() == (root / "images/a.jpg").read_bytes()
     assert pairs[1].mask == root / "masks/a.png"
     path.write_text(path.read_text().replace("a.jpg", "gone.jpg"))
-    assert [pair.name for pair in split_pairs({"train": path}, "train", faults, [])] == []
+    assert [pair.name for pair in find_pairs({"train": path}, "train", faults, [])] == []
     (fault,) = faults.kinds.pop("not fetched")
     assert fault.where == f"s3://pictures/set/images/gone.jpg ({path}, line 2)"
 
@@ -331,7 +329,7 @@ def test_references_into_s3(root: Path, bucket, monkeypatch: pytest.MonkeyPatch)
 def test_nothing_is_fetched_for_a_manifest_with_faults(path: Path) -> None:
     path.write_text(dumped(GOOD) + "x\n")  # it would fail here, without credentials
     faults = FaultList()
-    assert not split_pairs({"train": path}, "train", faults, [])
+    assert not find_pairs({"train": path}, "train", faults, [])
     assert [*faults.kinds] == ["manifest line"]
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.data.images import decode_image, encode_mask
-from sagemaker_semseg.data.pairs import EncodedSample
 from sagemaker_semseg.data.pipe_mode import Cancelled, PipeDataset, PollConfig, open_fifo, pipe_datasets
 from sagemaker_semseg.data.recordio import packed
+from sagemaker_semseg.data.samples import EncodedSample
 from sagemaker_semseg.errors import DataError, Fault, HyperparameterError
 
 

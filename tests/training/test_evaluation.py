@@ -34,7 +34,7 @@ def test_counts_are_the_same_for_every_batch_size_and_limit(network, tiny_channe
         for images, labels in evaluation_batches(split, 1)
     )
     np.testing.assert_array_equal(evaluator.confusion(split, 3), by_hand)
-    monkeypatch.setattr(evaluation, "MAX_PIXELS", 40 * 48 * 2)
+    monkeypatch.setattr(evaluation, "MAX_EVALUATION_PIXELS", 40 * 48 * 2)
     np.testing.assert_array_equal(evaluator.confusion(split, 7), by_hand)
 
 

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sagemaker_semseg.data.channels import ImageMaskPair
 from sagemaker_semseg.data.datasets import Datasets, read_channels
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.pipe_mode import PipeDataset, PollConfig, pipe_datasets
 from sagemaker_semseg.data.recordio import write_record
+from sagemaker_semseg.data.samples import ImageMaskPair
 from sagemaker_semseg.errors import HyperparameterError
 from sagemaker_semseg.sdk.local.pipe_inputs import PipeChannel, PipeWriter
 from sagemaker_semseg.training import checkpoint, trainer

@@ -20,7 +20,7 @@ from sagemaker_semseg.data.color_map import parse_map
 from sagemaker_semseg.data.datasets import FileDataset, ImageMaskPair
 from sagemaker_semseg.data.images import decode_image, decode_mask, encode_mask
 from sagemaker_semseg.data.labels import LabelMap
-from sagemaker_semseg.data.shuffle import order
+from sagemaker_semseg.data.samples import shuffled_order
 from sagemaker_semseg.training.augment import sample_crop
 from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
 
@@ -85,7 +85,7 @@ def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split
         assert images.dtype == labels.dtype == np.uint8
         for image, label in zip(images, labels, strict=True):
             pass_number, place = divmod(position, 5)
-            sample = split.pairs[order(4, pass_number, 5)[place]]
+            sample = split.pairs[shuffled_order(4, pass_number, 5)[place]]
             cut = sample_crop(4, pass_number, place, *sample.size, BASE, CROP)
             expected, expected_labels = np.zeros_like(image), np.zeros_like(label)
             whole = decode_image(sample.image.read_bytes())

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from sagemaker_semseg.data.channels import FaultList, split_pairs
-from sagemaker_semseg.data.pairs import ImageMaskPair
+from sagemaker_semseg.data.channels import find_pairs
 from sagemaker_semseg.data.recordio import MAX_PART, write_record
-from sagemaker_semseg.data.shuffle import order
-from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.data.samples import ImageMaskPair, shuffled_order
+from sagemaker_semseg.errors import DataError, Fault, FaultList
 from sagemaker_semseg.sdk.local.job_store import JobRecord
 from sagemaker_semseg.sdk.local.spec_json import read_spec
 from sagemaker_semseg.sdk.specs import TrainingSpec
@@ -84,7 +83,7 @@ class PipeWriter:
 
     def _write_epoch(self, file: BinaryIO, channel: PipeChannel, number: int) -> None:
         count = len(channel.pairs)
-        places = range(count) if channel.seed is None else order(channel.seed, number, count).tolist()
+        places = range(count) if channel.seed is None else shuffled_order(channel.seed, number, count).tolist()
         for place in places:
             pair = channel.pairs[place]
             for path in (pair.image, pair.mask):
@@ -122,7 +121,7 @@ def pipe_writer(folder: Path, record: JobRecord) -> PipeWriter:
     for channel in spec.channels if spec else ():
         if channel.name in manifests:
             manifest = {channel.name: Path(manifests[channel.name])}
-            pairs = split_pairs(manifest, channel.name, faults, notes, channel.attribute_names)
+            pairs = find_pairs(manifest, channel.name, faults, notes, channel.attribute_names)
             channels.append(PipeChannel(channel.name, pairs, channel.shuffle_seed))
     faults.raise_any()
     for note in notes:

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.data.channels import FaultList, split_pairs
+from sagemaker_semseg.data.channels import find_pairs
 from sagemaker_semseg.data.recordio import write_record
-from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.errors import FaultList, UserError
 from sagemaker_semseg.sdk.local import supervisor
 from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.process_identity import Process
@@ -225,7 +225,7 @@ def test_in_file_mode_the_job_finds_the_manifest_and_its_attributes(backend, spe
     backend.train(replace(spec(), channels=(manifest,)), attached=True).wait(logs=False)
     config = json.loads((tree(state) / "input/config/inputdataconfig.json").read_text())
     assert config["train"]["AttributeNames"] == ["source-ref", "street-ref"]
-    (pair, _) = split_pairs(
+    (pair, _) = find_pairs(
         {"train": tree(state) / "input/data/train"}, "train", FaultList(), [], config["train"]["AttributeNames"]
     )
     assert pair.image == tmp_path / "a.png"

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sagemaker_semseg.data.channels import ImageMaskPair
 from sagemaker_semseg.data.images import decode_mask, encode_mask
 from sagemaker_semseg.data.pipe_mode import PipeDataset, PollConfig, pipe_datasets
-from sagemaker_semseg.data.shuffle import order
+from sagemaker_semseg.data.samples import ImageMaskPair, shuffled_order
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.sdk.local.pipe_inputs import PipeChannel, PipeWriter
 
@@ -55,7 +54,7 @@ def test_each_epoch_has_an_order_of_its_own(pairs: list[ImageMaskPair], folder: 
         train, validation = stream(writer, folder), stream(writer, folder, "validation")
         assert numbers(validation, 0) == [0, 1, 2]
         for number in range(3):
-            assert numbers(train, number) == order(5, number, 9).tolist()
+            assert numbers(train, number) == shuffled_order(5, number, 9).tolist()
         assert numbers(validation, 1) == [0, 1, 2]
         expected = ["train_3", "validation_2"]
         end = time.monotonic() + 120  # a FIFO's end is seen before its name goes

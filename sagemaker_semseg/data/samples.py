@@ -1,19 +1,21 @@
-"""An image and its mask: where the files are, and their bytes with parsed headers."""
+"""Samples: an image and its mask as files or as bytes, and the random order of an epoch."""
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from sagemaker_semseg.data.color_map import ColorMap
 from sagemaker_semseg.data.color_masks import decode_color_mask
-from sagemaker_semseg.data.faults import shown
 from sagemaker_semseg.data.image_headers import EncodedImage
 from sagemaker_semseg.data.images import Pixels, decode_mask_rows
 from sagemaker_semseg.data.labels import LabelMap
-from sagemaker_semseg.errors import DataError, Fault
+from sagemaker_semseg.errors import DataError, Fault, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class ImageMaskPair:
 
     def describe(self, path: Path) -> str:
         """One of the files as errors name it."""
-        return f"{shown(path)} ({self.where})" if self.where else shown(path)
+        return f"{printable(path)} ({self.where})" if self.where else printable(path)
 
 
 @dataclass(frozen=True)
@@ -108,3 +110,18 @@ def _read_unchanged(pair: ImageMaskPair, path: Path) -> EncodedImage:
         what = f"{height} x {width} pixels (height x width), but {was_height} x {was_width} when it was checked"
         raise DataError("a file changed", [Fault(str(path), what, "leave the files alone while a training runs")])
     return encoded
+
+
+def shuffled_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.intp]:
+    """The order of the samples in an epoch: a permutation of 0 .. count - 1, a function of the arguments alone."""
+    return np.argsort(np.array(random_bits("order", seed, epoch, 0, count), np.uint64), kind="stable")
+
+
+def random_bits(purpose: str, seed: int, epoch: int, index: int, count: int) -> tuple[int, ...]:
+    """``count`` random numbers of 64 bits, a function of the arguments alone.
+
+    A hash (SHAKE256), because it needs no state, is the same on every machine and with every release of numpy, and
+    takes a fifth of the time of setting up a generator.
+    """
+    name = f"{purpose} {seed} {epoch} {index}".encode()
+    return struct.unpack(f"<{count}Q", hashlib.shake_256(name).digest(8 * count))
