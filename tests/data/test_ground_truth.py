@@ -19,7 +19,7 @@ from sagemaker_semseg.data.color_map import ColorMap, ColorMapEntry, class_list,
 from sagemaker_semseg.data.color_masks import decode_color_mask
 from sagemaker_semseg.data.datasets import Datasets, read_channels, read_split
 from sagemaker_semseg.errors import DataError
-from tests.data.test_samples import image_bytes, write
+from tests.data.test_datasets import image_bytes, write
 
 CLASSES = {"BACKGROUND": "#ffffff", "road": "#2ca02c", "car": "#1f77b4", "sky": "#ff7f0e"}
 SHAPE = (6, 8)

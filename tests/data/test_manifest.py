@@ -16,7 +16,7 @@ from sagemaker_semseg.data.channels import find_pairs
 from sagemaker_semseg.data.datasets import find_channels, read_channels
 from sagemaker_semseg.data.manifest import ManifestLine, read_lines
 from sagemaker_semseg.errors import DataError, FaultList
-from tests.data.test_samples import image_bytes, mask_bytes, write
+from tests.data.test_datasets import image_bytes, mask_bytes, write
 
 GOOD = {"source-ref": "s3://pictures/a.jpg", "road-ref": "s3://pictures/a.png"}
 
