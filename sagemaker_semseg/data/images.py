@@ -50,8 +50,8 @@ def decode_image(source: EncodedImage | bytes, where: str = "image") -> Pixels:
     source = _parsed(source, where)
     header, opened = source.header, _open(source)
     if opened.mode.startswith("I;16"):
-        grey = (np.asarray(opened) >> 8).astype(np.uint8)
-        return apply_exif_orientation(np.repeat(grey[:, :, None], 3, axis=2), header.orientation)
+        gray = (np.asarray(opened) >> 8).astype(np.uint8)
+        return apply_exif_orientation(np.repeat(gray[:, :, None], 3, axis=2), header.orientation)
     if opened.mode == "CMYK" and not header.adobe:
         opened = ImageChops.invert(opened)  # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted
     rgb = opened if opened.mode == "RGB" else opened.convert("RGB")

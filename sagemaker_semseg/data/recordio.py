@@ -1,7 +1,4 @@
-"""RecordIO, the framing in which SageMaker sends records through a pipe: bytes to records and records to bytes.
-
-In: a binary file that is read from front to back, a FIFO for example, or payloads. Out: the payloads one by one, or
-their framed bytes. ``stream`` reads with it, ``player`` writes, and the endpoint's replies take their frame from here.
+"""RecordIO, the framing in which SageMaker sends records through a pipe: reads and writes records.
 
 A part is the magic number, a word of 3 bits of flag and 29 bits of length (both little-endian), the bytes, and zeros up
 to a multiple of four. A record is one part, flag 0, or several: first (1), any number of middle ones (2), last (3).
