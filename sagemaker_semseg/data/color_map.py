@@ -1,6 +1,6 @@
 """Color maps of SageMaker Ground Truth, and the class names of a data set that they give.
 
-Every line of a manifest has an ``internal-color-map`` of its own, which may omit classes and number them otherwise; what all
+Every line of a manifest has an ``internal-color-map`` of its own, which may omit and renumber classes. What all
 maps share is the names of the classes. So a color becomes a class name by the map of its line, and a name a label by
 one list of names for the whole data set, in which a class's place is its label.
 """
