@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sagemaker_semseg.sdk.training_input import ShuffleConfig as ShuffleConfig
     from sagemaker_semseg.sdk.training_input import TrainingInput as TrainingInput
     from sagemaker_semseg.sdk.transformer import SemSegTransformer as SemSegTransformer
+    from sagemaker_semseg.sdk.tuner import HyperparameterTuner as HyperparameterTuner
     from sagemaker_semseg.sdk.tuner import Tuner as Tuner
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ _HOMES = {
     "BytesDeserializer": "sdk.deserializers",
     "CategoricalParameter": "sdk.parameters",
     "ContinuousParameter": "sdk.parameters",
+    "HyperparameterTuner": "sdk.tuner",
     "IdentitySerializer": "sdk.serializers",
     "ImageSerializer": "sdk.serializers",
     "IntegerParameter": "sdk.parameters",
@@ -69,6 +71,7 @@ __all__ = [  # ``__getattr__`` has them
     "BytesDeserializer",
     "CategoricalParameter",
     "ContinuousParameter",
+    "HyperparameterTuner",
     "IdentitySerializer",
     "ImageSerializer",
     "IntegerParameter",

@@ -17,20 +17,8 @@ from sagemaker_semseg import __version__
 from sagemaker_semseg.error_handling import PROGRAM
 from sagemaker_semseg.errors import Fault, UserError
 
-# name -> module in this package. Only the one that is needed is loaded: a server need not hold what trains.
-_COMMANDS = {
-    "train": "train",
-    "evaluate": "evaluate",
-    "predict": "predict",
-    "serve": "serve",
-    "check": "check",
-    "export": "export",
-    "import": "import_",
-    "jobs": "jobs",
-    "weights": "weights",
-    "convert": "convert",
-    "demo": "demo",
-}
+# each is a module NAME_command in this package
+_COMMANDS = ("train", "evaluate", "predict", "serve", "check", "export", "import", "jobs", "weights", "convert", "demo")
 
 _DESCRIPTION = """\
 Semantic segmentation in the shape of Amazon SageMaker's built-in algorithm: trains a model on folders of images and
@@ -89,7 +77,8 @@ def _parsers(names: Iterable[str]) -> tuple[_Parser, dict[str, argparse.Argument
     top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     chooser = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name in names:
-        command = importlib.import_module(f"sagemaker_semseg.cli.{_COMMANDS[name]}")
+        # only the one that is needed is loaded: a server need not hold what trains
+        command = importlib.import_module(f"sagemaker_semseg.cli.{name}_command")
         parser = chooser.add_parser(
             name,
             usage=getattr(command, "USAGE", None),  # argparse's own would be every hyperparameter

@@ -18,7 +18,7 @@ from typing import Any
 from sagemaker_semseg.data.channels import CHANNELS, SPLITS
 from sagemaker_semseg.environment import Environment
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.jobs.training import TrainingConfig
+from sagemaker_semseg.jobs.run_training import TrainingConfig
 
 MODEL_TYPE = "application/x-sagemaker-model"
 """The content type of a channel with a model, whatever the channel is called."""

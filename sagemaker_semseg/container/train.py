@@ -12,7 +12,7 @@ from sagemaker_semseg.container.outputs import reports_folder, write_failure_fil
 from sagemaker_semseg.environment import base_folder, disable_telemetry
 from sagemaker_semseg.error_handling import escape_output, report
 from sagemaker_semseg.errors import ExitStatus
-from sagemaker_semseg.jobs.training import exit_status, run_training
+from sagemaker_semseg.jobs.run_training import exit_status, run_training
 from sagemaker_semseg.signals import catch_signals, watch_parent
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sagemaker_semseg.data.channels import SPLITS
-from sagemaker_semseg.jobs.evaluation import EvaluationConfig, run_evaluation
-from sagemaker_semseg.jobs.training import Callback, TrainingConfig, run_training
+from sagemaker_semseg.jobs.run_evaluation import EvaluationConfig, run_evaluation
+from sagemaker_semseg.jobs.run_training import Callback, TrainingConfig, run_training
 from sagemaker_semseg.metrics import Scores
 
 if TYPE_CHECKING:
-    from sagemaker_semseg.jobs.prediction import PredictionResult
+    from sagemaker_semseg.jobs.run_prediction import PredictionResult
     from sagemaker_semseg.training.trainer import TrainingResult
 
 Location: TypeAlias = str | os.PathLike[str]
@@ -170,7 +170,7 @@ def predict(
         >>> predict("out", "images", "masks", overlay=True).written  # doctest: +SKIP
         12
     """
-    from sagemaker_semseg.jobs.prediction import PredictionConfig, run_prediction  # and ONNX Runtime
+    from sagemaker_semseg.jobs.run_prediction import PredictionConfig, run_prediction  # and ONNX Runtime
 
     several = [images] if isinstance(images, str | os.PathLike) else images
     config = PredictionConfig(

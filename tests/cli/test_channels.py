@@ -7,7 +7,7 @@ import pytest
 
 from sagemaker_semseg.cli import flags, main
 from sagemaker_semseg.errors import DataError, UserError
-from sagemaker_semseg.jobs.channels import locate_channels
+from sagemaker_semseg.jobs.channel_locations import locate_channels
 
 
 @pytest.fixture

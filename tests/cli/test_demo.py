@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.cli import demo, main
+from sagemaker_semseg.cli import demo_command, main
 
 FEW = {"train": 8, "validation": 2, "test": 3, "size": 48}
-SHORT = {**demo.HYPERPARAMETERS, "crop_size": 32, "base_size": 48, "epochs": 1, "mini_batch_size": 4}
+SHORT = {**demo_command.HYPERPARAMETERS, "crop_size": 32, "base_size": 48, "epochs": 1, "mini_batch_size": 4}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("demo") / "out"
-    assert demo.run_demo(root, FEW, SHORT) == 0
+    assert demo_command.run_demo(root, FEW, SHORT) == 0
     return root
 
 
@@ -34,7 +34,7 @@ def test_a_second_run_takes_away_its_own_files_alone(made, capsys):
     others = ["mine.txt", "data/mine.txt", "model/mine.bin", "masks/mine.png", "data/train/mine.jpg"]
     for name in own + others:
         (made / name).write_bytes(b"x")
-    demo.claim_folder(made)
+    demo_command.claim_folder(made)
     assert [name for name in own if (made / name).exists()] == []
     assert [name for name in others if not (made / name).exists()] == []
     assert not (made / "model" / "model.tar.gz").exists()
@@ -44,8 +44,8 @@ def test_a_second_run_takes_away_its_own_files_alone(made, capsys):
 
 def test_the_end_of_what_it_prints(tmp_path, capsys, monkeypatch):
     """Without the training: what a finished one leaves is put in its place."""
-    monkeypatch.setattr(demo, "IMAGES", FEW)
-    monkeypatch.setattr(demo, "HYPERPARAMETERS", SHORT)
+    monkeypatch.setattr(demo_command, "IMAGES", FEW)
+    monkeypatch.setattr(demo_command, "HYPERPARAMETERS", SHORT)
     root = tmp_path / "demo"
     assert main(["demo", "--output", str(root)]) == 0
     last = capsys.readouterr().out.splitlines()[-6:]
@@ -74,7 +74,7 @@ def test_contact_sheet():
     pictures = [
         Image.new("RGB", size, colour) for size, colour in (((30, 10), "red"), ((20, 16), "blue"), ((8, 4), "lime"))
     ]
-    sheet = demo.contact_sheet(pictures, columns=2)
+    sheet = demo_command.contact_sheet(pictures, columns=2)
     assert sheet.size == (60, 20)
     assert [sheet.getpixel(at) for at in ((0, 0), (30, 0), (0, 16), (50, 0), (0, 10))] == [
         (255, 0, 0), (0, 0, 255), (0, 255, 0), (255, 255, 255), (255, 255, 255)]  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_semseg import __version__
-from sagemaker_semseg.cli import main, train
+from sagemaker_semseg.cli import main, train_command
 from sagemaker_semseg.errors import AlgorithmError, DivergedError, explain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,7 +124,7 @@ def test_our_own_fault_is_one_message_and_a_log(tmp_path, capsys, monkeypatch):
     def broken(config, faults):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(train, "run_training", broken)
+    monkeypatch.setattr(train_command, "run_training", broken)
     assert main(["train", "--output", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "a fault of this program: ZeroDivisionError: by zero" in error
@@ -139,7 +139,7 @@ def test_ctrl_c_anywhere(capsys, monkeypatch):
     def interrupted(config, faults):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "run_training", interrupted)
+    monkeypatch.setattr(train_command, "run_training", interrupted)
     assert main(["train"]) == 130
     assert capsys.readouterr().err == "sagemaker-semseg: interrupted\n"
 
@@ -148,13 +148,13 @@ def test_ctrl_c_anywhere(capsys, monkeypatch):
     ("program", "status"),
     [
         ("main(['--help'])", 0),
-        ("train.run = lambda options: print('something') or 0; sys.exit(main(['train']))", 141),
+        ("train_command.run = lambda options: print('something') or 0; sys.exit(main(['train']))", 141),
     ],
 )
 def test_a_closed_pipe_is_quiet(program, status):
     reading, writing = os.pipe()
     os.close(reading)
-    program = f"import sys; from sagemaker_semseg.cli import main, train; {program}"
+    program = f"import sys; from sagemaker_semseg.cli import main, train_command; {program}"
     try:
         done = subprocess.run([sys.executable, "-c", program], stdout=writing, stderr=subprocess.PIPE, cwd=ROOT)
     finally:

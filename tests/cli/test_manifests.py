@@ -10,7 +10,7 @@ from PIL import Image
 from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.cli import flags, main
 from sagemaker_semseg.errors import DataError
-from sagemaker_semseg.jobs.channels import locate_channels
+from sagemaker_semseg.jobs.channel_locations import locate_channels
 
 
 def folders(*arguments, split=None):

@@ -19,7 +19,7 @@ from sagemaker_semseg.artifact import read_artifact, read_inference_artifact, wr
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.data.images import encode_mask, palette
 from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, InferenceOptions, Segmenter
-from sagemaker_semseg.jobs import prediction
+from sagemaker_semseg.jobs import run_prediction
 from sagemaker_semseg.jobs.progress_log import NAME as JOURNAL
 from sagemaker_semseg.serving.content_negotiation import choose_response_format
 from sagemaker_semseg.serving.worker import respond
@@ -78,7 +78,7 @@ class Fake:
 @pytest.fixture
 def fake(monkeypatch):
     model = Fake()
-    monkeypatch.setattr(prediction, "Segmenter", lambda artifact, **options: model)
+    monkeypatch.setattr(run_prediction, "Segmenter", lambda artifact, **options: model)
     return model
 
 
@@ -148,7 +148,7 @@ def test_options_reach_the_model(predict, photos, monkeypatch):
         seen.append(InferenceOptions(**options))
         return Fake()
 
-    monkeypatch.setattr(prediction, "Segmenter", remember)
+    monkeypatch.setattr(run_prediction, "Segmenter", remember)
     flags = ("--scales", "0.5,1", "--flip", "--tile-pixels", "70000", "--runtime", "openvino", "--threads", "3")
     assert predict(photos, *flags)[0] == 0
     assert seen == [InferenceOptions((0.5, 1.0), True, 70000, "openvino", 3)]
@@ -377,23 +377,26 @@ def test_no_more_than_one_image_is_read_ahead(predict, photos, fake, monkeypatch
     for seed in range(10):
         (photos / f"x{seed}.jpg").write_bytes(picture(seed))
     read = []
-    decode = prediction.decode_image
+    decode = run_prediction.decode_image
 
-    def remember(data, where):
-        read.append(where)
-        return decode(data, where)
+    def remember(image):
+        read.append(image)
+        return decode(image)
 
-    monkeypatch.setattr(prediction, "decode_image", remember)
+    monkeypatch.setattr(run_prediction, "decode_image", remember)
     ahead = []
 
     def act(token):
-        time.sleep(0.05)
+        until = time.monotonic() + 120
+        while len(read) < min(len(fake.seen) + 1, 13) and time.monotonic() < until:
+            time.sleep(0.01)  # the next one is being read
         ahead.append(len(read) - len(fake.seen))
 
     fake.act = act
     assert predict(photos)[0] == 0
-    assert (max(ahead), len(read)) == (1, 13)
-    monkeypatch.setattr(prediction, "LARGE_IMAGE", 100)
+    assert (ahead, len(read)) == ([1] * 12 + [0], 13)
+    monkeypatch.setattr(run_prediction, "LARGE_IMAGE", 100)
+    fake.act = lambda token: ahead.append(len(read) - len(fake.seen))
     assert predict(photos, "--overwrite")[0] == 0
     assert max(ahead[13:]) == 0
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.artifact import read_artifact
-from sagemaker_semseg.cli import main, train
+from sagemaker_semseg.cli import main, train_command
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.training import logging_callback
 
@@ -186,7 +186,7 @@ def test_a_damaged_checkpoint_is_told_and_restart_passes_it(data, settings, tmp_
 )
 def test_without_flags_it_is_the_job_of_a_container(arguments, expected, tmp_path, monkeypatch, capsys):
     launched = []
-    monkeypatch.setattr(train, "launch", lambda base, verbose: launched.append((base, verbose)) or 0)
+    monkeypatch.setattr(train_command, "launch", lambda base, verbose: launched.append((base, verbose)) or 0)
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
     assert main(["train", *arguments]) == 2  # there is no such folder
     assert not launched

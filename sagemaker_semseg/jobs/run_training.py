@@ -17,7 +17,7 @@ from sagemaker_semseg.environment import environment, weight_locations
 from sagemaker_semseg.errors import DataError, ExitStatus, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import MAX_CLASSES, Hyperparameters, Resolution, try_resolve
 from sagemaker_semseg.jobs import initial_weights, summary
-from sagemaker_semseg.jobs.channels import locate_channels
+from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.initial_weights import RANDOM_INIT, InitialWeights
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow

@@ -16,7 +16,7 @@ from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.overlay import side_by_side
 from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
 from sagemaker_semseg.jobs import progress_log
-from sagemaker_semseg.jobs.training import (
+from sagemaker_semseg.jobs.run_training import (
     TrainingConfig,
     exit_status,
     prepare_training,
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
 def run_demo(root: Path, images: dict[str, int], hyperparameters: dict[str, Any], *, verbose: bool = False) -> int:
     """Run the demo in ``root``; returns the exit status. images: arguments of ``make_demo_set``."""
-    from sagemaker_semseg.jobs.prediction import PredictionConfig, run_prediction
+    from sagemaker_semseg.jobs.run_prediction import PredictionConfig, run_prediction
 
     start = time.monotonic()
     claim_folder(root)

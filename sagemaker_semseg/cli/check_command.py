@@ -22,7 +22,7 @@ from sagemaker_semseg.cli.flags import (
     refuse,
 )
 from sagemaker_semseg.hyperparameters import MAX_CLASSES, resolve
-from sagemaker_semseg.jobs.channels import locate_channels
+from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.storage import atomic_write
 

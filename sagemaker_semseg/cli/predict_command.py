@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     refuse(options.faults)
-    from sagemaker_semseg.jobs.prediction import PredictionConfig, run_prediction  # and ONNX Runtime
+    from sagemaker_semseg.jobs.run_prediction import PredictionConfig, run_prediction  # and ONNX Runtime
 
     fields = ("model", "images", "accept", "overlay", "overwrite", "scales", "flip", "tile_pixels", "runtime")
     given = {name: getattr(options, name) for name in (*fields, "threads")}

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sagemaker_semseg.cli.flags import add_data_flags, data_arguments, refuse
 from sagemaker_semseg.data.channels import SPLITS
-from sagemaker_semseg.jobs.evaluation import EvaluationConfig, EvaluationResult, run_evaluation
+from sagemaker_semseg.jobs.run_evaluation import EvaluationConfig, EvaluationResult, run_evaluation
 from sagemaker_semseg.storage import atomic_write
 
 SUMMARY = "measure a model on labelled images"

@@ -10,7 +10,7 @@ from typing import Any
 from sagemaker_semseg.artifact import Artifact, read_artifact
 from sagemaker_semseg.data.datasets import FileDataset, read_split
 from sagemaker_semseg.hyperparameters import resolve
-from sagemaker_semseg.jobs.channels import locate_channels
+from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
