@@ -47,7 +47,7 @@ class CropTransform:
         pixels: uint8 RGB, the part of the source in ``rows.span`` and ``columns.span``.
         """
         if self._padded:
-            out.reshape(self.crop, -1)[...] = np.tile(np.array(MEAN_COLOR, np.uint8), self.crop)  # by rows, which is fast
+            out.reshape(self.crop, -1)[...] = np.tile(np.array(MEAN_COLOR, np.uint8), self.crop)  # fast: rows
         resample(pixels, self.rows, self.columns, self._content(out), self.flip)
         blur(out, self.sigma)
 

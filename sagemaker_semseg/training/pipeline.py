@@ -70,6 +70,7 @@ class Batches:
                 return
             except tf.errors.OpError as raised:
                 error = Cancelled() if self._stop.is_set() else self._errors.original(raised)
+                vars(error)["__notes__"] = ["while reading the data"]  # add_note is new in Python 3.11
             else:
                 yield batch
                 continue
@@ -190,7 +191,10 @@ def evaluation_batches(
         numbers, samples = runs.numbers(tf.data.Dataset.range(_ENDLESS)), runs.take
     else:
         groups = list(_groups_of_one_size(dataset, capacity))
-        numbers, samples = tf.data.Dataset.range(len(groups)), lambda n: [EncodedSample.read(pair) for pair in groups[n]]
+        numbers, samples = (
+            tf.data.Dataset.range(len(groups)),
+            lambda n: list(map(EncodedSample.read, groups[n])),
+        )
     lookup = dataset.label_map.lookup
 
     def load(number: np.int64) -> Arrays:

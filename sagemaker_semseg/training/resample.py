@@ -21,8 +21,8 @@ Pixels = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.intp]
 Words = npt.NDArray[np.uint16]
 
-# Values in one step: the scratch arrays then fit into the cache and stay below the size from which the C library returns
-# memory to the system and gets it again, page by page, at twice the cost of the arithmetic.
+# Values in one step: the scratch arrays then fit into the cache, and are small enough that the C library doesn't return
+# them to the system and get them again, page by page, at twice the cost of the arithmetic.
 _STRIP: Final = 1 << 17
 
 

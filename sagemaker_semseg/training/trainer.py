@@ -147,8 +147,9 @@ class Trainer:
         try:
             batches, validations = self._batches(stop), itertools.count()
             while not self._finished():
-                epoch, end, loss = len(state.history), (len(state.history) + 1) * steps, None
+                epoch, end = len(state.history), (len(state.history) + 1) * steps
                 started, first_step = time.monotonic(), state.step
+                loss: Any = None
                 callbacks.on_epoch_begin(epoch)
                 for images, labels in itertools.islice(batches, end - state.step):
                     callbacks.on_train_batch_begin(state.step % steps)

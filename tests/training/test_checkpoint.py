@@ -9,7 +9,6 @@ from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.checkpoint import TrainingState
 
-
 STATE = TrainingState({"class_names": "é"}, 7, step=5, loss_sum=1.5, rate_scale=0.5, history=[{"loss": 0.25}])
 STATE.progress.update(0, 0.5, 0.0)
 

@@ -49,7 +49,7 @@ def test_items_that_were_taken_are_released() -> None:
     class Item:
         pass
 
-    source = SequentialSource(iter([Item(), Item()]), ReadErrors())
+    source = SequentialSource((Item() for _ in range(2)), ReadErrors())
     numbers = iter(source.numbers(tf.data.Dataset.range(9)))
     item = weakref.ref(source.take(int(next(numbers))))
     assert item() is None
