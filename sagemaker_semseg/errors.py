@@ -132,16 +132,15 @@ def explain(error: BaseException) -> tuple[str, ExitStatus]:
     """Return the message for any exception, and the exit status of a process that ends with it."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", ExitStatus.INTERRUPTED
+    context = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
     if isinstance(error, SemSegError):
-        return str(error), error.exit_status
+        return context + str(error), error.exit_status
     if isinstance(error, MemoryError) or _is_from_tensorflow(error, "ResourceExhaustedError"):
         return _OUT_OF_MEMORY, ExitStatus.USER_ERROR
     if isinstance(error, OSError):
         remedy = _REMEDIES.get(error.errno or 0, "")
         what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        return what + (f" ({remedy})" if remedy else ""), ExitStatus.USER_ERROR
-    if _is_from_tensorflow(error, "OpError") and (cause := _raised_in_pipeline(str(error))):
-        return f"while reading the data: {cause}", ExitStatus.USER_ERROR
+        return context + what + (f" ({remedy})" if remedy else ""), ExitStatus.USER_ERROR
     first = str(error).strip().partition("\n")[0]
     message = f"a fault of this program: {type(error).__name__}" + (f": {first[:300]}" if first else "")
     return message, ExitStatus.ALGORITHM_ERROR
@@ -150,18 +149,6 @@ def explain(error: BaseException) -> tuple[str, ExitStatus]:
 def _is_from_tensorflow(error: BaseException, name: str) -> bool:
     # by name: TensorFlow is not imported for this
     return any(cls.__name__ == name and cls.__module__.startswith("tensorflow") for cls in type(error).__mro__)
-
-
-def _raised_in_pipeline(text: str) -> str:
-    """What a reading thread raised (a file is gone or has changed) out of what TensorFlow makes of it; "" if neither.
-
-    TensorFlow quotes Python's traceback, whose last paragraph begins with the exception's type.
-    """
-    for name in ("sagemaker_semseg.errors.DataError: ", "DataError: ", "FileNotFoundError: ", "PermissionError: "):
-        _, found, rest = text.rpartition(name)
-        if found:
-            return rest.partition("\n\n")[0].strip()
-    return ""
 
 
 @dataclass

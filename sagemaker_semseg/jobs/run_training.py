@@ -152,8 +152,8 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     """Run a training that was checked. Describes it on standard output first, unless it is ``quiet``."""
     config, hp = prepared.config, prepared.hyperparameters
     strategy = load_tensorflow(verbose=config.verbose)
+    from sagemaker_semseg.training.callbacks import logging_callback
     from sagemaker_semseg.training.devices import describe_devices
-    from sagemaker_semseg.training.logging_callback import logging_callback
     from sagemaker_semseg.training.trainer import train
 
     if config.restart:
@@ -198,7 +198,7 @@ def _finished_epochs(checkpoints: Path, hp: Hyperparameters, samples: int | None
     path = _last_checkpoint(checkpoints)
     state = checkpoint.read_state(path)
     checkpoint.check_same_training(path, state, hp, samples or 0)
-    return len(state["history"])
+    return len(state.history)
 
 
 # ---- what can be wrong

@@ -1,13 +1,10 @@
-"""What one visit to one training sample looks like: the random choices, and image and mask cut accordingly.
+"""Random crops of training samples: draws a crop, and cuts image and mask accordingly.
 
-In: seed, pass, place in the pass and size of the picture; then source pixels. Out: a ``Cut``, which says where the crop
-lies and turns source pixels into an image and a mask of ``crop`` x ``crop``. Called by ``pipeline``; knows no files.
-
-The steps are the reference engine's (GluonCV, ``SegmentationDataset._sync_transform``): scale so that the long side is
-drawn from base_size / 2 to base_size * 2, pad at the right and at the bottom up to the crop, crop, mirror with
-probability 1/2, blur the image with probability 1/2 and a radius from 0 to 1. Padding differs: it is "ignore" in the
-mask and ImageNet's mean colour in the image. The whole picture is never scaled: the crop is chosen first, and only the
-source pixels that it needs are read.
+The steps are GluonCV's (``SegmentationDataset._sync_transform``): scale so that the long side is drawn from
+base_size / 2 to base_size * 2, pad at the right and at the bottom up to the crop, crop, mirror with probability 1/2,
+blur the image with probability 1/2 and a radius from 0 to 1. Padding differs: it is "ignore" in the mask and ImageNet's
+mean color in the image. The whole image is never scaled: the crop is chosen first, and only the source pixels that it
+needs are read.
 """
 
 from __future__ import annotations
@@ -22,17 +19,20 @@ from sagemaker_semseg.data.samples import random_bits
 from sagemaker_semseg.training.blur import blur
 from sagemaker_semseg.training.resample import Axis, Pixels, resample
 
-MEAN_COLOUR: Final = (124, 116, 104)
+MEAN_COLOR: Final = (124, 116, 104)
 """ImageNet's mean (0.485, 0.456, 0.406) in 8 bits: close to zero after normalisation."""
 
 
 @dataclass(frozen=True)
 class CropTransform:
-    """One crop of one picture, in every detail.
+    """One crop of one image.
 
-    rows, columns: the part of the scaled picture that the crop shows, at most crop x crop; what is missing is padding,
-    below and at the right. crop: the side of the crop, in pixels. flip: all of it is mirrored left and right.
-    sigma: of the Gaussian blur, in pixels of the crop, 0 to 1; 0 is none.
+    Attributes:
+        rows: The rows of the scaled image that the crop shows, at most ``crop``; padding is below.
+        columns: The columns; padding is at the right.
+        crop: The side of the crop, in pixels.
+        flip: Whether all of it is mirrored left and right.
+        sigma: Of the Gaussian blur, in pixels of the crop, 0 to 1; 0 is none.
     """
 
     rows: Axis
@@ -42,17 +42,17 @@ class CropTransform:
     sigma: float
 
     def image(self, pixels: Pixels, out: Pixels) -> None:
-        """Writes the crop of the image into ``out``, (crop, crop, 3) uint8.
+        """Write the crop of the image into ``out``, (crop, crop, 3) uint8.
 
-        pixels: the source's, uint8 RGB, from ``rows.span`` and ``columns.span`` only.
+        pixels: uint8 RGB, the part of the source in ``rows.span`` and ``columns.span``.
         """
         if self._padded:
-            out.reshape(self.crop, -1)[...] = np.tile(np.array(MEAN_COLOUR, np.uint8), self.crop)  # quick: whole rows
+            out.reshape(self.crop, -1)[...] = np.tile(np.array(MEAN_COLOR, np.uint8), self.crop)  # fast: rows
         resample(pixels, self.rows, self.columns, self._content(out), self.flip)
         blur(out, self.sigma)
 
     def mask(self, mask: Pixels, lookup: Pixels, out: Pixels) -> None:
-        """Writes the crop of the labels into ``out``, (crop, crop) uint8, 255 = ignore.
+        """Write the crop of the labels into ``out``, (crop, crop) uint8, 255 = ignore.
 
         mask: (H, W) uint8, at least the rows up to the end of ``rows.span``. lookup: (256,) uint8, the label of each
         value of the mask.
@@ -75,20 +75,20 @@ class CropTransform:
         return min(self.rows.count, self.columns.count) < self.crop
 
     def _content(self, out: Pixels) -> Pixels:
-        """The part of ``out`` that shows the picture."""
+        """The part of ``out`` that shows the image."""
         first = self.crop - self.columns.count if self.flip else 0
         return out[: self.rows.count, first : first + self.columns.count]
 
 
 def sample_crop(
-    seed: int, pass_number: int, place: int, source_height: int, source_width: int, base_size: int, crop: int
+    seed: int, epoch: int, index: int, source_height: int, source_width: int, base_size: int, crop: int
 ) -> CropTransform:
-    """The cut of the sample that comes at ``place`` in the ``pass_number``-th pass over the training set.
+    """Draw the crop of the sample at ``index`` in an epoch, both counted from 0.
 
-    A pure function of its arguments: neither threads, nor the order of calls, nor where a run began change it. The
-    place and not the sample counts, because who reads a stream knows no other name of a sample.
+    A pure function of its arguments: neither threads nor the order of calls nor the start of a run change it. It
+    depends on the index and not on the sample's name, which is unknown in a stream.
     """
-    draws = _Draws(seed, pass_number, place)
+    draws = _RandomNumbers(seed, epoch, index)
     long = draws.integer(base_size // 2, 2 * base_size)
     if source_height > source_width:
         height, width = long, _proportional(source_width, long, source_height)
@@ -103,11 +103,11 @@ def sample_crop(
     return CropTransform(rows, columns, crop, flip, sigma if blurred else 0.0)
 
 
-class _Draws:
-    """Random numbers for one visit."""
+class _RandomNumbers:
+    """Random numbers for one sample of one epoch."""
 
-    def __init__(self, seed: int, pass_number: int, place: int):
-        self._bits = iter(random_bits("cut", seed, pass_number, place, 6))
+    def __init__(self, seed: int, epoch: int, index: int):
+        self._bits = iter(random_bits("cut", seed, epoch, index, 6))
 
     def uniform(self) -> float:
         """Uniform in [0, 1)."""
@@ -119,10 +119,10 @@ class _Draws:
 
 
 def _look_up(table: Pixels, values: Pixels) -> Pixels:
-    """``table[values]``, quicker than by numpy."""
+    """``table[values]``, faster than numpy's."""
     return np.frombuffer(values.tobytes().translate(table.tobytes()), np.uint8).reshape(values.shape)
 
 
 def _proportional(side: int, long: int, source_long: int) -> int:
-    # 1: a picture more than 2 * long as wide as it is high would vanish
+    # 1: an image more than 2 * long times as wide as high would vanish
     return max(1, int(side * long / source_long + 0.5))

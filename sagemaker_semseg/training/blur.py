@@ -1,11 +1,9 @@
-"""Gaussian blur, fast.
-
-In: 8-bit pixels and a standard deviation of at most 1. Out: the same array, blurred in place. Called by ``augment``.
+"""Fast Gaussian blur of 8-bit pixels, for a standard deviation of at most 1.
 
 The kernel is that of Pillow's ``GaussianBlur(sigma)``: three times [a, 1 - 2a, a] with a = sigma^2 / 6, whose variance
 is sigma^2 exactly (Gwosdek et al., "Theoretical foundations of Gaussian convolution by extended box filtering", 2011).
 Pillow makes six passes and rounds after each. Here it is one pass per axis in 16-bit integers: about eight times as
-fast, and closer to the kernel: within 2 levels of it in pictures, 3 in white noise.
+fast, and closer to the kernel: within 2 levels of it in images, 3 in white noise.
 """
 
 from __future__ import annotations
@@ -17,12 +15,12 @@ import numpy.typing as npt
 
 Words = npt.NDArray[np.uint16]
 
-# Values that are worked on at a time: see resample.py.
+# values in one step: see resample.py
 _STRIP: Final = 1 << 17
 
 
 def blur(pixels: npt.NDArray[np.uint8], sigma: float) -> None:
-    """Blurs (H, W, C) uint8 pixels in place, each channel alone; the border is repeated outwards. 0 <= sigma <= 1."""
+    """Blur (H, W, C) uint8 pixels in place, each channel by itself, with repeated borders. 0 <= sigma <= 1."""
     if not 0 <= sigma <= 1:
         raise ValueError(f"sigma {sigma} is not in 0 .. 1")
     weights = kernel(sigma)
@@ -49,7 +47,7 @@ def blur(pixels: npt.NDArray[np.uint8], sigma: float) -> None:
 
 
 def kernel(sigma: float) -> Words:
-    """The middle and the right half of the kernel in units of 1/256, without zeros at the end; its sum is 256."""
+    """Return the middle and right half of the kernel in units of 1/256, without zeros at the end. Its sum is 256."""
     a = sigma * sigma / 6
     c = 1 - 2 * a
     side = [round(256 * weight) for weight in (3 * a * c * c + 3 * a**3, 3 * a * a * c, a**3)]  # of (a + c + a)^3

@@ -1,4 +1,4 @@
-"""What a training or an evaluation runs on. Called by ``trainer`` and by the command line."""
+"""The devices that a training or an evaluation uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sagemaker_semseg.environment import cpu_count
 
 
 def default_strategy() -> tf.distribute.Strategy:
-    """All GPUs of this machine, or its CPU. Takes GPU memory as it is needed and not all at once."""
+    """Return a strategy for all GPUs of this machine, or its CPU. GPU memory is allocated as it is needed."""
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         with contextlib.suppress(RuntimeError):  # too late once TensorFlow has used the device
@@ -19,7 +19,7 @@ def default_strategy() -> tf.distribute.Strategy:
 
 
 def describe_devices() -> str:
-    """The devices of ``default_strategy``, for people: ``2 x NVIDIA H200`` or ``CPU, 4 cores``."""
+    """Describe the devices of ``default_strategy``: ``2 x NVIDIA H200`` or ``CPU, 4 cores``."""
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         cores = cpu_count()

@@ -1,4 +1,4 @@
-"""Early stopping and the best epoch, by validation mIOU. Called by ``trainer`` after each validation."""
+"""Early stopping and the best epoch, by validation mIOU."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from sagemaker_semseg.hyperparameters import Hyperparameters
 
 @dataclass
 class EarlyStopping:
-    """Which epoch was the best, and how many have passed since one improved.
+    """The best epoch, and how many have passed since one improved.
 
     An epoch has improved when its mIOU exceeds ``reference``, that of the last one that did, by more than nothing and
-    by at least the relative tolerance. The epoch that is kept is the highest mIOU, whatever the tolerance.
+    by at least the relative tolerance. The best epoch is that of the highest mIOU, whatever the tolerance.
+
+    Attributes:
+        best: The highest mIOU, -1 before the first epoch.
+        best_epoch: Its epoch, from 0; -1 before the first.
+        reference: The mIOU of the last epoch that improved.
+        waited: Epochs since then.
     """
 
     best: float = -1.0
@@ -21,7 +27,7 @@ class EarlyStopping:
     waited: int = 0
 
     def update(self, epoch: int, miou: float, tolerance: float) -> bool:
-        """Take the mIOU of an epoch, counted from 0; True if it is the best so far."""
+        """Add the mIOU of an epoch, counted from 0. Returns whether it is the best so far."""
         gain = miou - self.reference
         if self.reference < 0 or (gain > 0 and gain >= tolerance * self.reference):
             self.reference, self.waited = miou, 0
@@ -32,7 +38,11 @@ class EarlyStopping:
         self.best, self.best_epoch = miou, epoch
         return True
 
+    def forget_best(self) -> None:
+        """Let the next epoch be the best one."""
+        self.best, self.best_epoch = -1.0, -1
+
     def should_stop(self, epoch: int, hp: Hyperparameters) -> bool:
-        """Whether training may end after this epoch (early_stopping, _min_epochs, _patience)."""
+        """Whether training ends after this epoch (early_stopping, _min_epochs, _patience)."""
         enough = epoch + 1 >= hp.early_stopping_min_epochs and self.waited >= hp.early_stopping_patience
         return hp.early_stopping and enough

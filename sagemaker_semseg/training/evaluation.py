@@ -1,7 +1,4 @@
-"""A network measured and used: whole images at their own size in, confusion counts or masks out.
-
-``trainer`` calls ``Evaluator`` after every epoch, the command line for ``evaluate`` and ``predict``.
-"""
+"""Evaluates a network: confusion counts of a data set, and masks of images at their own size."""
 
 from __future__ import annotations
 
@@ -17,11 +14,17 @@ from sagemaker_semseg.data.datasets import Dataset
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.memory import MAX_EVALUATION_PIXELS
 from sagemaker_semseg.models.network import normalize
-from sagemaker_semseg.training.pipeline import evaluation_batches
+from sagemaker_semseg.training.pipeline import Batches, evaluation_batches
 
 
 class Evaluator:
-    """Runs the main head of a network over images of any size, on every device of a strategy."""
+    """Runs the main head of a network on images of any size, on every device of a strategy.
+
+    Args:
+        network: Its outputs are the logits of the main and the auxiliary head.
+        num_classes: The number of classes.
+        strategy: None: the current one.
+    """
 
     def __init__(self, network: keras.Model, num_classes: int, strategy: tf.distribute.Strategy | None = None):
         self.num_classes = num_classes
@@ -41,7 +44,7 @@ class Evaluator:
         self.predict_batch, self._predict, self._counts = predict, predict, count
 
     def _count(self, images: Any, labels: Any) -> Any:
-        """Pixels of every (label, prediction), flat; ignored ones fall into a cell of their own, the last."""
+        """Count each (label, prediction), flat; ignored pixels have a cell of their own, which is cut off."""
         cells = tf.cast(labels, tf.int32) * self.num_classes + tf.cast(self._predict(images), tf.int32)
         cells = tf.where(labels == IGNORE, self.num_classes**2, cells)
         length = self.num_classes**2 + 1
@@ -49,31 +52,41 @@ class Evaluator:
 
     def confusion(
         self,
-        split: Dataset,
+        dataset: Dataset,
         batch_size: int,
         progress: Callable[[int], None] | None = None,
         *,
-        pass_number: int = 0,
-        halt: threading.Event | None = None,
+        epoch: int = 0,
+        stop: threading.Event | None = None,
     ) -> np.ndarray:
-        """The confusion matrix over a whole split, (num_classes, num_classes) int64, every pixel counted.
+        """Count the pixels of each label and prediction over a whole data set.
 
-        progress: called after each batch with the number of images in it. pass_number, halt: of a stream, which FIFO is
-        read, and what ends it (``evaluation_batches``).
+        Args:
+            dataset: Files or a pipe.
+            batch_size: Images in a batch, at most.
+            progress: Is called after each batch with the number of images in it.
+            epoch: The number of the pipe's FIFO.
+            stop: Ends the reading of the pipe once it is set.
+
+        Returns:
+            (num_classes, num_classes) int64: rows are labels, columns predictions. Ignored pixels don't count.
+
+        Raises:
+            DataError: A sample can't be read.
+            OSError: A file can't be read.
+            Cancelled: ``stop`` was set.
         """
         total = np.zeros(self.num_classes**2, np.int64)
-        replicas = self.strategy.num_replicas_in_sync
-        batches = evaluation_batches(
-            split, batch_size, max_pixels=MAX_EVALUATION_PIXELS * replicas, pass_number=pass_number, halt=halt
-        )
-        for images, labels, count in self._shares(batches):
+        max_pixels = MAX_EVALUATION_PIXELS * self.strategy.num_replicas_in_sync
+        batches = evaluation_batches(dataset, batch_size, max_pixels=max_pixels, epoch=epoch, stop=stop)
+        for images, labels, count in self._split(batches):
             total += np.asarray(self._counts(images, labels), np.int64)
             if progress:
                 progress(count)
         return total.reshape(self.num_classes, self.num_classes)
 
-    def _shares(self, batches: tf.data.Dataset) -> Iterator[tuple[Any, Any, int]]:
-        """Batches, one share for each replica, filled up with ignored images; and the images in each."""
+    def _split(self, batches: Batches) -> Iterator[tuple[Any, Any, int]]:
+        """Split batches among the replicas, padded with ignored images; and count the images in each batch."""
         replicas = self.strategy.num_replicas_in_sync
         for images, labels in batches:
             count = int(images.shape[0])
@@ -90,5 +103,5 @@ class Evaluator:
             yield images, labels, count
 
     def predict(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB -> (H, W) uint8 labels."""
+        """Predict the (H, W) uint8 labels of an (H, W, 3) uint8 RGB image."""
         return np.asarray(self.predict_batch(image[None]))[0]

@@ -1,8 +1,7 @@
-"""The five optimizers of the contract, with the update formulas of the original's engine (MXNet).
+"""The five optimizers, as Keras optimizers with MXNet's update formulas.
 
-Gradients in, weights changed in place. Every optimizer multiplies the learning rate of the heads, and couples weight
-decay to the gradient (L2: g + wd * w), on convolution kernels alone. ``trainer`` calls ``make_optimizer``; the result
-is an ordinary ``keras.optimizers.Optimizer``, so callbacks find ``learning_rate`` where they expect it.
+Every optimizer multiplies the learning rate of the heads, and couples weight decay to the gradient (L2: g + wd * w), on
+convolution kernels alone.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from sagemaker_semseg.hyperparameters import Hyperparameters
 
 
 class Optimizer(keras.optimizers.Optimizer):
-    """What the five share: slots, the heads' multiplier, coupled weight decay.
+    """Base class: slots, the heads' multiplier, coupled weight decay.
 
-    A subclass names its slots, which start at zero, and gives ``change``.
+    A subclass lists its slots, which start at zero, and implements ``change``.
     """
 
     slot_names: tuple[str, ...] = ()
@@ -44,10 +43,11 @@ class Optimizer(keras.optimizers.Optimizer):
         self.assign_add(variable, self.change(gradient, rate, *self._slots[index]))
 
     def change(self, gradient: Any, rate: Any, *slots: Any) -> Any:
-        """Update the slots in place and return what is added to the weight."""
+        """Update the slots in place and return the change of the weight."""
         raise NotImplementedError
 
-    def keep(self, slot: Any, value: Any) -> Any:
+    def assign_slot(self, slot: Any, value: Any) -> Any:
+        """Assign a value and return it."""
         self.assign(slot, value)
         return value
 
@@ -62,7 +62,7 @@ class SGD(Optimizer):
         self.momentum = momentum
 
     def change(self, gradient: Any, rate: Any, *slots: Any) -> Any:
-        return self.keep(slots[0], self.momentum * slots[0] - rate * gradient)
+        return self.assign_slot(slots[0], self.momentum * slots[0] - rate * gradient)
 
 
 class NAG(SGD):
@@ -78,8 +78,8 @@ class Adam(Optimizer):
     slot_names = ("mean", "variance")
 
     def change(self, gradient: Any, rate: Any, *slots: Any) -> Any:
-        mean = self.keep(slots[0], 0.9 * slots[0] + 0.1 * gradient)
-        variance = self.keep(slots[1], 0.999 * slots[1] + 0.001 * ops.square(gradient))
+        mean = self.assign_slot(slots[0], 0.9 * slots[0] + 0.1 * gradient)
+        variance = self.assign_slot(slots[1], 0.999 * slots[1] + 0.001 * ops.square(gradient))
         t = ops.cast(self.iterations + 1, gradient.dtype)
         correction = ops.sqrt(1 - ops.exp(t * math.log(0.999))) / (1 - ops.exp(t * math.log(0.9)))
         return -rate * correction * mean / (ops.sqrt(variance) + 1e-8)
@@ -91,7 +91,7 @@ class Adagrad(Optimizer):
     slot_names = ("history",)
 
     def change(self, gradient: Any, rate: Any, *slots: Any) -> Any:
-        history = self.keep(slots[0], slots[0] + ops.square(gradient))
+        history = self.assign_slot(slots[0], slots[0] + ops.square(gradient))
         return -rate * gradient / ops.sqrt(history + 1e-7)
 
 
@@ -105,15 +105,15 @@ class RMSprop(Optimizer):
         self.gamma1, self.gamma2 = gamma1, gamma2
 
     def change(self, gradient: Any, rate: Any, *slots: Any) -> Any:
-        square = self.keep(slots[0], self.gamma1 * slots[0] + (1 - self.gamma1) * ops.square(gradient))
-        mean = self.keep(slots[1], self.gamma1 * slots[1] + (1 - self.gamma1) * gradient)
+        square = self.assign_slot(slots[0], self.gamma1 * slots[0] + (1 - self.gamma1) * ops.square(gradient))
+        mean = self.assign_slot(slots[1], self.gamma1 * slots[1] + (1 - self.gamma1) * gradient)
         # Rounding can push the variance below zero by more than the 1e-8.
         deviation = ops.sqrt(ops.maximum(square - ops.square(mean), 0) + 1e-8)
-        return self.keep(slots[2], self.gamma2 * slots[2] - rate * gradient / deviation)
+        return self.assign_slot(slots[2], self.gamma2 * slots[2] - rate * gradient / deviation)
 
 
 def make_optimizer(hp: Hyperparameters) -> keras.optimizers.Optimizer:
-    """The optimizer that the hyperparameters name; under float16 it scales the loss and skips overflowing updates."""
+    """Make the optimizer; with float16 it scales the loss and skips overflowing updates."""
     shared: dict[str, Any] = {"head_multiplier": hp.head_learning_rate_multiplier}
     coupled = {**shared, "momentum": hp.momentum, "decay": hp.weight_decay}
     optimizers: dict[str, Any] = {

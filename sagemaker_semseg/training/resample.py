@@ -1,9 +1,7 @@
-"""Scales a part of a picture as if the whole had been scaled: antialiased bilinear, fast.
-
-In: source pixels and, for each axis, which part of which scale is wanted. Out: those pixels. Called by ``augment``.
+"""Fast antialiased bilinear resampling of a part of an image, as if the whole had been scaled.
 
 Images: the filter is Pillow's BILINEAR, a triangle that reaches one pixel to both sides in the larger of the two
-pictures, its weights made to sum to 1, applied to one axis after the other with rounding to 8 bits in between. In numpy
+images, its weights made to sum to 1, applied to one axis after the other with rounding to 8 bits in between. In numpy
 and with weights of 8 bits it takes half of Pillow's time; values differ from Pillow's by 1, rarely 2. Masks: the
 nearest pixel, exactly as Pillow chooses it.
 """
@@ -23,14 +21,14 @@ Pixels = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.intp]
 Words = npt.NDArray[np.uint16]
 
-# Values worked on at a time: as many as keep the scratch arrays in the cache and off the system's list of large
-# blocks, which it takes back and hands out anew, page by page, at twice the cost of the arithmetic.
+# Values in one step: the scratch arrays then fit into the cache, and are small enough that the C library doesn't return
+# them to the system and get them again, page by page, at twice the cost of the arithmetic.
 _STRIP: Final = 1 << 17
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Pixels ``first`` .. ``first + count - 1`` of a side of ``source`` pixels that is scaled to ``scaled``."""
+    """The pixels ``first`` .. ``first + count - 1`` of a side of ``source`` pixels that is scaled to ``scaled``."""
 
     source: int
     scaled: int
@@ -52,14 +50,14 @@ class Axis:
 
     @cached_property
     def taps(self) -> tuple[Integers, Words]:
-        """For each pixel wanted the first of its source pixels, (count,), counted from ``span``, and the weights of
+        """For each pixel its first source pixel, (count,), counted from the start of ``span``, and the weights of
         this and the following ones, (n, count), in units of 1/256, summing to 256. All of them lie in ``span``."""
         support = max(self.step, 1.0)
-        centre = np.arange(self.first, self.first + self.count) * self.step + (0.5 * self.step - 0.5)
+        center = np.arange(self.first, self.first + self.count) * self.step + (0.5 * self.step - 0.5)
         start, end = self.span
-        reach = min(math.ceil(2 * support), end - start)  # no more whole numbers lie between centre -+ support
-        lowest = np.minimum(np.maximum(np.floor(centre - (support - 1)), start), end - reach)
-        distance = np.abs((centre - lowest) - np.arange(reach)[:, None])
+        reach = min(math.ceil(2 * support), end - start)  # no more whole numbers lie between center -+ support
+        lowest = np.minimum(np.maximum(np.floor(center - (support - 1)), start), end - reach)
+        distance = np.abs((center - lowest) - np.arange(reach)[:, None])
         weights = np.maximum(0, support - distance)
         weights *= 256 / weights.sum(0)
         words = np.rint(weights).astype(np.uint16)
@@ -69,7 +67,7 @@ class Axis:
 
     @cached_property
     def nearest(self) -> Integers:
-        """For each pixel wanted, (count,), the source pixel that covers it: floor((i + 1/2) * source / scaled).
+        """For each pixel, (count,), the source pixel that covers it: floor((i + 1/2) * source / scaled).
 
         The sum runs step by step as in Pillow, whose rounding decides where the value is a whole number.
         """
@@ -79,15 +77,15 @@ class Axis:
 
 
 def resample(pixels: Pixels, rows: Axis, columns: Axis, out: Pixels, flip: bool = False) -> None:
-    """Writes the part of the scaled picture that the axes describe into ``out``, (rows.count, columns.count, 3) uint8.
+    """Write the part of the scaled image that the axes describe into ``out``, (rows.count, columns.count, 3) uint8.
 
-    pixels: the part of the source that lies in the spans of both axes. flip: mirrored left and right.
+    pixels: uint8 RGB, the part of the source in the spans of both axes. flip: whether to mirror left and right.
     """
     (top, bottom), (left, right) = rows.span, columns.span
     if pixels.shape != (bottom - top, right - left, 3):
         raise ValueError(f"pixels of shape {pixels.shape} for {rows} and {columns}")
     lines = pixels.reshape(bottom - top, -1)
-    across = _Across(columns, flip)
+    across = _RowScaler(columns, flip)
     # the pass that leaves fewer pixels goes first
     if columns.scaled >= columns.source:
         for strip, span, first, weights in _strips(rows, columns.count * 3):
@@ -100,9 +98,9 @@ def resample(pixels: Pixels, rows: Axis, columns: Axis, out: Pixels, flip: bool 
 
 
 def _strips(rows: Axis, values: int) -> Iterator[tuple[slice, slice, Integers, Words]]:
-    """Some rows of the result, the source rows that they need, and ``taps`` counted from the first of those.
+    """Split the rows of the result; yield them, the source rows that they need, and ``taps`` counted from the first.
 
-    values: numbers in a row while rows are added up.
+    values: numbers in a row while rows are added.
     """
     first, weights = rows.taps
     height = max(1, _STRIP // values)
@@ -113,7 +111,7 @@ def _strips(rows: Axis, values: int) -> Iterator[tuple[slice, slice, Integers, W
 
 
 def _weighted(lines: Words, first: Integers, weights: Words) -> Words:
-    """Sums of neighbouring lines: (n, m) uint16 out of (k, m) uint16, both of values 0 .. 255."""
+    """Weighted sums of neighboring lines: (n, m) uint16 out of (k, m) uint16, both of values 0 .. 255."""
     total = lines[first]
     total *= weights[0, :, None]
     for tap in range(1, len(weights)):
@@ -125,8 +123,8 @@ def _weighted(lines: Words, first: Integers, weights: Words) -> Words:
     return total
 
 
-class _Across:
-    """Scales rows of pixels."""
+class _RowScaler:
+    """Scales pixels along their rows."""
 
     def __init__(self, columns: Axis, flip: bool):
         first, weights = columns.taps
@@ -139,11 +137,11 @@ class _Across:
 
     def __call__(self, lines: Words) -> Words:
         """(n, source columns * 3) to (n, columns * 3), all of values 0 .. 255. ``lines`` is overwritten."""
-        # two neighbours in one word, so that they are looked up together; at the end of a row only weights of 0 follow
+        # two neighbors in one word, to be looked up together; at the end of a row only weights of 0 follow
         lines[:, :-3] |= lines[:, 3:] << np.uint16(8)
         total: Words | None = None
         for tap in range(0, len(self._weights), 2):
-            # where a row ends, the place of a tap of weight 0 may lie beyond: "wrap" allows that, and is the quickest
+            # at the end of a row, the index of a tap of weight 0 may lie beyond it: "wrap" allows that, and is fastest
             both = lines.take(self._where + 3 * tap, 1, mode="wrap")
             one = both & np.uint16(255)
             one *= self._weights[tap]

@@ -1,13 +1,11 @@
-"""The learning rate of every update: poly, step or cosine, after an optional linear warm-up.
+"""Learning-rate schedules: poly, step or cosine, after an optional linear warm-up.
 
-Formulas of the reference engine (its ``LRScheduler``): with T the update's number from 0, N = total - 1 and T <= N,
+Formulas of GluonCV's ``LRScheduler``: with T the update's number from 0, N = total - 1 and T <= N,
 
     poly    base * (1 - T/N) ** 0.9
     cosine  base * (1 + cos(pi * T/N)) / 2
     step    base * factor ** (number of listed epochs that are over)
     warm-up base * T/(W - 1) for the first W updates; the schedule proper then runs over the rest
-
-``trainer`` asks for the rate before each update. Double precision, no TensorFlow.
 """
 
 from __future__ import annotations
@@ -16,14 +14,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-POWER = 0.9
+from sagemaker_semseg.hyperparameters import Hyperparameters
+
+POWER = 0.9  # of poly
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """kind: poly, step or cosine. base: the initial rate. total: updates in all. warmup: how many of them come first.
+    """A learning-rate schedule.
 
-    milestones: updates at which ``factor`` is multiplied in, counted from the start of training (step alone).
+    Attributes:
+        kind: poly, step or cosine.
+        base: The initial rate.
+        total: The number of updates.
+        warmup: The number of updates in the warm-up.
+        milestones: For step: the updates, counted from the start of training, from which on ``factor`` applies.
+        factor: For step: what the rate is multiplied by at each milestone.
     """
 
     kind: str
@@ -34,7 +40,7 @@ class Schedule:
     factor: float = 0.1
 
     def __call__(self, update: int) -> float:
-        """The rate of update number ``update``, counted from 0; past the end it stays where it is."""
+        """Return the rate of an update, counted from 0; after the end, the last one."""
         if update < self.warmup:
             return self.base * update / max(self.warmup - 1, 1)
         if self.kind == "step":
@@ -44,3 +50,16 @@ class Schedule:
         if self.kind == "cosine":
             return self.base * (1 + math.cos(math.pi * progress)) / 2
         return self.base * (1 - progress) ** POWER
+
+
+def make_schedule(hp: Hyperparameters, samples: int) -> Schedule:
+    """Make the schedule of a training. An epoch has ``num_training_samples``, or else ``samples``."""
+    steps = math.ceil((hp.num_training_samples or samples) / hp.mini_batch_size)
+    return Schedule(
+        kind=hp.lr_scheduler,
+        base=hp.learning_rate,
+        total=steps * hp.epochs,
+        warmup=round(steps * hp.warmup_epochs),
+        milestones=tuple(steps * epoch for epoch in hp.lr_scheduler_step),
+        factor=hp.lr_scheduler_factor,
+    )

@@ -1,7 +1,4 @@
-"""One training step on every replica: a global batch in, its loss out, the weights updated.
-
-``trainer`` makes the step once and calls it for every batch.
-"""
+"""The segmentation loss and one training step on every replica."""
 
 from __future__ import annotations
 
@@ -12,8 +9,35 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.models.network import normalize
-from sagemaker_semseg.training.losses import cross_entropy_sums
+
+
+def cross_entropy_sums(
+    logits: Any, auxiliary: Any, labels: Any, aux_weight: float, class_weights: Any
+) -> tuple[Any, Any]:
+    """Sum the loss and the weights of the valid pixels; their quotient is the loss.
+
+    Sums and not means, so that the valid pixels of all replicas are counted before the division: a replica whose crops
+    are mostly padding must not weigh as much as the others. Computed in float32 at least, since softmax in half
+    precision loses small probabilities.
+
+    Args:
+        logits: (N, H, W, C) float, of the main head.
+        auxiliary: (N, H, W, C) float, of the auxiliary head.
+        labels: (N, H, W) integers, 255 = ignored.
+        aux_weight: The loss of a pixel is CE(main) + aux_weight * CE(auxiliary), times its class weight.
+        class_weights: (C,) float, or None: 1 for each class.
+    """
+    valid = tf.not_equal(labels, IGNORE)
+    targets = tf.where(valid, tf.cast(labels, tf.int32), 0)
+    weights = tf.cast(valid, logits.dtype)
+    if class_weights is not None:
+        weights *= tf.gather(tf.cast(class_weights, logits.dtype), targets)
+    pixels = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+    if aux_weight:
+        pixels += aux_weight * tf.nn.sparse_softmax_cross_entropy_with_logits(targets, auxiliary)
+    return tf.reduce_sum(pixels * weights), tf.reduce_sum(weights)
 
 
 def make_train_step(
@@ -23,7 +47,7 @@ def make_train_step(
     aux_weight: float,
     class_weights: np.ndarray | None,
 ) -> Callable[[Any, Any], Any]:
-    """A function of uint8 images (N, H, W, 3) and labels (N, H, W) that makes one update and returns the loss.
+    """Make a function of uint8 images (N, H, W, 3) and labels (N, H, W) that makes one update and returns the loss.
 
     The loss is the mean over the valid pixels of the global batch: their number is summed over the replicas before any
     of them divides. Each replica then holds its part of that mean; the optimizer sums the gradients of the parts.

@@ -1,8 +1,7 @@
-"""The training loop, to be read from top to bottom: checked data and hyperparameters in, a model artifact out.
+"""The training loop: trains a network on checked data and writes the model's artifact.
 
-One device, all GPUs of a machine and several hosts are the same code: ``tf.distribute`` runs the step on every replica,
-and whatever must not depend on how many there are (valid pixels, gradients, confusion counts) is summed over them.
-The loop drives Keras callbacks, the reports of ``report`` among them. Called by the command line.
+One device, all GPUs of a machine and several hosts run the same code: ``tf.distribute`` runs the step on every replica,
+and what must not depend on their number (valid pixels, gradients, confusion counts) is summed over them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import tensorflow as tf
 from sagemaker_semseg.artifact import Artifact, write_artifact
 from sagemaker_semseg.data.datasets import Datasets
 from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.data.pipe_mode import Cancelled
 from sagemaker_semseg.errors import DivergedError, Fault
 from sagemaker_semseg.export import with_graph
 from sagemaker_semseg.hyperparameters import Hyperparameters, to_strings
@@ -34,34 +34,44 @@ from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights, set_weights
 from sagemaker_semseg.signals import catch_signals
 from sagemaker_semseg.training import checkpoint
+from sagemaker_semseg.training.callbacks import BestEpoch, LearningRate
+from sagemaker_semseg.training.checkpoint import TrainingState
 from sagemaker_semseg.training.devices import default_strategy
-from sagemaker_semseg.training.early_stopping import EarlyStopping
 from sagemaker_semseg.training.evaluation import Evaluator
 from sagemaker_semseg.training.optimizers import make_optimizer
 from sagemaker_semseg.training.pipeline import training_batches
-from sagemaker_semseg.training.plan import check, class_weights, make_schedule
+from sagemaker_semseg.training.plan import check, class_weights
+from sagemaker_semseg.training.schedules import make_schedule
 from sagemaker_semseg.training.train_step import make_train_step
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training leaves behind.
+    """The result of a training.
 
-    history: one dict per epoch. scores: of the best epoch; None if there was none. signal: the number of the one that
-    stopped it, if one did.
+    Attributes:
+        artifact: The path of the model.
+        history: The metrics of each epoch.
+        best_epoch: From 0; None if no epoch has ended.
+        scores: Of the best epoch; None if there is none.
+        signal: The number of the signal that stopped the training, if one did.
     """
 
     artifact: Path
     history: list[dict[str, Any]]
     best_epoch: int | None
     scores: Scores | None
-    stopped: bool
     signal: int | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal stopped the training."""
+        return self.signal is not None
 
 
 def train(
     hp: Hyperparameters,
-    channels: Datasets,
+    datasets: Datasets,
     output: Path,
     *,
     class_names: Sequence[str] = (),
@@ -71,272 +81,226 @@ def train(
     checkpoints: Path | None = None,
     model_path: Path | None = None,
 ) -> TrainingResult:
-    """Train, keep the epoch with the best validation mIOU, write the artifact.
+    """Train a network and write the artifact of the epoch with the best validation mIOU.
 
-    model_path: where the artifact is written (``write_artifact``); ``output/model.tar.gz`` if None.
+    The same call resumes a training from its checkpoint, in the middle of an epoch too. SIGTERM and Ctrl-C end it after
+    the current step, or at once while it waits for a pipe, with a checkpoint and the best model so far.
 
-    weights: to start from, under structural names (``models.weights``); those that are left out begin at random. With
-    ``use_pretrained_model`` there have to be some, unless the run goes on.
-    checkpoints: where the run stands, None is ``output/checkpoints``; the same call goes on from there, in the middle
-    of an epoch too.
-    SIGTERM and Ctrl-C end it after the step in hand, with a checkpoint and the best model so far; while it waits for a
-    stream, at once. strategy: None takes all GPUs, or the CPU. Raises HyperparameterError, DataError (a checkpoint of
-    another training) or DivergedError; ``tf.errors.OpError`` for what can't be read.
+    Args:
+        hp: The hyperparameters.
+        datasets: The checked data.
+        output: The folder of the results.
+        class_names: From label 0 on, for the artifact.
+        weights: Initial weights under structural names (``models.weights``); those that are missing are random.
+            ``use_pretrained_model`` requires some, unless the training resumes.
+        callbacks: Keras callbacks. ``self.model`` has the ``optimizer``.
+        strategy: None: all GPUs, or the CPU.
+        checkpoints: The folder of the checkpoints; ``output/checkpoints`` if None.
+        model_path: Where the artifact is written (``write_artifact``); ``output/model.tar.gz`` if None.
+
+    Raises:
+        HyperparameterError: The hyperparameters don't fit the data or the devices.
+        DataError: A sample can't be read, or the checkpoint is of another training.
+        DivergedError: The loss or a weight isn't finite. The best epoch's artifact has been written.
+        OSError: A file can't be read or written.
     """
-    run = Trainer(hp, channels, output, strategy or default_strategy(), class_names, weights, checkpoints, model_path)
-
-    def interrupt_next_time(number: int) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    with catch_signals(callback=interrupt_next_time, threaded=True) as stop:
-        run.halt = stop
-        run.fit(callbacks, stop)
-        result = run.finish(stopped=stop.signal is not None)
-    return replace(result, signal=stop.signal)
+    trainer = Trainer(hp, datasets, checkpoints or output / "checkpoints", strategy or default_strategy(), weights)
+    model_path = model_path or output / "model.tar.gz"
+    with catch_signals(callback=_let_ctrl_c_interrupt, threaded=True) as stop:
+        try:
+            trainer.fit(trainer.callback_list(callbacks), stop)
+        except _NotFiniteError as error:
+            kept = trainer.state.progress.best_epoch >= 0
+            if kept:
+                trainer.write_model(model_path, class_names)
+            raise _diverged(str(error), hp, model_path if kept else None) from None
+        return trainer.write_model(model_path, class_names, stop.signal)
 
 
 class Trainer:
-    """One training: the network and where it stands."""
+    """A network, its data and the state of its training."""
 
     def __init__(
         self,
         hp: Hyperparameters,
-        channels: Datasets,
-        output: Path,
+        datasets: Datasets,
+        checkpoints: Path,
         strategy: tf.distribute.Strategy,
-        class_names: Sequence[str] = (),
         weights: Mapping[str, np.ndarray] | None = None,
-        checkpoints: Path | None = None,
-        model_path: Path | None = None,
     ):
-        self.hp, self.channels, self.strategy, self.class_names = hp, channels, strategy, list(class_names)
-        self.output, self.checkpoints = output, checkpoints or output / "checkpoints"
-        self.model_path = model_path or output / "model.tar.gz"
+        self.hp, self.datasets, self.strategy = hp, datasets, strategy
+        self.last_path, self.best_path = checkpoints / "last.safetensors", checkpoints / "best.safetensors"
         check(hp, strategy.num_replicas_in_sync, has_weights=bool(weights) or self.last_path.is_file())
         keras.utils.set_random_seed(hp.seed % 2**32)
-        self.class_weights = class_weights(hp, channels)
-        replicas = strategy.num_replicas_in_sync
-        with strategy.scope():
-            self.network = build_network(
-                hp.algorithm, hp.backbone, hp.num_classes, dtype=hp.precision, syncbn=hp.syncbn and replicas > 1
-            )
-            if weights:
-                set_weights(self.network, {**get_weights(self.network), **weights})
-            self.optimizer = make_optimizer(hp)
-            self.optimizer.build(self.network.trainable_variables)
-        self.network.optimizer = self.optimizer  # where callbacks look for it
+        weight_of_classes = class_weights(hp, datasets)
+        self.network = _build(hp, strategy, weights)
+        optimizer = self.network.optimizer
+        self.train_step = make_train_step(self.network, optimizer, strategy, hp.aux_weight, weight_of_classes)
         self.evaluator = Evaluator(self.network, hp.num_classes, strategy)
-        self.train_step = make_train_step(self.network, self.optimizer, strategy, hp.aux_weight, self.class_weights)
-        self.samples = channels.train.count or 0
-        self.steps_per_epoch = math.ceil(self.samples / hp.mini_batch_size)
-        self.schedule = make_schedule(hp, self.samples)
-        self.step, self.rate_scale, self.rate_given = 0, 1.0, float(self.optimizer.learning_rate.numpy())
-        self.progress = EarlyStopping()
-        self.history: list[dict[str, Any]] = []
-        self.loss_sum = 0.0  # of the epoch in hand
-        self.halt = threading.Event()  # ends the reading of streams
-        self.validations = itertools.count()  # each reads a stream of its own
+        self.state = self._resume(TrainingState(to_strings(hp), datasets.train.count or 0))
+        self.steps_per_epoch = math.ceil(self.state.samples / hp.mini_batch_size)
 
-    def fit(self, callbacks: Sequence[keras.callbacks.Callback], stop: threading.Event) -> None:
-        """Run the epochs that are left. ``stop``, once set, ends it after the step in hand."""
-        self.resume()
-        watchers = self.watchers(callbacks)
-        watchers.on_train_begin()
-        batches = iter(self.batches())
+    def fit(self, callbacks: keras.callbacks.CallbackList, stop: threading.Event) -> None:
+        """Train the epochs that are left. Once ``stop`` is set, end after the current step."""
+        state, steps = self.state, self.steps_per_epoch
+        callbacks.on_train_begin()
         try:
-            while not self.ended():
-                epoch = len(self.history)
-                watchers.on_epoch_begin(epoch)
-                self.take_rate_from_callbacks()
-                throughput = self.run_epoch(batches, watchers, stop)
-                if self.step == (epoch + 1) * self.steps_per_epoch:  # whole: it wasn't stopped on the way
-                    with self.until_halted():
-                        watchers.on_epoch_end(epoch, self.end_epoch(epoch, throughput))
-                        self.take_rate_from_callbacks()
-                self.save()
+            batches, validations = self._batches(stop), itertools.count()
+            while not self._finished():
+                epoch, end = len(state.history), (len(state.history) + 1) * steps
+                started, first_step = time.monotonic(), state.step
+                loss: Any = None
+                callbacks.on_epoch_begin(epoch)
+                for images, labels in itertools.islice(batches, end - state.step):
+                    callbacks.on_train_batch_begin(state.step % steps)
+                    previous, loss = loss, self.train_step(images, labels)
+                    if previous is not None:  # it is read one step late, so that a GPU always has work
+                        self._end_step(previous, state.step, callbacks)
+                    state.step += 1
+                    if stop.is_set():
+                        break
+                if loss is not None:
+                    self._end_step(loss, state.step, callbacks)
+                if state.step == end:
+                    seconds = max(time.monotonic() - started, 1e-9)
+                    throughput = (state.step - first_step) * self.hp.mini_batch_size / seconds
+                    with contextlib.suppress(Cancelled):  # the epoch is validated when the training resumes
+                        callbacks.on_epoch_end(epoch, self._validate(epoch, throughput, next(validations), stop))
+                checkpoint.save(self.last_path, self.network, self.network.optimizer, state)
                 if stop.is_set() or self.network.stop_training:
                     break
-        except DivergedError:
-            if self.progress.best_epoch >= 0:
-                self.finish(stopped=True)
-            raise
         finally:
-            self.halt.set()
-            watchers.on_train_end()
+            stop.set()  # ends the reading of pipes
+            callbacks.on_train_end()
 
-    @contextlib.contextmanager
-    def until_halted(self) -> Iterator[None]:
-        """Within it, a stream that was told to end is no error."""
-        try:
-            yield
-        except tf.errors.OpError:
-            if not self.halt.is_set():
-                raise
+    def _finished(self) -> bool:
+        done = len(self.state.history)
+        return done >= self.hp.epochs or (done > 0 and self.state.progress.should_stop(done - 1, self.hp))
 
-    def ended(self) -> bool:
-        """Whether there is nothing left to train: all epochs are done, or early stopping has ended them."""
-        done = len(self.history)
-        return done >= self.hp.epochs or (done > 0 and self.progress.should_stop(done - 1, self.hp))
+    def _batches(self, stop: threading.Event) -> Iterator[Any]:
+        end = self.steps_per_epoch * self.hp.epochs
+        batches = training_batches(
+            self.datasets.train, self.hp, start_step=self.state.step, stop_step=end, stop=stop
+        ).distribute(self.strategy)
 
-    def run_epoch(self, batches: Iterator[Any], watchers: keras.callbacks.CallbackList, stop: threading.Event) -> float:
-        """The steps that are left of the epoch in hand; returns images per second."""
-        start, first = time.monotonic(), self.step
-        end = (len(self.history) + 1) * self.steps_per_epoch
-        pending: Any = None  # a loss is read one step late, so that a GPU always has work
-        while self.step < end and not stop.is_set():
-            batch = None
-            with self.until_halted():
-                batch = next(batches)
-            if batch is None:
-                break
-            watchers.on_train_batch_begin(self.step % self.steps_per_epoch)
-            self.set_rate()
-            loss = self.train_step(*batch)
-            self.step += 1
-            if pending is not None:
-                self.take_loss(pending, self.step - 1, watchers)
-            pending = loss
-        if pending is not None:
-            self.take_loss(pending, self.step, watchers)
-        return (self.step - first) * self.hp.mini_batch_size / max(time.monotonic() - start, 1e-9)
+        def until_cancelled() -> Iterator[Any]:
+            with contextlib.suppress(Cancelled):
+                yield from batches
 
-    def take_loss(self, loss: Any, step: int, watchers: keras.callbacks.CallbackList) -> None:
-        """Book the loss of update number ``step``, counted from 1."""
+        return until_cancelled()
+
+    def _end_step(self, loss: Any, step: int, callbacks: keras.callbacks.CallbackList) -> None:
+        """Add the loss of update number ``step``, counted from 1."""
         value = float(loss)
         epoch, batch = divmod(step - 1, self.steps_per_epoch)
         if not math.isfinite(value):
-            raise self.diverged(f"the loss became {value} in epoch {epoch + 1}, step {batch + 1}")
-        self.loss_sum += value
-        watchers.on_train_batch_end(batch, {"loss": value})
+            raise _NotFiniteError(f"the loss became {value} in epoch {epoch + 1}, step {batch + 1}")
+        self.state.loss_sum += value
+        callbacks.on_train_batch_end(batch, {"loss": value})
 
-    def end_epoch(self, epoch: int, throughput: float) -> dict[str, Any]:
-        """Validate, keep the weights if they are the best so far, and return the epoch's figures."""
+    def _validate(self, epoch: int, throughput: float, number: int, stop: threading.Event) -> dict[str, Any]:
+        """Validate the network and return the metrics of the epoch. number: of the pipe's FIFO."""
         for name, array in get_weights(self.network).items():
             if not np.isfinite(array).all():
-                raise self.diverged(f"{name} holds numbers that are not finite after epoch {epoch + 1}")
-        start, seen = time.monotonic(), [0]
-        scores = Scores.of(
-            self.evaluator.confusion(
-                self.channels.validation,
-                self.hp.validation_mini_batch_size,
-                seen.append,
-                pass_number=next(self.validations),
-                halt=self.halt,
-            )
+                raise _NotFiniteError(f"{name} holds numbers that are not finite after epoch {epoch + 1}")
+        started, counts, state = time.monotonic(), [0], self.state
+        state.confusion = self.evaluator.confusion(
+            self.datasets.validation, self.hp.validation_mini_batch_size, counts.append, epoch=number, stop=stop
         )
-        if self.progress.update(epoch, scores.miou, self.hp.early_stopping_tolerance):
-            checkpoint.save_weights(self.best_path, get_weights(self.network), scores.confusion)
+        scores = Scores.of(state.confusion)
         logs = {
-            "loss": self.loss_sum / self.steps_per_epoch,
-            "learning_rate": float(self.optimizer.learning_rate.numpy()),
+            "loss": state.loss_sum / self.steps_per_epoch,
+            "learning_rate": float(self.network.optimizer.learning_rate.numpy()),
             "throughput": throughput,
             "val_mIOU": scores.miou,
             "val_pixel_accuracy": scores.pixel_accuracy,
-            "val_throughput": sum(seen) / max(time.monotonic() - start, 1e-9),
+            "val_throughput": sum(counts) / max(time.monotonic() - started, 1e-9),
         }
-        self.loss_sum = 0.0
-        self.history.append({"epoch": epoch, **logs})
+        state.loss_sum = 0.0
+        state.history.append({"epoch": epoch, **logs})
         return logs
 
-    def finish(self, *, stopped: bool) -> TrainingResult:
-        """Write the artifact: the best epoch's weights, or those at hand if no epoch has ended yet."""
-        scores, weights = None, None
-        if self.progress.best_epoch >= 0:
+    def callback_list(self, callbacks: Sequence[keras.callbacks.Callback]) -> keras.callbacks.CallbackList:
+        """Put the trainer's callbacks around those of the user."""
+        hp, state = self.hp, self.state
+        best = BestEpoch(state, self.best_path, hp.early_stopping_tolerance)
+        rate = LearningRate(state, make_schedule(hp, state.samples))
+        self.network.stop_training = False
+        return keras.callbacks.CallbackList(
+            [best, *callbacks, rate],
+            model=self.network,
+            epochs=hp.epochs,
+            steps=self.steps_per_epoch,
+            samples=state.samples,
+            batch_size=hp.mini_batch_size,
+            initial_epoch=len(state.history),
+            initial_step=state.step,
+        )
+
+    def _resume(self, new: TrainingState) -> TrainingState:
+        """Restore the last checkpoint, if there is one. Raises DataError if it is of another training."""
+        if not self.last_path.is_file():
+            return new
+        state = checkpoint.read_state(self.last_path)
+        checkpoint.check_same_training(self.last_path, state, self.hp, new.samples)
+        checkpoint.restore(self.last_path, self.network, self.network.optimizer)
+        state.hyperparameters = new.hyperparameters  # the names of classes may be others
+        if state.progress.best_epoch >= 0 and not self.best_path.is_file():  # of an incomplete copy of the folder
+            state.progress.forget_best()
+        return state
+
+    def write_model(self, path: Path, class_names: Sequence[str], signal: int | None = None) -> TrainingResult:
+        """Write the artifact with the best epoch's weights, or the current ones if no epoch has ended."""
+        scores, best_epoch, weights = None, None, None
+        if self.state.progress.best_epoch >= 0:
             weights, confusion = checkpoint.load_weights(self.best_path)
-            scores = Scores.of(confusion)
-        best_epoch = self.progress.best_epoch if scores else None
+            scores, best_epoch = Scores.of(confusion), self.state.progress.best_epoch
         versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()}
         metrics = {
             "best_epoch": best_epoch,
-            "validation": scores.to_dict(self.class_names) if scores else None,
-            "history": self.history,
+            "validation": scores.to_dict(class_names) if scores else None,
+            "history": self.state.history,
             "made_with": versions,
         }
         labels: dict[str, Any] = {"num_classes": self.hp.num_classes, "ignore": IGNORE}
-        if self.class_names:
-            labels["class_names"] = self.class_names
-        path = self.model_path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if class_names:
+            labels["class_names"] = list(class_names)
         artifact = Artifact(to_strings(self.hp), weights or get_weights(self.network), labels, metrics)
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             artifact = with_graph(artifact)
         finally:  # whatever is wrong with the graph, the weights are not lost
             write_artifact(path, artifact)
-        return TrainingResult(path, self.history, best_epoch, scores, stopped)
+        return TrainingResult(path, self.state.history, best_epoch, scores, signal)
 
-    # Where the run stands.
 
-    @property
-    def best_path(self) -> Path:
-        return self.checkpoints / "best.safetensors"
+def _build(
+    hp: Hyperparameters, strategy: tf.distribute.Strategy, weights: Mapping[str, np.ndarray] | None
+) -> keras.Model:
+    """Build the network, with its optimizer as an attribute, where callbacks expect it."""
+    syncbn = hp.syncbn and strategy.num_replicas_in_sync > 1
+    with strategy.scope():
+        network = build_network(hp.algorithm, hp.backbone, hp.num_classes, dtype=hp.precision, syncbn=syncbn)
+        if weights:
+            set_weights(network, {**get_weights(network), **weights})
+        network.optimizer = make_optimizer(hp)
+        network.optimizer.build(network.trainable_variables)
+    return network
 
-    @property
-    def last_path(self) -> Path:
-        return self.checkpoints / "last.safetensors"
 
-    def save(self) -> None:
-        state = {
-            "hyperparameters": to_strings(self.hp),
-            "samples": self.samples,
-            "step": self.step,
-            "loss_sum": self.loss_sum,
-            "rate_scale": self.rate_scale,
-            "progress": asdict(self.progress),
-            "history": self.history,
-        }
-        checkpoint.save(self.last_path, self.network, self.optimizer, state)
+class _NotFiniteError(Exception):
+    """A loss or a weight isn't finite."""
 
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one. Raises DataError if it is of another training."""
-        if not self.last_path.is_file():
-            return
-        state = checkpoint.read_state(self.last_path)
-        checkpoint.check_same_training(self.last_path, state, self.hp, self.samples)
-        checkpoint.restore(self.last_path, self.network, self.optimizer)
-        self.step, self.loss_sum = int(state["step"]), float(state["loss_sum"])
-        self.rate_scale, self.history = float(state["rate_scale"]), list(state["history"])
-        self.rate_given = float(self.optimizer.learning_rate.numpy())
-        self.progress = EarlyStopping(**state["progress"])
-        if self.progress.best_epoch >= 0 and not self.best_path.is_file():
-            # a copy of the folder that was cut short: the epochs to come have to do without it
-            self.progress = replace(self.progress, best=-1.0, best_epoch=-1)
 
-    def diverged(self, what: str) -> DivergedError:
-        kept = "no epoch was finished, so there are none to keep"
-        if self.progress.best_epoch >= 0:
-            kept = f"the best epoch's are in {self.model_path}"
-        remedy = f"lower learning_rate (now {self.hp.learning_rate:g}), or raise warmup_epochs or mini_batch_size"
-        if self.hp.precision == "mixed_float16":
-            remedy += ", or use precision mixed_bfloat16 or float32"
-        return DivergedError(f"training has diverged; the last good weights: {kept}", [Fault("loss", what, remedy)])
+def _diverged(what: str, hp: Hyperparameters, path: Path | None) -> DivergedError:
+    """path: of the model with the best epoch's weights."""
+    kept = f"the best epoch's are in {path}" if path else "no epoch was finished, so there are none to keep"
+    remedy = f"lower learning_rate (now {hp.learning_rate:g}), or raise warmup_epochs or mini_batch_size"
+    if hp.precision == "mixed_float16":
+        remedy += ", or use precision mixed_bfloat16 or float32"
+    return DivergedError(f"training has diverged; the last good weights: {kept}", [Fault("loss", what, remedy)])
 
-    # What the loop stands on.
 
-    def set_rate(self) -> None:
-        self.rate_given = float(np.float32(self.rate_scale * self.schedule(self.step)))
-        self.optimizer.learning_rate = self.rate_given
-
-    def take_rate_from_callbacks(self) -> None:
-        """A callback that has set another learning rate (ReduceLROnPlateau, say) scales the rest of the schedule."""
-        now = float(self.optimizer.learning_rate.numpy())
-        if self.rate_given and now != self.rate_given:
-            self.rate_scale *= now / self.rate_given
-            self.rate_given = now
-
-    def batches(self) -> Any:
-        end = self.steps_per_epoch * self.hp.epochs
-        dataset = training_batches(self.channels.train, self.hp, start_step=self.step, stop_step=end, halt=self.halt)
-        return self.strategy.experimental_distribute_dataset(dataset)
-
-    def watchers(self, callbacks: Sequence[keras.callbacks.Callback]) -> keras.callbacks.CallbackList:
-        self.network.stop_training = False
-        return keras.callbacks.CallbackList(
-            list(callbacks),
-            model=self.network,
-            epochs=self.hp.epochs,
-            steps=self.steps_per_epoch,
-            samples=self.samples,
-            batch_size=self.hp.mini_batch_size,
-            initial_epoch=len(self.history),
-            initial_step=self.step,
-        )
+def _let_ctrl_c_interrupt(number: int) -> None:
+    """Handle the next Ctrl-C as Python does, by KeyboardInterrupt."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

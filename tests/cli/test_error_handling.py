@@ -10,7 +10,7 @@ import pytest
 
 from sagemaker_semseg import __version__
 from sagemaker_semseg.cli import main, train_command
-from sagemaker_semseg.errors import AlgorithmError, DivergedError, explain
+from sagemaker_semseg.errors import AlgorithmError, DataError, DivergedError, explain
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,15 +109,14 @@ def test_errors_of_tensorflow():
     assert explain(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))[1] == 2
     assert explain(tf.errors.InternalError(None, None, "broken"))[1] == 1
 
-    def vanish(number):
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/gone.jpg")
 
-    batches = tf.data.Dataset.range(1).map(lambda i: tf.numpy_function(vanish, [i], tf.int64))
-    with pytest.raises(tf.errors.OpError) as caught:
-        list(batches)
-    message, status = explain(caught.value)
-    assert (message, status) == (
-        "while reading the data: [Errno 2] No such file or directory: '/gone.jpg'", 2)  # fmt: skip
+@pytest.mark.parametrize("error", [DataError("no label"), FileNotFoundError(errno.ENOENT, "no label")])
+def test_the_notes_of_an_error_say_when_it_happened(error):
+    vars(error)["__notes__"] = ["while reading the data"]
+    message, status = explain(error)
+    assert message.startswith("while reading the data: ")
+    assert "no label" in message
+    assert status == 2
 
 
 def test_our_own_fault_is_one_message_and_a_log(tmp_path, capsys, monkeypatch):

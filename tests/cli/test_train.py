@@ -13,7 +13,7 @@ from PIL import Image
 from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.cli import main, train_command
 from sagemaker_semseg.data.images import encode_mask
-from sagemaker_semseg.training import logging_callback
+from sagemaker_semseg.training import callbacks
 
 
 def lines(text):
@@ -142,7 +142,7 @@ def test_stop_and_go_on_and_restart(data, settings, tmp_path, capsys, monkeypatc
     output = tmp_path / "out"
     arguments = ["train", "--data", str(data), "--output", str(output), "--epochs", "2", *settings]
     with monkeypatch.context() as patch:
-        patch.setattr(logging_callback, "logging_callback", lambda host: Interrupt(signal.SIGTERM))
+        patch.setattr(callbacks, "logging_callback", lambda host: Interrupt(signal.SIGTERM))
         assert main(arguments) == 0  # SageMaker stops jobs so
     text = capsys.readouterr().out
     assert "stopped after 0 of 2 epochs" in text
@@ -161,7 +161,7 @@ def test_stop_and_go_on_and_restart(data, settings, tmp_path, capsys, monkeypatc
 
     (output / "checkpoints" / "mine.txt").write_text("stays")
     with monkeypatch.context() as patch:
-        patch.setattr(logging_callback, "logging_callback", lambda host: Interrupt(signal.SIGINT))
+        patch.setattr(callbacks, "logging_callback", lambda host: Interrupt(signal.SIGINT))
         assert main([*arguments, "--seed", "1", "--restart"]) == 130  # Ctrl-C
     assert "stopped after 0 of 2 epochs" in capsys.readouterr().out
     assert (output / "checkpoints" / "mine.txt").read_text() == "stays"

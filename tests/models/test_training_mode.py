@@ -61,7 +61,7 @@ def train(network: keras.Model, run: Run) -> None:
     """Four steps of the reference's SGD: every parameter decays, the mean's gradient is divided by the batch size."""
     import tensorflow as tf
 
-    from sagemaker_semseg.training.losses import cross_entropy_sums
+    from sagemaker_semseg.training.train_step import cross_entropy_sums
 
     x, y = run.numbers["x"], run.numbers["y"]
     labels = np.where(y < 0, 255, y).astype(np.uint8)

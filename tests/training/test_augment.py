@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from sagemaker_semseg.training.augment import MEAN_COLOUR, CropTransform, sample_crop
+from sagemaker_semseg.training.augment import MEAN_COLOR, CropTransform, sample_crop
 from sagemaker_semseg.training.resample import Axis
 
 REFERENCE = Path(__file__).resolve().parents[2] / "../shared/reference/gluoncv/transforms.npz"
@@ -46,7 +46,7 @@ def slow(cut: CropTransform, image: np.ndarray, mask: np.ndarray) -> tuple[np.nd
     scaled = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
     nearest = Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)
     padded = max(size[0], cut.crop), max(size[1], cut.crop)
-    canvas, ignored = Image.new("RGB", padded, MEAN_COLOUR), Image.new("L", padded, 255)
+    canvas, ignored = Image.new("RGB", padded, MEAN_COLOR), Image.new("L", padded, 255)
     canvas.paste(scaled)
     ignored.paste(nearest)
     left, top = cut.columns.first, cut.rows.first
@@ -145,8 +145,8 @@ def test_mirror_and_blur_come_half_of_the_time_each() -> None:
 
 
 def test_a_cut_is_a_function_of_seed_pass_and_place() -> None:
-    def cut(seed: int, pass_number: int, place: int) -> CropTransform:
-        return sample_crop(seed, pass_number, place, 480, 640, base_size=520, crop=240)
+    def cut(seed: int, epoch: int, index: int) -> CropTransform:
+        return sample_crop(seed, epoch, index, 480, 640, base_size=520, crop=240)
 
     cuts = [cut(*which) for which in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (-1, 2, 3), (12, 3, 4), (1, 23, 4))]
     assert len({(one.rows, one.columns, one.sigma) for one in cuts}) == len(cuts)
@@ -187,4 +187,4 @@ def test_very_long_pictures_keep_a_pixel() -> None:
     cut = sample_crop(0, 0, 0, 1, 3000, base_size=32, crop=24)
     assert cut.rows.scaled == 1
     pixels, _ = fast(cut, picture(2, 3000)[:1], mask_of(1, 3000))
-    assert (pixels[8:] == MEAN_COLOUR).all()
+    assert (pixels[8:] == MEAN_COLOR).all()

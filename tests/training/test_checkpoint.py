@@ -3,9 +3,14 @@
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.training import checkpoint
+from sagemaker_semseg.training.checkpoint import TrainingState
+
+STATE = TrainingState({"class_names": "é"}, 7, step=5, loss_sum=1.5, rate_scale=0.5, history=[{"loss": 0.25}])
+STATE.progress.update(0, 0.5, 0.0)
 
 
 def make_pair(units=3):
@@ -20,7 +25,7 @@ def saved(tmp_path):
     network, optimizer = make_pair()
     optimizer.apply([keras.ops.ones((2, 3)), keras.ops.ones((3,))], network.trainable_variables)
     path = tmp_path / "checkpoints" / "last.safetensors"
-    checkpoint.save(path, network, optimizer, {"step": 7, "history": [{"loss": 0.25}], "name": "é"})
+    checkpoint.save(path, network, optimizer, STATE)
     return path, network, optimizer
 
 
@@ -31,7 +36,8 @@ def values(network, optimizer):
 def test_round_trip(saved):
     path, *pair = saved
     other = make_pair()
-    assert checkpoint.restore(path, *other) == {"step": 7, "history": [{"loss": 0.25}], "name": "é"}
+    assert checkpoint.read_state(path) == STATE
+    checkpoint.restore(path, *other)
     for a, b in zip(values(*pair), values(*other), strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.shape == b.shape
@@ -57,11 +63,21 @@ def test_damage_is_a_readable_error(saved, tmp_path):
             damaged[rng.integers(0, 400)] ^= 1 << rng.integers(0, 8)
         path.write_bytes(damaged)
         try:
-            checkpoint.restore(path, *make_pair()) if i < 40 else checkpoint.load(path)
+            checkpoint.read_state(path)
+            if i < 40:
+                checkpoint.restore(path, *make_pair())
         except DataError as error:
             refused.append(str(error))
     assert len(refused) > 150
     assert all(str(path) in message for message in refused)
+
+
+def test_a_state_of_other_values_is_refused(tmp_path):
+    path = tmp_path / "last.safetensors"
+    for text in ("[]", "{}", '{"hyperparameters": {}, "samples": 3, "progress": {"better": 1}}'):
+        save_file({"__state__": np.frombuffer(text.encode(), np.uint8)}, str(path))
+        with pytest.raises(DataError, match="not a checkpoint"):
+            checkpoint.read_state(path)
 
 
 def test_best_weights(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -17,17 +18,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from sagemaker_semseg.data.datasets import Datasets, read_channels
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.pipe_mode import PipeDataset, PollConfig, pipe_datasets
 from sagemaker_semseg.data.recordio import write_record
 from sagemaker_semseg.data.samples import ImageMaskPair
-from sagemaker_semseg.errors import HyperparameterError
+from sagemaker_semseg.errors import DataError, HyperparameterError
 from sagemaker_semseg.sdk.local.pipe_inputs import PipeChannel, PipeWriter
 from sagemaker_semseg.training import checkpoint, trainer
-from sagemaker_semseg.training.pipeline import evaluation_batches, training_batches
+from sagemaker_semseg.training.pipeline import Batches, evaluation_batches, training_batches
 
 SEED = 3  # that of ``make_hp``
 Played = Callable[..., Datasets]
@@ -87,8 +87,8 @@ def played(tiny_channels: Datasets) -> Iterator[Played]:
         yield play
 
 
-def taken(dataset: tf.data.Dataset, count: int = 99) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(images.numpy(), labels.numpy()) for images, labels in dataset.take(count)]
+def taken(batches: Batches, count: int = 99) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(images.numpy(), labels.numpy()) for images, labels in itertools.islice(batches, count)]
 
 
 def equal(one: list[tuple[np.ndarray, np.ndarray]], other: list[tuple[np.ndarray, np.ndarray]]) -> bool:
@@ -104,8 +104,7 @@ def test_the_batches_are_those_of_the_files(batch, played, tiny_channels, make_h
     hp, stop = make_hp(mini_batch_size=batch), 21 // batch + 1
     expected = taken(training_batches(tiny_channels.train, hp, stop_step=stop))
     for workers in (1, 4):
-        halt = threading.Event()
-        batches = training_batches(played().train, hp, stop_step=stop, workers=workers, halt=halt)
+        batches = training_batches(played().train, hp, stop_step=stop, workers=workers, stop=threading.Event())
         assert equal(expected, taken(batches))
     assert len(expected) == stop
 
@@ -135,7 +134,7 @@ def test_each_evaluation_reads_the_next_fifo(batch, played, tiny_channels):
     stream = played().validation
     expected = taken(evaluation_batches(tiny_channels.validation, batch, max_pixels=5000))
     for number in (0, 1):
-        assert equal(expected, taken(evaluation_batches(stream, batch, max_pixels=5000, pass_number=number)))
+        assert equal(expected, taken(evaluation_batches(stream, batch, max_pixels=5000, epoch=number)))
 
 
 def test_pairs_of_one_size_that_follow_each_other_share_a_batch(tmp_path):
@@ -197,7 +196,7 @@ def test_a_bad_record_is_named(what, place, record, expected, tiny_channels, mak
     sent = Sent(tmp_path, train=[records, records])
     stream = streams(tmp_path)["train"]
     batches = training_batches(stream, make_hp(), stop_step=4) if what == "training" else evaluation_batches(stream, 4)
-    with pytest.raises(tf.errors.OpError, match=expected):
+    with pytest.raises(DataError, match=expected):
         list(iter(batches))
     sent.ended.set()
 
@@ -209,7 +208,7 @@ def test_a_label_out_of_range_is_found_outside_of_the_crop_too(tiny_channels, ma
     records[1] = encode_mask(labels)
     sent = Sent(tmp_path, train=[records])
     stream = streams(tmp_path)["train"]
-    with pytest.raises(tf.errors.OpError, match=r"pixel value 77 \(1 pixels\)"):
+    with pytest.raises(DataError, match=r"pixel value 77 \(1 pixels\)"):
         list(iter(training_batches(stream, make_hp(), stop_step=1)))
     sent.ended.set()
 
@@ -217,7 +216,7 @@ def test_a_label_out_of_range_is_found_outside_of_the_crop_too(tiny_channels, ma
 def test_a_stream_is_gone_through_once(played, make_hp):
     batches = training_batches(played().train, make_hp(), stop_step=2)
     taken(batches)
-    with pytest.raises(tf.errors.OpError, match="gone through once"):
+    with pytest.raises(RuntimeError, match="read once"):
         taken(batches)
 
 
@@ -226,7 +225,7 @@ def test_a_training_of_the_pipe_is_that_of_the_files(played, tiny_channels, make
     expected, first, second = (Losses() for _ in range(3))
     result = trainer.train(make_hp(), tiny_channels, tmp_path / "files", callbacks=[expected])
     trainer.train(make_hp(), played(), tmp_path / "stopped", callbacks=[first, Signal(after=4)])
-    first_pass = checkpoint.read_state(tmp_path / "stopped/checkpoints/last.safetensors")["step"] * 2 // 7
+    first_pass = checkpoint.read_state(tmp_path / "stopped/checkpoints/last.safetensors").step * 2 // 7
     assert first_pass == 1
     other = trainer.train(make_hp(), played(first_pass), tmp_path / "stopped", callbacks=[second])
     np.testing.assert_allclose(first.losses + second.losses, expected.losses, rtol=1e-5)
@@ -273,7 +272,7 @@ def test_class_weights_cant_be_counted(played, make_hp, tmp_path):
 def test_replicas_share_the_batches_of_a_stream(played, tiny_channels, make_hp, two_replicas):
     expected = taken(training_batches(tiny_channels.train, make_hp(), stop_step=5))
     batches = training_batches(played().train, make_hp(), stop_step=5)
-    for (images, _), (shared, _) in zip(expected, two_replicas.experimental_distribute_dataset(batches), strict=True):
+    for (images, _), (shared, _) in zip(expected, batches.distribute(two_replicas), strict=True):
         parts = two_replicas.experimental_local_results(shared)
         assert (np.concatenate([part.numpy() for part in parts]) == images).all()
 

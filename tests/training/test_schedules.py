@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_semseg.training.plan import make_schedule
-from sagemaker_semseg.training.schedules import Schedule
+from sagemaker_semseg.training.schedules import Schedule, make_schedule
 
 FILE = Path(__file__).resolve().parents[2] / "../shared/reference/gluoncv/lr_schedule.json"
 

@@ -1,4 +1,4 @@
-"""Whole trainings of a tiny network: what they leave, how they go on, how they end."""
+"""Trainings of a tiny network: their results, how they resume and how they end."""
 
 import dataclasses
 import os
@@ -12,13 +12,16 @@ from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.errors import DataError, DivergedError, HyperparameterError
 from sagemaker_semseg.metrics import Scores, confusion_matrix
 from sagemaker_semseg.models.network import network_of
+from sagemaker_semseg.models.weights import get_weights
 from sagemaker_semseg.training import trainer
+from sagemaker_semseg.training.devices import default_strategy
 from sagemaker_semseg.training.evaluation import Evaluator
 from sagemaker_semseg.training.pipeline import evaluation_batches
+from sagemaker_semseg.training.trainer import Trainer
 
 
-class Watcher(keras.callbacks.Callback):
-    """Writes down what it is told; optionally sends a signal after some batches or sets a learning rate."""
+class Recorder(keras.callbacks.Callback):
+    """Records losses and logs; optionally sends a signal after some batches or sets a learning rate."""
 
     def __init__(self, signal_after=None, rates=None):
         super().__init__()
@@ -48,21 +51,21 @@ def whole(tiny_channels, tmp_path_factory):
 
     values = {"num_classes": 2, "backbone": "resnet-tiny", "use_pretrained_model": False, "crop_size": 32,
               "base_size": 48, "mini_batch_size": 2, "epochs": 2, "learning_rate": 0.01, "seed": 3}  # fmt: skip
-    watcher = Watcher()
+    recorder = Recorder()
     output = tmp_path_factory.mktemp("whole")
     return trainer.train(
-        resolve(values), tiny_channels, output, callbacks=[watcher], class_names=["dark", "light"]
-    ), watcher
+        resolve(values), tiny_channels, output, callbacks=[recorder], class_names=["dark", "light"]
+    ), recorder
 
 
-def test_what_it_leaves(whole, tiny_channels):
-    result, watcher = whole
+def test_the_artifact(whole, tiny_channels):
+    result, recorder = whole
     artifact = read_artifact(result.artifact)
     assert artifact.labels == {"num_classes": 2, "ignore": 255, "class_names": ["dark", "light"]}
     assert artifact.metrics["best_epoch"] == result.best_epoch
-    assert [row["loss"] for row in artifact.metrics["history"]] == pytest.approx([e["loss"] for e in watcher.epochs])
-    assert len(watcher.losses) == 8  # 7 images, batches of 2: four steps an epoch, the remainder rolls over
-    assert watcher.epochs[0]["loss"] == pytest.approx(np.mean(watcher.losses[:4]))
+    assert [row["loss"] for row in artifact.metrics["history"]] == pytest.approx([e["loss"] for e in recorder.epochs])
+    assert len(recorder.losses) == 8  # 7 images, batches of 2: four steps an epoch, the remainder rolls over
+    assert recorder.epochs[0]["loss"] == pytest.approx(np.mean(recorder.losses[:4]))
 
 
 def test_the_artifact_scores_what_was_reported(whole, tiny_channels):
@@ -80,23 +83,23 @@ def test_the_artifact_scores_what_was_reported(whole, tiny_channels):
 
 
 @pytest.mark.parametrize("after", [2, 4, 5])
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(after, whole, tiny_channels, make_hp, tmp_path):
-    result, watcher = whole
-    first, second = Watcher(signal_after=after), Watcher()
+def test_a_stopped_training_resumes_as_if_it_had_not_stopped(after, whole, tiny_channels, make_hp, tmp_path):
+    result, recorder = whole
+    first, second = Recorder(signal_after=after), Recorder()
     stopped = trainer.train(make_hp(), tiny_channels, tmp_path, callbacks=[first])
     assert stopped.stopped
     assert stopped.signal == signal.SIGTERM
     assert len(first.losses) in (after, after + 1)  # a loss is read one step late
     ended = trainer.train(make_hp(), tiny_channels, tmp_path, callbacks=[second])
     assert not ended.stopped
-    np.testing.assert_allclose(first.losses + second.losses, watcher.losses, rtol=1e-6)
+    np.testing.assert_allclose(first.losses + second.losses, recorder.losses, rtol=1e-6)
     for name, array in weights_of(ended.artifact).items():
         np.testing.assert_allclose(array, weights_of(result.artifact)[name], rtol=1e-5, atol=1e-6, err_msg=name)
     assert [row["epoch"] for row in ended.history] == [0, 1]
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tiny_channels, make_hp, tmp_path):
-    trainer.train(make_hp(), tiny_channels, tmp_path, callbacks=[Watcher(signal_after=1)])
+    trainer.train(make_hp(), tiny_channels, tmp_path, callbacks=[Recorder(signal_after=1)])
     with pytest.raises(DataError) as caught:
         trainer.train(make_hp(learning_rate=0.5, momentum=0.8), tiny_channels, tmp_path)
     assert {fault.where for fault in caught.value.faults} == {"learning_rate", "momentum"}
@@ -119,19 +122,20 @@ def test_two_replicas_train(tiny_channels, make_hp, two_replicas, tmp_path):
         trainer.train(make_hp(mini_batch_size=3), tiny_channels, tmp_path / "odd", strategy=two_replicas)
 
 
-def test_pretrained_weights_are_asked_for_in_vain(tiny_channels, make_hp, tmp_path):
+def test_missing_pretrained_weights_are_an_error(tiny_channels, make_hp, tmp_path):
     with pytest.raises(HyperparameterError, match="--use-pretrained-model False"):
         trainer.train(make_hp(use_pretrained_model=True), tiny_channels, tmp_path)
 
 
 def test_weights_to_start_from(tiny_channels, make_hp, tmp_path):
-    """What is given is what the first step sees; what isn't given is as without."""
+    """The given weights are set, the others are random as without."""
     hp = make_hp(use_pretrained_model=True, epochs=1)
     given = {"bn1.gamma": np.linspace(0, 2, 64, dtype=np.float32)}
-    run = trainer.Trainer(hp, tiny_channels, tmp_path, trainer.default_strategy(), weights=given)
     without = dataclasses.replace(hp, use_pretrained_model=False)
-    plain = trainer.Trainer(without, tiny_channels, tmp_path, trainer.default_strategy())
-    begun, random = trainer.get_weights(run.network), trainer.get_weights(plain.network)
+    begun, random = (
+        get_weights(Trainer(settings, tiny_channels, tmp_path, default_strategy(), weights).network)
+        for settings, weights in ((hp, given), (without, None))
+    )
     np.testing.assert_array_equal(begun.pop("bn1.gamma"), given["bn1.gamma"])
     assert all(np.array_equal(array, random[name]) for name, array in begun.items())
 
@@ -175,7 +179,7 @@ def test_early_stopping(tiny_channels, make_hp, tmp_path):
 
 
 def test_keras_callbacks_are_driven(tiny_channels, make_hp, tmp_path):
-    """Those that watch, that save, that stop, and that change the learning rate."""
+    """Those that record, that save, that stop, and that change the learning rate."""
     table = tmp_path / "log.csv"
     callbacks = [
         keras.callbacks.CSVLogger(str(table)),
@@ -201,7 +205,7 @@ def test_a_callback_scales_the_rest_of_the_schedule(tiny_channels, make_hp, tmp_
             rates.append(float(self.model.optimizer.learning_rate))
 
     hp = make_hp(lr_scheduler="cosine", epochs=3)
-    callbacks = [Watcher(rates={0: 0.5}), Rates()]
+    callbacks = [Recorder(rates={0: 0.5}), Rates()]
     trainer.train(hp, tiny_channels, tmp_path, callbacks=callbacks)
     full = [0.005 * (1 + np.cos(np.pi * k / 11)) for k in range(12)]
     used = rates[1:]  # the rate is set after the callbacks of a batch begin
@@ -230,7 +234,7 @@ def test_class_weights_from_the_masks(tiny_channels, make_hp):
 
 
 def test_seeds_decide(tiny_channels, make_hp, tmp_path):
-    a, b = Watcher(), Watcher()
+    a, b = Recorder(), Recorder()
     small = dataclasses.replace(make_hp(), epochs=1)
     trainer.train(small, tiny_channels, tmp_path / "a", callbacks=[a])
     trainer.train(dataclasses.replace(small, seed=4), tiny_channels, tmp_path / "b", callbacks=[b])

@@ -1,13 +1,19 @@
-"""What is printed: SageMaker's metric lines, and the bar on a terminal."""
+"""SageMaker's metric lines, the progress bar, the learning rate and the best epoch."""
 
 import io
 import re
 
+import keras
+import numpy as np
 import pytest
 from rich.console import Console
 
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
-from sagemaker_semseg.training.logging_callback import LogLines, ProgressBar, logging_callback
+from sagemaker_semseg.models.network import build_network
+from sagemaker_semseg.models.weights import get_weights, set_weights
+from sagemaker_semseg.training.callbacks import BestEpoch, LearningRate, LogLines, ProgressBar, logging_callback
+from sagemaker_semseg.training.checkpoint import TrainingState, load_weights
+from sagemaker_semseg.training.schedules import Schedule
 
 PARAMS = {"epochs": 4, "steps": 10, "samples": 37, "batch_size": 4, "initial_epoch": 0, "initial_step": 0}
 LOGS = {
@@ -85,3 +91,36 @@ def test_the_terminal_decides(monkeypatch):
     assert isinstance(logging_callback(), ProgressBar)
     monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
     assert isinstance(logging_callback(), LogLines)
+
+
+def test_another_callbacks_learning_rate_scales_the_rest_of_the_schedule():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.optimizer = keras.optimizers.SGD(1.0)
+    state = TrainingState({}, samples=10)
+    rate = LearningRate(state, Schedule("step", 1.0, total=4, milestones=(2,), factor=0.1))
+    rate.set_model(model)
+    used = []
+    for epoch in range(2):
+        rate.on_epoch_begin(epoch)
+        for batch in range(2):
+            rate.on_train_batch_begin(batch)
+            used.append(float(model.optimizer.learning_rate))
+            state.step += 1
+        model.optimizer.learning_rate = 0.25 * float(model.optimizer.learning_rate)
+        rate.on_epoch_end(epoch)
+    assert used == pytest.approx([1, 1, 0.025, 0.025])
+    assert state.rate_scale == pytest.approx(0.0625)
+
+
+def test_the_best_epoch_is_saved(tmp_path):
+    model = build_network("fcn", "resnet-18", 2)
+    state = TrainingState({}, samples=10)
+    best = BestEpoch(state, tmp_path / "best.safetensors", tolerance=0.0)
+    best.set_model(model)
+    (name,) = [name for name in get_weights(model) if name == "bn1.gamma"]
+    for epoch, miou in enumerate((0.3, 0.5, 0.4)):
+        set_weights(model, {**get_weights(model), name: np.full(64, epoch, np.float32)})
+        state.confusion = np.array([[epoch, 1], [2, 3]])
+        best.on_epoch_end(epoch, {"val_mIOU": miou})
+    weights, confusion = load_weights(tmp_path / "best.safetensors")
+    assert (state.progress.best_epoch, confusion[0, 0], weights[name][0]) == (1, 1, 1)
