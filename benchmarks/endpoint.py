@@ -32,10 +32,10 @@ class EndpointFailed(WorkerFailed):
 class Endpoint:
     """Use it in a `with` statement: at the end the server is stopped, and killed if it does not."""
 
-    def __init__(self, model: Path, flags: Sequence[str] = ()) -> None:
+    def __init__(self, model: Path, flags: Sequence[str] = (), python: str = sys.executable) -> None:
         self.port = _free_port()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (close() closes it)
-        command = [sys.executable, "-m", "sagemaker_semseg", "serve", "--model", str(model), "--port", str(self.port)]
+        command = [python, "-m", "sagemaker_semseg", "serve", "--model", str(model), "--port", str(self.port)]
         self._started = time.monotonic()
         self._process = subprocess.Popen(
             [*command, *flags], stdout=self._log, stderr=self._log, preexec_fn=_end_with_parent
