@@ -96,6 +96,11 @@ test-page: chromium .envs/page/ready  ## the endpoint's page in a real Chromium 
 	@$(call say,'pytest in Chromium')
 	@.envs/page/bin/python -m pytest -q -m browser tests/browser $(ARGS)
 
+.PHONY: reference
+reference: $(READY) .envs/gluoncv/ready  ## the reference's numbers anew from GluonCV, beside tests/reference (WRITE=1: written there)
+	@.envs/gluoncv/bin/python -W ignore tests/reference/make_reference.py .envs/reference
+	@$(PY) tests/reference/sample_reference.py .envs/reference $(if $(WRITE),,--check)
+
 .PHONY: test-gluoncv test-timm test-finetune
 test-gluoncv: $(READY) .envs/gluoncv/ready  ## weights there and back with GluonCV itself (MXNet 1.9.1)
 	@$(call say,'pytest with GluonCV')

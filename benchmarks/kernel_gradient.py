@@ -7,6 +7,7 @@ matrix products until this page was written; their code lives on here, so that t
 
 import argparse
 import datetime
+import itertools
 import sys
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,8 @@ from peers import lockstep
 from peers.worker import Plan, Worker
 
 HERE = Path(__file__).resolve().parent
-CONTESTANTS = ("onednn", "products")
-NETWORKS = {"resnet-18": (4, 200), "resnet-50": (2, 200)}  # images, crop
+CONTESTANTS = ("onednn", "products", "pointwise")
+NETWORKS = {"resnet-18": (4, 200), "resnet-50": (4, 240)}  # images, crop
 # OpenMP threads that spin between parallel regions count as CPU time
 NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
@@ -46,15 +47,18 @@ def kernel_gradient(x: Any, dy: Any, shape: tuple[int, int, int, int], dilation:
     return tf.reshape(tf.stack(taps), shape)
 
 
-def convolution(layer: Any, inputs: Any, kernel: Any, *, products: bool) -> Any:
-    """``Conv2D.convolution_op``; products: where the kernel is 1 x 1 or has at least 128 channels on both sides."""
+def convolution(layer: Any, inputs: Any, kernel: Any, *, kind: str) -> Any:
+    """``Conv2D.convolution_op``.
+
+    "products" are taken where the kernel is 1 x 1 or has at least 128 channels on both sides, "pointwise" for 1 x 1.
+    """
     import tensorflow as tf
 
     kernel, dilation = tf.convert_to_tensor(kernel), layer.dilation_rate[0]
     strides, padding = [1, *layer.strides, 1], layer.padding.upper()
     options = {"strides": strides, "padding": padding, "dilations": [1, dilation, dilation, 1]}
-    large = kernel.shape[0] == 1 or min(kernel.shape[2:]) >= 128
-    if not products or not large or max(layer.strides) > 1 or padding == "VALID":
+    large = kernel.shape[0] == 1 or (kind == "products" and min(kernel.shape[2:]) >= 128)
+    if kind == "onednn" or not large or max(layer.strides) > 1 or padding == "VALID":
         return tf.raw_ops.Conv2D(input=inputs, filter=kernel, **options)
 
     @tf.custom_gradient
@@ -70,9 +74,9 @@ def convolution(layer: Any, inputs: Any, kernel: Any, *, products: bool) -> Any:
 
 def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     """The step of a training: forward, loss, backward, SGD with momentum and decay."""
-    from sagemaker_semseg.environment import prepare_tensorflow
+    from sagemaker_semseg.environment import configure_tensorflow
 
-    prepare_tensorflow()
+    configure_tensorflow()
     import keras
     import numpy as np
     import tensorflow as tf
@@ -81,9 +85,7 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     from sagemaker_semseg.models.network import build_network
 
     tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    layers.Conv2D.convolution_op = lambda layer, inputs, kernel: convolution(
-        layer, inputs, kernel, products=args.worker == "products"
-    )
+    layers.Conv2D.convolution_op = lambda layer, inputs, kernel: convolution(layer, inputs, kernel, kind=args.worker)
     images, labels = lockstep.fixed_batch(args)
     network = build_network(args.algorithm, args.backbone, args.classes)
     variables = network.trainable_variables
@@ -135,13 +137,13 @@ def section(one: Contest) -> str:
     lines.append(f"Load average before: {one.load_before:.1f}.\n")
     lines.append(table(["contestant", "wall s", "CPU s", "peak RSS MB"], rows))
     ratios = []
-    for what in ("wall", "cpu"):
-        values = one.ratios("products", "onednn", what)
+    for name, what in itertools.product(one.done()[1:], ("wall", "cpu")):
+        values = one.ratios(name, "onednn", what)
         quartiles = sorted(values)[len(values) // 4], sorted(values)[-1 - len(values) // 4]
         least, middle, most = spread(values)
-        ratios.append([what, *(f"{value:.3f}" for value in (middle, *quartiles, least, most))])
-    lines.append("Seconds of products over seconds of onednn, round by round:\n")
-    lines.append(table(["", "median", "lower quartile", "upper quartile", "least", "most"], ratios))
+        ratios.append([name, what, *(f"{value:.3f}" for value in (middle, *quartiles, least, most))])
+    lines.append("Seconds over seconds of onednn, round by round:\n")
+    lines.append(table(["", "", "median", "lower quartile", "upper quartile", "least", "most"], ratios))
     return "\n".join(lines)
 
 

@@ -17,6 +17,26 @@ def pytest_addoption(parser):
     parser.addoption("--data", help="a folder with the four channels, for test_finetune and test_camvid")
 
 
+@pytest.fixture(scope="session")
+def reference():
+    """A function from a file's name in ``tests/reference`` to its arrays (.npz), content (.json) or path."""
+    import functools
+    import json
+
+    from tests.reference import samples
+
+    folder = Path(samples.__file__).parent
+
+    @functools.cache
+    def read(name):
+        if name.startswith("tiny") or name.endswith(".rec"):
+            return folder / name
+        path = folder / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.suffix == ".json" else samples.read(path)
+
+    return read
+
+
 @pytest.fixture
 def two_cpus(monkeypatch, tmp_path):
     """A container that may use 2 CPUs' worth of time on a machine of 64 CPUs."""

@@ -119,3 +119,17 @@ def test_a_hidden_backbone_is_accepted_and_not_shown():
     with pytest.raises(HyperparameterError) as error:
         resolve({"num_classes": 2, "backbone": "resnet-tin"})
     assert "resnet-tiny" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("net", "spec"),
+    [
+        ("fcn_resnet50", ArchitectureSpec("resnet-50", "fcn", 5)),
+        ("psp_resnet50", ArchitectureSpec("resnet-50", "psp", 5)),
+        ("deeplab_resnet50", ArchitectureSpec("resnet-50", "deeplab", 5)),
+        ("fcn_resnet101", ArchitectureSpec("resnet-101", "fcn", 5)),
+        ("backbone_resnet18", ArchitectureSpec("resnet-18")),
+    ],
+)
+def test_the_references_own_lists(reference, net, spec):
+    assert [[name, list(shape)] for name, shape in spec.shapes.items()] == reference("weights.json")[net]

@@ -1,18 +1,14 @@
-"""What the tests of the networks share: the reference engine's numbers, its weights, and every network built once.
+"""What the tests of the networks share: the reference's weights, and every network built once.
 
-The reference is GluonCV 0.11 on MXNet 1.9.1. Its numbers lie in the shared folder beside the checkout; a sample of them
-lies here in ``reference_numbers.npz``, so that a checkout alone is tested too. Nothing here needs TensorFlow: parity is
+The reference is GluonCV on MXNet; its numbers lie in ``tests/reference``. Nothing here needs TensorFlow: parity is
 shown on every backend.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import zlib
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +18,6 @@ from sagemaker_semseg.architectures import BACKBONES
 from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights, set_weights
 
-FOLDER = Path(__file__).resolve().parents[2] / "../shared/reference/gluoncv"
 Arrays = dict[str, np.ndarray]
 
 
@@ -97,19 +92,3 @@ def filled() -> Callable[[keras.Model], None]:
 @pytest.fixture(scope="session")
 def rule() -> Callable[[str, tuple[int, ...]], np.ndarray]:
     return reference_weight
-
-
-@pytest.fixture(scope="session")
-def reference() -> Callable[[str], Any]:
-    """A function from a file's name to its arrays (.npz) or content (.json)."""
-    if not FOLDER.is_dir():
-        pytest.skip("the reference engine's numbers (../shared/reference/gluoncv) are not beside this checkout")
-
-    @functools.cache
-    def read(name: str) -> Any:
-        if name.endswith(".json"):
-            return json.loads((FOLDER / name).read_text(encoding="utf-8"))
-        with np.load(FOLDER / name, allow_pickle=False) as file:
-            return dict(file)
-
-    return read

@@ -1,23 +1,21 @@
-"""Inference against the reference engine's numbers, with its weights: stages, and the logits of both heads.
+"""Inference against the reference's numbers, with its weights: stages, and the logits of both decoders.
 
-Tolerances are those that come with the numbers, from its own float32 and float64 runs. Runs on every backend.
+Tolerances come from the reference's own float32 and float64 runs. Runs on every backend.
 """
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from sagemaker_semseg.models.weights import get_weights
+from tests.reference import samples
 
 pytestmark = pytest.mark.parity
 
-HERE = Path(__file__).resolve().parent
 INPUTS = ("sq", "rect", "odd")
 NETS = {
     "fcn_resnet50": ("fcn", "resnet-50", 5e-5),
@@ -27,10 +25,10 @@ NETS = {
     "backbone_resnet18": ("fcn", "resnet-18", 1e-3),  # activations reach 120
 }
 STAGES = {f"{stage}_{figure}" for stage in ("stem", "layer1", "layer2", "c3", "c4") for figure in ("mean", "std")}
-HEADS = {"logits", "aux", "logits_low", "aux_low"}
+LOGITS = {"logits", "aux", "logits_low", "aux_low"}
 
 
-def below(numbers: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+def below(numbers: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {k.removeprefix(f"{prefix}_"): v for k, v in numbers.items() if k.startswith(f"{prefix}_")}
 
 
@@ -49,9 +47,9 @@ def figure(results: dict[str, np.ndarray], key: str) -> np.ndarray:
     return results[key]
 
 
-def assert_agrees(results: dict[str, np.ndarray], expected: dict[str, np.ndarray], atol: float) -> None:
+def assert_agrees(results: dict[str, np.ndarray], expected: dict[str, Any], atol: float) -> None:
     for key, value in expected.items():
-        np.testing.assert_allclose(figure(results, key), value, rtol=0, atol=atol, err_msg=key)
+        samples.assert_agrees(figure(results, key), value, atol, key)
 
 
 @pytest.mark.parametrize("prefix", INPUTS)
@@ -60,7 +58,7 @@ def test_inference(reference: Callable[[str], Any], networks: Any, net: str, pre
     algorithm, backbone, atol = NETS[net]
     numbers = below(reference(f"{net}.npz"), prefix)
     x = numbers.pop("x")
-    full = {"c3", "c4"} if net.startswith("backbone") else HEADS
+    full = {"c3", "c4"} if net.startswith("backbone") else LOGITS
     assert full | STAGES <= set(numbers)
     assert_agrees(networks.results_of(algorithm, backbone, prefix, x), numbers, atol)
 
@@ -75,31 +73,6 @@ def test_large_image(reference: Callable[[str], Any], networks: Any, algorithm: 
     if algorithm == "fcn":  # the backbone is the same in all three
         expected |= {k: numbers[k] for k in ("aux_low", *STAGES)}
     assert_agrees(networks.results_of(algorithm, "resnet-50", "large", x), expected, 1e-4)
-
-
-@pytest.fixture(scope="module")
-def sample() -> dict[str, np.ndarray]:
-    with np.load(HERE / "reference_numbers.npz", allow_pickle=False) as file:
-        return dict(file)
-
-
-@pytest.mark.parametrize("prefix", ["sq", "odd"])
-@pytest.mark.parametrize("net", ["resnet18", "fcn_resnet50", "psp_resnet50", "deeplab_resnet50"])
-def test_inference_on_the_sample(sample: dict[str, np.ndarray], networks: Any, net: str, prefix: str) -> None:
-    """The same on the sample of numbers that lies beside this file: needs nothing but the checkout."""
-    algorithm, backbone, atol = NETS.get(net) or NETS[f"backbone_{net}"]
-    expected = below(sample, f"{net}_{prefix}")
-    assert len(expected) >= 2
-    assert_agrees(networks.results_of(algorithm, backbone, prefix, sample[f"{prefix}_x"]), expected, atol)
-
-
-def test_sample_is_what_the_reference_says(reference: Callable[[str], Any], sample: dict[str, np.ndarray]) -> None:
-    reference("fcn_resnet50.npz")  # skips where there is none
-    script = runpy.run_path(str(HERE / "make_reference_numbers.py"))
-    expected = script["sample"](HERE.parents[1] / "../shared/reference/gluoncv")
-    assert list(expected) == list(sample)
-    for key, value in expected.items():
-        np.testing.assert_array_equal(sample[key], value, strict=True)
 
 
 def test_spot_checks_of_the_rule(networks: Any) -> None:

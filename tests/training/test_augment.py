@@ -6,7 +6,8 @@ import hashlib
 import random
 import struct
 from collections import Counter
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from PIL import Image, ImageFilter
 from sagemaker_semseg.training.augment import MEAN_COLOR, CropTransform, sample_crop
 from sagemaker_semseg.training.resample import Axis
 
-REFERENCE = Path(__file__).resolve().parents[2] / "../shared/reference/gluoncv/transforms.npz"
 AS_IS = np.arange(256, dtype=np.uint8)
 
 
@@ -79,11 +79,9 @@ def test_cuts_equal_the_slow_way(size: tuple[int, int], crop: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_reference_engines_transform(seed: int) -> None:
+def test_the_references_transform(reference: Callable[[str], Any], seed: int) -> None:
     """``train_seed<k>``: mirrored first, padded with 0; its draws are repeated here with Python's ``random``."""
-    if not REFERENCE.exists():
-        pytest.skip("the reference data (shared/reference/gluoncv beside the checkout) is absent")
-    data = np.load(REFERENCE)
+    data = reference("transforms.npz")
     image, mask = data["img"], data["mask"]
     generator = random.Random(seed)
     if generator.random() < 0.5:

@@ -1,20 +1,10 @@
 """Learning rates against the reference engine's, and by hand."""
 
-import json
 import math
-from pathlib import Path
 
 import pytest
 
 from sagemaker_semseg.training.schedules import Schedule, make_schedule
-
-FILE = Path(__file__).resolve().parents[2] / "../shared/reference/gluoncv/lr_schedule.json"
-
-
-def reference():
-    if not FILE.is_file():
-        pytest.skip("the reference numbers (shared/reference beside the checkout) are not here")
-    return json.loads(FILE.read_text())["schedules"]
 
 
 def ours(entry):
@@ -30,9 +20,9 @@ def ours(entry):
     return Schedule(args["mode"], args["base_lr"], total, milestones=steps, factor=args.get("step_factor", 0.1))
 
 
-def test_agrees_with_the_reference():
+def test_agrees_with_the_reference(reference):
     checked = 0
-    for entry in reference():
+    for entry in reference("lr_schedule.json")["schedules"]:
         schedule = ours(entry)
         if schedule is None:
             continue
@@ -42,7 +32,6 @@ def test_agrees_with_the_reference():
     assert checked >= 6
 
 
-# The same numbers, a few of them, for where the file is not: poly of 30 updates, cosine of 30, warm-up of 8 in 32.
 @pytest.mark.parametrize(
     ("schedule", "update", "rate"),
     [

@@ -6,7 +6,8 @@ its gradients are those of the mean over the valid pixels of the batch. Sums ove
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,8 +18,6 @@ from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights, named_variables
 from sagemaker_semseg.training.optimizers import SGD
 from sagemaker_semseg.training.train_step import cross_entropy_sums, make_train_step
-
-REFERENCE = Path(__file__).resolve().parents[2] / "../shared/reference/gluoncv/loss_metric.npz"
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:
@@ -104,21 +103,19 @@ def test_sums_add_up_over_shards() -> None:
 
 
 @pytest.fixture(scope="module")
-def reference() -> dict[str, np.ndarray]:
-    """Its arrays with the channels last and 255 for what it ignores."""
-    if not REFERENCE.is_file():
-        pytest.skip("GluonCV's numbers (../shared/reference/gluoncv) are not beside this checkout")
-    with np.load(REFERENCE, allow_pickle=False) as file:
-        numbers = {k: v.transpose(0, 2, 3, 1) if v.ndim == 4 else v for k, v in file.items()}
+def numbers(reference: Callable[[str], Any]) -> dict[str, np.ndarray]:
+    """The reference's arrays with the channels last and 255 for what it ignores."""
+    numbers = reference("loss_metric.npz")
+    numbers = {k: v.transpose(0, 2, 3, 1) if v.ndim == 4 else v for k, v in numbers.items()}
     return {k: np.where(v < 0, 255, v).astype(np.uint8) if k.endswith("label") and v.ndim else v
             for k, v in numbers.items()}  # fmt: skip
 
 
 @pytest.mark.parametrize("aux_weight", [None, 0.2, 0.4, 0.5])
 @pytest.mark.parametrize("update", ["u1", "u2"])
-def test_values_of_the_reference(reference: dict[str, np.ndarray], update: str, aux_weight: float | None) -> None:
-    logits, auxiliary, labels = (reference[f"{update}_{k}"] for k in ("logits", "aux_logits", "label"))
-    expected = reference[f"{update}_loss_{'noaux' if aux_weight is None else f'aux{aux_weight}'}"]
+def test_values_of_the_reference(numbers: dict[str, np.ndarray], update: str, aux_weight: float | None) -> None:
+    logits, auxiliary, labels = (numbers[f"{update}_{k}"] for k in ("logits", "aux_logits", "label"))
+    expected = numbers[f"{update}_loss_{'noaux' if aux_weight is None else f'aux{aux_weight}'}"]
     pixels = labels[0].size
     for i in range(len(labels)):
         one = slice(i, i + 1)
@@ -131,19 +128,19 @@ def test_values_of_the_reference(reference: dict[str, np.ndarray], update: str, 
 
 
 @pytest.mark.parametrize("update", ["u1", "u2"])
-def test_gradients_of_the_reference(reference: dict[str, np.ndarray], update: str) -> None:
+def test_gradients_of_the_reference(numbers: dict[str, np.ndarray], update: str) -> None:
     """Its auxiliary gradient is the one of weight 1, whatever weight it reports with; ours follows the weight."""
-    logits, auxiliary = (tf.constant(reference[f"{update}_{k}"]) for k in ("logits", "aux_logits"))
-    labels = reference[f"{update}_label"]
+    logits, auxiliary = (tf.constant(numbers[f"{update}_{k}"]) for k in ("logits", "aux_logits"))
+    labels = numbers[f"{update}_label"]
     for aux_weight in (1.0, 0.5):
         with tf.GradientTape() as tape:
             tape.watch([logits, auxiliary])
             loss, weight = cross_entropy_sums(logits, auxiliary, labels, aux_weight, None)
             mean = loss / weight
         by_main, by_aux = tape.gradient(mean, [logits, auxiliary])
-        np.testing.assert_allclose(by_main, reference[f"{update}_grad_main"], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(by_main, numbers[f"{update}_grad_main"], rtol=0, atol=1e-6)
         for key in ("grad_aux_w0.5", "grad_aux_w0.2"):
-            np.testing.assert_allclose(by_aux, aux_weight * reference[f"{update}_{key}"], rtol=0, atol=1e-6)
+            np.testing.assert_allclose(by_aux, aux_weight * numbers[f"{update}_{key}"], rtol=0, atol=1e-6)
 
 
 # ---- replicas

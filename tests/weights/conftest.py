@@ -1,22 +1,11 @@
-"""What the tests of weights share: the reference's sample files, and MXNet records built by hand."""
+"""MXNet records built by hand."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
-
-FOLDER = Path(__file__).resolve().parents[2] / "../shared/reference/gluoncv"
-
-
-@pytest.fixture(scope="session")
-def sample() -> Callable[[str], Path]:
-    """The path of one of the reference's files."""
-    if not FOLDER.is_dir():
-        pytest.skip("the reference engine's files (../shared/reference/gluoncv) are not beside this checkout")
-    return FOLDER.joinpath
 
 
 def params(records: Sequence[bytes], names: Sequence[str] = ()) -> bytes:

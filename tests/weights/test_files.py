@@ -27,8 +27,8 @@ def path(tmp_path):
     return tmp_path / "weights"
 
 
-def test_mxnet(sample):
-    assert list(read_arrays(sample("tiny_net.params")))[:2] == ["0.weight", "0.bias"]
+def test_mxnet(reference):
+    assert list(read_arrays(reference("tiny_net.params")))[:2] == ["0.weight", "0.bias"]
 
 
 def test_safetensors(path):

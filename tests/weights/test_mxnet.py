@@ -22,35 +22,35 @@ def identical(found, expected):
     return found.dtype == expected.dtype and found.shape == expected.shape and found.tobytes() == expected.tobytes()
 
 
-def test_every_array_of_mxnets_own_file(sample):
-    arrays = read(sample("tiny.params").read_bytes())
-    with np.load(sample("tiny.npz")) as file:
+def test_every_array_of_mxnets_own_file(reference):
+    arrays = read(reference("tiny.params").read_bytes())
+    with np.load(reference("tiny.npz")) as file:
         expected = {key.split("|")[1]: array for key, array in file.items()}
     assert list(arrays) == list(expected)
     assert all(identical(arrays[name], expected[name]) for name in expected)
 
 
-def test_an_unnamed_list(sample):
-    arrays = read(sample("tiny_list.params").read_bytes())
-    with np.load(sample("tiny.npz")) as file:
+def test_an_unnamed_list(reference):
+    arrays = read(reference("tiny_list.params").read_bytes())
+    with np.load(reference("tiny.npz")) as file:
         assert identical(arrays["0"], file["03|i.int32"])
         assert identical(arrays["1"], file["00|conv.weight"])
     assert len(arrays) == 2
 
 
-def test_the_two_ways_gluon_saves_a_net(sample):
-    with np.load(sample("tiny_net.npz")) as file:
+def test_the_two_ways_gluon_saves_a_net(reference):
+    with np.load(reference("tiny_net.npz")) as file:
         expected = list(file.values())
         names = list(file)
-    saved, exported = (read(sample(f"tiny_{kind}.params").read_bytes()) for kind in ("net", "export"))
+    saved, exported = (read(reference(f"tiny_{kind}.params").read_bytes()) for kind in ("net", "export"))
     assert list(saved) == names
     assert all(identical(a, b) for a, b in zip(saved.values(), expected, strict=True))
     assert all(identical(a, b) for a, b in zip(exported.values(), expected, strict=True))
 
 
 @pytest.mark.parametrize("name", ["tiny.params", "tiny_net.params", "tiny_export.params"])
-def test_written_byte_for_byte_as_mxnet_does(sample, name):
-    data = sample(name).read_bytes()
+def test_written_byte_for_byte_as_mxnet_does(reference, name):
+    data = reference(name).read_bytes()
     assert b"".join(mxnet.write(read(data))) == data
 
 
@@ -170,8 +170,8 @@ def test_hostile_files_take_no_memory(build, number):
     assert caught.value.faults[0].where == "x.params"
 
 
-def test_every_prefix_is_refused(sample):
-    data = sample("tiny.params").read_bytes()
+def test_every_prefix_is_refused(reference):
+    data = reference("tiny.params").read_bytes()
     for length in range(len(data)):
         with pytest.raises(ArtifactError, match="These weights can't be read"):
             read(data[:length])
@@ -186,8 +186,8 @@ def harmless(data):
     assert sum(array.nbytes for array in arrays.values()) <= 2 * len(data)
 
 
-def test_every_flipped_bit_is_harmless(sample):
-    data = sample("tiny.params").read_bytes()
+def test_every_flipped_bit_is_harmless(reference):
+    data = reference("tiny.params").read_bytes()
     for position in range(len(data)):
         for bit in range(8):
             flipped = bytearray(data)
