@@ -97,7 +97,7 @@ test-page: chromium .envs/page/ready  ## the endpoint's page in a real Chromium 
 	@.envs/page/bin/python -m pytest -q -m browser tests/browser $(ARGS)
 
 .PHONY: reference
-reference: $(READY) .envs/gluoncv/ready  ## the reference's numbers anew from GluonCV, beside tests/reference (WRITE=1: written there)
+reference: $(READY) .envs/gluoncv/ready  ## the reference's numbers again from GluonCV, beside tests/reference (WRITE=1: written there)
 	@.envs/gluoncv/bin/python -W ignore tests/reference/make_reference.py .envs/reference
 	@$(PY) tests/reference/sample_reference.py .envs/reference $(if $(WRITE),,--check)
 

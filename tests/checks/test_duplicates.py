@@ -11,6 +11,7 @@ from PIL import Image, ImageEnhance
 
 from sagemaker_semseg.checks import duplicates
 from sagemaker_semseg.checks.image_checks import SampleSummary
+from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 from sagemaker_semseg.data.images import decode_thumbnail
 from sagemaker_semseg.data.samples import ImageMaskPair
 
@@ -62,10 +63,15 @@ def make_image(seed: int, height: int = 240, width: int = 320) -> Image.Image:
     return Image.fromarray(colors).resize((width, height), Image.Resampling.BICUBIC)
 
 
+def thumbnail(data: bytes) -> tuple[ImageHeader, Image.Image]:
+    encoded = EncodedImage.parse(data)
+    return encoded.header, decode_thumbnail(encoded)
+
+
 def summarize(path: Path, image: Image.Image, **settings: int) -> SampleSummary:
     image.save(path, "PNG" if path.suffix == ".png" else "JPEG", **settings)
     data = path.read_bytes()
-    header, small = decode_thumbnail(data)
+    header, small = thumbnail(data)
     hashed = duplicates.perceptual_hash(small, header)
     pair = ImageMaskPair(path.stem, path, path)
     return SampleSummary(pair, header.displayed, data[-32:], b"", hashed, False, None, False, False)
@@ -115,17 +121,17 @@ def test_images_of_any_form_have_a_hash(mode: str, size: tuple[int, int]) -> Non
     image = Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
     out = io.BytesIO()
     image.save(out, "PNG")
-    header, small = decode_thumbnail(out.getvalue())
+    header, small = thumbnail(out.getvalue())
     assert len(duplicates.perceptual_hash(small, header)) in (0, 16)
     if mode in ("L", "RGB"):
         out = io.BytesIO()
         image.save(out, "JPEG")
-        header, small = decode_thumbnail(out.getvalue())
+        header, small = thumbnail(out.getvalue())
         assert len(duplicates.perceptual_hash(small, header)) in (0, 16)
 
 
 def test_plain_images_have_none() -> None:
     out = io.BytesIO()
     Image.new("RGB", (64, 64), (200, 10, 10)).save(out, "JPEG")
-    header, small = decode_thumbnail(out.getvalue())
+    header, small = thumbnail(out.getvalue())
     assert duplicates.perceptual_hash(small, header) == b""
