@@ -65,13 +65,13 @@ def aws(monkeypatch, tmp_path_factory):
 
 @pytest.fixture
 def bucket(aws):
-    """Start an S3 in this process, with an empty bucket called ``pictures``; return a client."""
+    """Start an S3 in this process, with an empty bucket called ``images``; return a client."""
     import boto3
     import moto
 
     with moto.mock_aws():
         client = boto3.client("s3")
-        client.create_bucket(Bucket="pictures")
+        client.create_bucket(Bucket="images")
         yield client
 
 

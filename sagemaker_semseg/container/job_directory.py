@@ -48,7 +48,7 @@ def write_job_directory(
         base: The folder; it need not be there.
         hyperparameters: As strings.
         channels: The entry of each channel in inputdataconfig.json.
-        locations: The folder or file of each channel that doesn't come in Pipe mode.
+        locations: The folder or file of each channel that isn't in Pipe mode.
         instance_type: For resourceconfig.json.
         checkpoints: A folder for the checkpoints that outlives the job.
     """

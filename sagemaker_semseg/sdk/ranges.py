@@ -53,10 +53,10 @@ def checked(
         elif searched is None:
             ranges[found.name] = documented(found.name)
         else:
-            told: list[Fault] = []
-            parameter = _read(found, searched, told)
-            faults += told
-            if parameter is not None and not told:
+            own_faults: list[Fault] = []
+            parameter = _read(found, searched, own_faults)
+            faults += own_faults
+            if parameter is not None and not own_faults:
                 ranges[found.name] = parameter
     if fill or not given:
         ranges.update({name: documented(name) for name in TUNABLE if name not in {*(given or ()), *keep}})

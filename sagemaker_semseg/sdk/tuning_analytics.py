@@ -49,11 +49,11 @@ class TuningAnalytics(Table):
 
     def _cells(self) -> list[list[str]]:
         rows = self.trials
-        told = self._job.spec()
-        sign = -1 if told.objective_type == "Maximize" else 1
+        spec = self._job.spec()
+        sign = -1 if spec.objective_type == "Maximize" else 1
         rows.sort(key=lambda row: (row["FinalObjectiveValue"] is None, sign * (row["FinalObjectiveValue"] or 0)))
-        names = sorted(told.ranges)
-        titles = ["job", "status", told.objective_metric_name, *names]
+        names = sorted(spec.ranges)
+        titles = ["job", "status", spec.objective_metric_name, *names]
         return [titles, *([_cell(row.get(name)) for name in (*_SHOWN, *names)] for row in rows)]
 
 

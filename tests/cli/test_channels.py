@@ -12,12 +12,12 @@ from sagemaker_semseg.jobs.channel_locations import locate_channels
 
 @pytest.fixture
 def in_s3(bucket, data, tmp_path, monkeypatch):
-    """The demo set under s3://pictures/set, beside what doesn't belong to it; returns the bucket's client."""
+    """The demo set under s3://images/set, beside what doesn't belong to it; returns the bucket's client."""
     monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", str(tmp_path / "cache"))
     for path in data.rglob("*.*"):
-        bucket.put_object(Bucket="pictures", Key=f"set/{path.relative_to(data).as_posix()}", Body=path.read_bytes())
+        bucket.put_object(Bucket="images", Key=f"set/{path.relative_to(data).as_posix()}", Body=path.read_bytes())
     for key in ("set/raw/video.mp4", "set/README.md", "set/train/"):
-        bucket.put_object(Bucket="pictures", Key=key, Body=b"" if key.endswith("/") else b"x")
+        bucket.put_object(Bucket="images", Key=key, Body=b"" if key.endswith("/") else b"x")
     return bucket
 
 
@@ -33,7 +33,7 @@ def files(folder):
 
 
 def test_data_in_s3(in_s3, data, tmp_path):
-    found = folders("--data", "s3://pictures/set")
+    found = folders("--data", "s3://images/set")
     here = folders("--data", str(data))
     assert found.keys() == here.keys()
     assert all(files(found[name]) == files(here[name]) for name in here)
@@ -42,7 +42,7 @@ def test_data_in_s3(in_s3, data, tmp_path):
 
 def test_a_channel_of_its_own(in_s3, data):
     found = folders(
-        "--data", str(data), "--validation", "s3://pictures/set/train", "--model", "s3://pictures/set/README.md"
+        "--data", str(data), "--validation", "s3://images/set/train", "--model", "s3://images/set/README.md"
     )
     assert files(found["validation"]) == files(data / "train")
     assert found["train"] == data / "train"
@@ -50,10 +50,10 @@ def test_a_channel_of_its_own(in_s3, data):
 
 
 def test_nothing_of_use_in_s3(in_s3):
-    with pytest.raises(DataError, match=r"s3://pictures/set/raw: none of the 1 objects there can be used"):
-        folders("--data", "s3://pictures/set/raw")
-    with pytest.raises(DataError, match=r"s3://pictures/none: there is nothing \(.*aws s3 ls s3://pictures/none/\)"):
-        folders("--data", "s3://pictures/none")
+    with pytest.raises(DataError, match=r"s3://images/set/raw: none of the 1 objects there can be used"):
+        folders("--data", "s3://images/set/raw")
+    with pytest.raises(DataError, match=r"s3://images/none: there is nothing \(.*aws s3 ls s3://images/none/\)"):
+        folders("--data", "s3://images/none")
     with pytest.raises(UserError, match="s3://nobodys/set: there is no such bucket"):
         folders("--data", "s3://nobodys/set")
 
@@ -63,7 +63,7 @@ def test_evaluate_reads_from_s3(in_s3, trained, data, capsys):
         assert main(["evaluate", str(trained.output), "--data", place]) == 0
         return re.findall(r"mIOU .*", capsys.readouterr().out)
 
-    assert scores("s3://pictures/set") == scores(str(data))
+    assert scores("s3://images/set") == scores(str(data))
 
 
 def test_check_names_files_below_the_data_wherever_they_are(in_s3, data, tmp_path, capsys):
@@ -71,9 +71,9 @@ def test_check_names_files_below_the_data_wherever_they_are(in_s3, data, tmp_pat
         main(["check", "--data", place, "--num-classes", "2"])
         return capsys.readouterr().out
 
-    in_s3.put_object(Bucket="pictures", Key="set/train/broken.jpg", Body=b"no picture")
-    in_s3.put_object(Bucket="pictures", Key="set/train_annotation/broken.png", Body=b"no picture")
-    text = shown("s3://pictures/set")
+    in_s3.put_object(Bucket="images", Key="set/train/broken.jpg", Body=b"no picture")
+    in_s3.put_object(Bucket="images", Key="set/train_annotation/broken.png", Body=b"no picture")
+    text = shown("s3://images/set")
     assert "train/broken.jpg" in text
     assert str(tmp_path) not in text
     assert str(data) not in shown(f"{data}/")

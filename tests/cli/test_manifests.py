@@ -86,14 +86,14 @@ def test_names_of_attributes(places):
 def test_manifests_in_s3(bucket, data, tmp_path, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", str(tmp_path / "cache"))
     for split in ("train", "validation"):
-        bucket.put_object(Bucket="pictures", Key=f"set/{split}.manifest", Body=split.encode())
+        bucket.put_object(Bucket="images", Key=f"set/{split}.manifest", Body=split.encode())
     expected = {"train": b"train", "validation": b"validation"}
-    for place in ("s3://pictures/set/train.manifest", "s3://pictures/set"):
+    for place in ("s3://images/set/train.manifest", "s3://images/set"):
         found, _ = folders("--data", place)
         assert {name: path.read_bytes() for name, path in found.items()} == expected
-    bucket.delete_object(Bucket="pictures", Key="set/validation.manifest")
+    bucket.delete_object(Bucket="images", Key="set/validation.manifest")
     with pytest.raises(DataError, match=r"no validation\.manifest beside it"):
-        folders("--data", "s3://pictures/set/train.manifest")
+        folders("--data", "s3://images/set/train.manifest")
 
 
 COLOURS = {"a ground": "#102030", "b disc": "#2ca02c", "c box": "#1f77b4", "d triangle": "#ff7f0e"}  # in order by name

@@ -407,35 +407,35 @@ def test_no_more_than_one_image_is_read_ahead(predict, photos, fake, monkeypatch
 @pytest.fixture
 def pictures(bucket, photos):
     for path in photos.rglob("*.*"):
-        bucket.put_object(Bucket="pictures", Key=f"in/{path.relative_to(photos).as_posix()}", Body=path.read_bytes())
+        bucket.put_object(Bucket="images", Key=f"in/{path.relative_to(photos).as_posix()}", Body=path.read_bytes())
     return bucket
 
 
 def test_s3_gives_what_a_folder_gives(predict, pictures, small_model, photos, tmp_path):
     predict(photos, out=tmp_path / "local")
-    pictures.put_object(Bucket="pictures", Key="job/model.tar.gz", Body=small_model.read_bytes())
-    model = "s3://pictures/job/model.tar.gz"
-    assert predict("s3://pictures/in", model=model) == (0, f"3 masks written to {tmp_path / 'out'}\n", "")
+    pictures.put_object(Bucket="images", Key="job/model.tar.gz", Body=small_model.read_bytes())
+    model = "s3://images/job/model.tar.gz"
+    assert predict("s3://images/in", model=model) == (0, f"3 masks written to {tmp_path / 'out'}\n", "")
     assert files(tmp_path / "out") == files(tmp_path / "local")
-    assert predict("s3://pictures/in")[1].endswith("3 there already\n")
-    status, text, _ = predict("s3://pictures/in/", photos / "a.jpg", out="s3://pictures/out")
-    assert (status, text) == (0, "4 masks written to s3://pictures/out/\n")
-    listed = pictures.list_objects_v2(Bucket="pictures", Prefix="out/")["Contents"]
+    assert predict("s3://images/in")[1].endswith("3 there already\n")
+    status, text, _ = predict("s3://images/in/", photos / "a.jpg", out="s3://images/out")
+    assert (status, text) == (0, "4 masks written to s3://images/out/\n")
+    listed = pictures.list_objects_v2(Bucket="images", Prefix="out/")["Contents"]
     keys = [item["Key"] for item in listed]
     assert keys == ["out/.sagemaker-semseg.jsonl", "out/a-2.png", "out/a.png", "out/b.png", "out/deeper/c.png"]
-    mask = pictures.get_object(Bucket="pictures", Key="out/deeper/c.png")
+    mask = pictures.get_object(Bucket="images", Key="out/deeper/c.png")
     assert (mask["ContentType"], mask["Body"].read()) == ("image/png", files(tmp_path / "local")["deeper/c.png"])
 
 
 def test_s3_goes_on(predict, pictures, fake):
     def run():
-        return predict("s3://pictures/in", out="s3://pictures/in/masks")[1].partition(" ")[0]
+        return predict("s3://images/in", out="s3://images/in/masks")[1].partition(" ")[0]
 
     assert [run(), run()] == ["3", "0"]
-    pictures.put_object(Bucket="pictures", Key="in/a.jpg", Body=picture(77))
-    pictures.delete_object(Bucket="pictures", Key="in/masks/b.png")
+    pictures.put_object(Bucket="images", Key="in/a.jpg", Body=picture(77))
+    pictures.delete_object(Bucket="images", Key="in/masks/b.png")
     assert [run(), run()] == ["2", "0"]
-    pictures.put_object(Bucket="pictures", Key="in/masks/a.png", Body=b"another's")
+    pictures.put_object(Bucket="images", Key="in/masks/a.png", Body=b"another's")
     assert [run(), run()] == ["1", "0"]
     assert len(fake.seen) == 6
 
@@ -447,18 +447,18 @@ def test_an_interrupted_run_in_s3_leaves_its_journal(predict, pictures, fake):
             time.sleep(0.2)
 
     fake.act = interrupted
-    assert predict("s3://pictures/in", out="s3://pictures/out")[0] == 130
+    assert predict("s3://images/in", out="s3://images/out")[0] == 130
     fake.act = lambda token: None
-    assert predict("s3://pictures/in", out="s3://pictures/out")[1].endswith("2 there already\n")
+    assert predict("s3://images/in", out="s3://images/out")[1].endswith("2 there already\n")
 
 
 def test_hostile_keys_stay_below_the_output(predict, bucket, tmp_path, fake):
     keys = ["../../../escape.jpg", "/etc/x.jpg", "a/../../b.jpg", "c\\..\\..\\..\\c.jpg", "./d.jpg", "//e.jpg", "A.jpg",
             "a.PNG", "x" * 300 + ".jpg", "a.png/f.jpg", "n\nl.jpg", "é" * 120 + "/" + "ü" * 120 + ".jpg"]  # fmt: skip
     for seed, key in enumerate(keys):
-        bucket.put_object(Bucket="pictures", Key=f"in/{key}", Body=picture(seed))
+        bucket.put_object(Bucket="images", Key=f"in/{key}", Body=picture(seed))
     before = files(tmp_path)
-    assert predict("s3://pictures/in", out=tmp_path / "deep" / "er" / "out") == (
+    assert predict("s3://images/in", out=tmp_path / "deep" / "er" / "out") == (
         0, f"12 masks written to {tmp_path / 'deep' / 'er' / 'out'}\n", "")  # fmt: skip
     masks = files(tmp_path / "deep" / "er" / "out")
     assert len(masks) == 12
@@ -468,11 +468,11 @@ def test_hostile_keys_stay_below_the_output(predict, bucket, tmp_path, fake):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["{model}", "s3://pictures/none", "-o", "{out}"], "s3://pictures/none: no image there (.jpg, .jpeg, .png)"),
+        (["{model}", "s3://images/none", "-o", "{out}"], "s3://images/none: no image there (.jpg, .jpeg, .png)"),
         (["{model}", "s3://nobodys/x", "-o", "{out}"], "s3://nobodys/x: there is no such bucket"),
         (["{model}", "{image}", "-o", "s3://nobodys/x"], "there is no such bucket"),
-        (["s3://pictures/none", "{image}", "-o", "{out}"], "s3://pictures/none: no such object"),
-        (["s3://pictures/in/a.jpg", "{image}", "-o", "{out}"], "s3://pictures/in/a.jpg can't be used as a model"),
+        (["s3://images/none", "{image}", "-o", "{out}"], "s3://images/none: no such object"),
+        (["s3://images/in/a.jpg", "{image}", "-o", "{out}"], "s3://images/in/a.jpg can't be used as a model"),
     ],
 )
 def test_what_is_wrong_in_s3_is_told(pictures, small_model, photos, tmp_path, capsys, arguments, expected):

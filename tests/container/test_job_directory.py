@@ -36,7 +36,7 @@ def base(tmp_path):
 
 @pytest.fixture(scope="module")
 def data_of_four(tmp_path_factory):
-    """The four channels, with two pictures."""
+    """Generate the four channels, with two images."""
     root = tmp_path_factory.mktemp("four")
     make_demo_set(root, train=1, validation=1, test=0, size=48)
     return root

@@ -18,7 +18,7 @@ from sagemaker_semseg.data.manifest import ManifestLine, read_lines
 from sagemaker_semseg.errors import DataError, FaultList
 from tests.data.test_datasets import image_bytes, mask_bytes, write
 
-GOOD = {"source-ref": "s3://pictures/a.jpg", "road-ref": "s3://pictures/a.png"}
+GOOD = {"source-ref": "s3://images/a.jpg", "road-ref": "s3://images/a.png"}
 
 
 def read(path: Path, content: bytes | str, *attributes: str) -> tuple[list[ManifestLine], list[tuple[str, str]]]:
@@ -53,7 +53,7 @@ def test_references_of_every_kind(path: Path, tmp_path: Path) -> None:
     )
     assert not faults
     assert [line[:3] for line in lines] == [
-        (1, "s3://pictures/a.jpg", "s3://pictures/a.png"),
+        (1, "s3://images/a.jpg", "s3://images/a.png"),
         (2, f"{tmp_path}/images/ä b.jpg", f"{tmp_path.parent}/masks/a.png"),
         (3, "/data/a b.jpg", "/data/a.png"),
         (4, "/data/x.jpg", f"{tmp_path}/x.png"),
@@ -311,9 +311,9 @@ def test_references_into_s3(root: Path, bucket, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("SAGEMAKER_SEMSEG_CACHE", str(root / "cache"))
     for name in ("a", "b"):
         for key in (f"images/{name}.jpg", f"masks/{name}.png"):
-            bucket.put_object(Bucket="pictures", Key=f"set/{key}", Body=(root / key).read_bytes())
+            bucket.put_object(Bucket="images", Key=f"set/{key}", Body=(root / key).read_bytes())
     path = put(root / "train.manifest", "b", "a")
-    path.write_text(path.read_text().replace('"images', '"s3://pictures/set/images'))
+    path.write_text(path.read_text().replace('"images', '"s3://images/set/images'))
     faults = FaultList()
     pairs = find_pairs({"train": path}, "train", faults, [])
     assert not faults.kinds
@@ -323,7 +323,7 @@ def test_references_into_s3(root: Path, bucket, monkeypatch: pytest.MonkeyPatch)
     path.write_text(path.read_text().replace("a.jpg", "gone.jpg"))
     assert [pair.name for pair in find_pairs({"train": path}, "train", faults, [])] == []
     (fault,) = faults.kinds.pop("not fetched")
-    assert fault.where == f"s3://pictures/set/images/gone.jpg ({path}, line 2)"
+    assert fault.where == f"s3://images/set/images/gone.jpg ({path}, line 2)"
 
 
 def test_nothing_is_fetched_for_a_manifest_with_faults(path: Path) -> None:

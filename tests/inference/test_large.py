@@ -1,4 +1,4 @@
-"""The largest and the longest pictures, from their bytes to the mask's, in a process whose memory is measured."""
+"""The largest and the longest images, from their bytes to the mask's, in a process whose memory is measured."""
 
 import io
 import subprocess
@@ -18,15 +18,15 @@ from sagemaker_semseg.artifact import InferenceArtifact
 from sagemaker_semseg.data.images import decode_image, encode_mask
 from sagemaker_semseg.inference import Segmenter
 
-graph, picture, mask = map(Path, sys.argv[1:4])
+graph, source, mask = map(Path, sys.argv[1:4])
 model = Segmenter(InferenceArtifact({"num_classes": "4"}, {"num_classes": 4}, graph.read_bytes()), threads=2)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-mask.write_bytes(encode_mask(model.labels(decode_image(picture.read_bytes()))))
+mask.write_bytes(encode_mask(model.labels(decode_image(source.read_bytes()))))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-def picture(height, width):
+def source(height, width):
     """Blocks of colours, as a JPEG: quick to make and small."""
     small = np.random.default_rng(0).integers(0, 256, (-(-height // 50), -(-width // 50), 3), dtype=np.uint8)
     large = Image.fromarray(small).resize((width, height), Image.Resampling.NEAREST)
@@ -46,8 +46,8 @@ def picture(height, width):
 )
 def test_memory_is_bounded(local, tmp_path, size, megabytes):
     (tmp_path / "graph.onnx").write_bytes(local.graph)
-    (tmp_path / "picture.jpg").write_bytes(picture(*size))
-    names = [str(tmp_path / name) for name in ("graph.onnx", "picture.jpg", "mask.png")]
+    (tmp_path / "image.jpg").write_bytes(source(*size))
+    names = [str(tmp_path / name) for name in ("graph.onnx", "image.jpg", "mask.png")]
     done = subprocess.run([sys.executable, "-c", PROGRAM, *names], capture_output=True, text=True, check=True)
     assert int(done.stdout) / 1024 < megabytes
     Image.MAX_IMAGE_PIXELS, kept = None, Image.MAX_IMAGE_PIXELS

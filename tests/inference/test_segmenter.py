@@ -26,7 +26,7 @@ from sagemaker_semseg.inference.test_time_augmentation import AugmentedView
 from sagemaker_semseg.inference.tiling import split_into_tiles
 
 
-def photo(height, width, seed=0):
+def make_image(height, width, seed=0):
     """Smooth and noisy areas."""
     coarse = np.random.default_rng(seed).integers(0, 256, (-(-height // 20), -(-width // 20), 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
@@ -60,7 +60,7 @@ def softmax(x):
 @pytest.fixture
 def image_forms(tmp_path):
     """The same pixels in every form that is taken, and as an array."""
-    pixels, file = photo(40, 60), io.BytesIO()
+    pixels, file = make_image(40, 60), io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     (tmp_path / "image.png").write_bytes(file.getvalue())
     path = tmp_path / "image.png"
@@ -75,12 +75,12 @@ def test_an_image_may_be_a_path_bytes_a_pil_image_or_an_array(local, image_forms
 
 
 def test_pil_images_of_other_modes(local):
-    model, grey = Segmenter(local), photo(40, 60)[:, :, 0]
-    expected = model.labels(np.repeat(grey[:, :, None], 3, axis=2))
-    for image in (Image.fromarray(grey), Image.fromarray(grey.astype(np.uint16) * 256 + 77)):
+    model, gray = Segmenter(local), make_image(40, 60)[:, :, 0]
+    expected = model.labels(np.repeat(gray[:, :, None], 3, axis=2))
+    for image in (Image.fromarray(gray), Image.fromarray(gray.astype(np.uint16) * 256 + 77)):
         np.testing.assert_array_equal(model.labels(image), expected)
     with pytest.raises(ValueError, match="'F'"):
-        model.labels(Image.fromarray(grey.astype(np.float32)))
+        model.labels(Image.fromarray(gray.astype(np.float32)))
 
 
 def test_images_that_can_not_be_used(local, tmp_path):
@@ -100,7 +100,7 @@ def test_images_that_can_not_be_used(local, tmp_path):
 
 
 def test_a_model_may_be_a_path_or_an_artifact(small_model):
-    image, artifact = photo(40, 60), read_artifact(small_model)
+    image, artifact = make_image(40, 60), read_artifact(small_model)
     expected = Segmenter(read_inference_artifact(small_model)).labels(image)
     graph = read_inference_artifact(small_model).graph
     for model in (small_model, str(small_model), dataclasses.replace(artifact, graph=graph)):
@@ -111,7 +111,7 @@ def test_a_model_may_be_a_path_or_an_artifact(small_model):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (8, 8), (9, 1), (1, 700), (33, 20), (97, 300), (530, 3)])
 def test_whole_images_of_any_size(local, size):
-    image, model = photo(*size), Segmenter(local)
+    image, model = make_image(*size), Segmenter(local)
     expected = softmax(by_definition(local, image))
     probabilities, labels = model.probabilities(image), model.labels(image)
     assert (probabilities.dtype, labels.dtype, labels.shape) == (np.float32, np.uint8, size)
@@ -122,9 +122,9 @@ def test_whole_images_of_any_size(local, size):
 
 
 @pytest.mark.parametrize("size", [(1000, 1000), (257, 2100), (2100, 40), (8, 9000)])
-def test_tiles_give_what_the_whole_image_gives_where_the_network_looks_near(local, size, monkeypatch, watch):
+def test_tiles_give_what_the_whole_image_gives_near_the_middle_of_a_tile(local, size, monkeypatch, watch):
     monkeypatch.setattr(segmenter, "MIN_TILE_PIXELS", 64)
-    image, seen = photo(*size), []
+    image, seen = make_image(*size), []
     watch(lambda pixels: seen.append(pixels.shape))
     whole, tiled = Segmenter(local), Segmenter(local, tile_pixels=200 * 200, runtime="watched")
     expected, found = whole.probabilities(image), tiled.probabilities(image)
@@ -138,7 +138,7 @@ def test_tiles_are_blended_without_a_seam(make_runtime):
     """With a network that sees single pixels, the borders of tiles leave no trace at all."""
     kernel = np.zeros((3, 3, 1, 1))
     kernel[[0, 1, 2], [0, 1, 2]] = 4
-    model, image = make_runtime(kernel), photo(900, 1100)
+    model, image = make_runtime(kernel), make_image(900, 1100)
     expected = Segmenter(model).probabilities(image)
     found = Segmenter(model, tile_pixels=2**16).probabilities(image)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
@@ -163,7 +163,7 @@ def test_the_weights_of_tiles_sum_to_one(rows, columns, max_cells):
 def test_memory_does_not_grow_with_the_height(make_runtime):
     """254 classes on 4096 x 512 pixels would be 2 GB of probabilities; the mask is 2 MB."""
     kernel = np.random.default_rng(0).normal(0, 1, (254, 3, 1, 1))
-    model, image = Segmenter(make_runtime(kernel), tile_pixels=2**16), photo(4096, 512)
+    model, image = Segmenter(make_runtime(kernel), tile_pixels=2**16), make_image(4096, 512)
     tracemalloc.start()
     model.labels(image)
     peak = tracemalloc.get_traced_memory()[1]
@@ -172,7 +172,7 @@ def test_memory_does_not_grow_with_the_height(make_runtime):
 
 
 def test_flip_averages_the_image_and_its_mirror_image(local):
-    image = photo(120, 173)
+    image = make_image(120, 173)
     mirrored = np.ascontiguousarray(image[:, ::-1])
     plain = Segmenter(local)
     expected = (plain.probabilities(image) + plain.probabilities(mirrored)[:, :, ::-1]) / 2
@@ -180,13 +180,13 @@ def test_flip_averages_the_image_and_its_mirror_image(local):
     np.testing.assert_allclose(model.probabilities(image), expected, rtol=0, atol=1e-6)
     assert (model.labels(image) == expected.argmax(0)).mean() > 0.999
     tiled = Segmenter(local, flip=True, tile_pixels=2**16)
-    wide = photo(300, 700)
+    wide = make_image(300, 700)
     mirrored = tiled.probabilities(np.ascontiguousarray(wide[:, ::-1]))[:, :, ::-1]
     np.testing.assert_allclose(tiled.probabilities(wide), mirrored, rtol=0, atol=1e-6)
 
 
 def test_scales_average_resized_images(local):
-    image = photo(120, 176)
+    image = make_image(120, 176)
     plain, expected = Segmenter(local), 0
     for size in ((60, 88), (120, 176), (180, 264)):
         scaled = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
@@ -206,7 +206,7 @@ def test_scales_average_resized_images(local):
 
 @pytest.mark.parametrize("scale", [0.1, 0.33, 2.7])
 def test_a_scaled_view_in_tiles_has_the_pixels_of_the_scaled_image(scale):
-    image = photo(300, 410)
+    image = make_image(300, 410)
     view = AugmentedView(image, scale)
     expected = np.asarray(Image.fromarray(image).resize((view.width, view.height), Image.Resampling.BILINEAR))
     rows, columns = split_into_tiles(-(-view.height // 8), -(-view.width // 8), 64)
@@ -220,7 +220,7 @@ def test_a_scaled_view_in_tiles_has_the_pixels_of_the_scaled_image(scale):
 
 
 def test_float16_is_the_rounded_float32(local):
-    image = photo(50, 60)
+    image = make_image(50, 60)
     half = Segmenter(local).probabilities(image, np.float16)
     assert half.dtype == np.float16
     np.testing.assert_array_equal(half, Segmenter(local).probabilities(image).astype(np.float16))
@@ -228,7 +228,7 @@ def test_float16_is_the_rounded_float32(local):
 
 def test_openvino_agrees(local):
     pytest.importorskip("openvino")
-    image = photo(100, 130)
+    image = make_image(100, 130)
     found = Segmenter(local, runtime="openvino").probabilities(image)
     np.testing.assert_allclose(found, Segmenter(local).probabilities(image), rtol=0, atol=1e-4)
 
@@ -237,14 +237,14 @@ def test_openvino_agrees(local):
 def test_the_first_of_equal_classes_is_the_label(make_runtime, equal):
     kernel = np.zeros((4, 3, 1, 1))
     kernel[list(equal)] = 1
-    assert (Segmenter(make_runtime(kernel)).labels(photo(20, 30) | 1) == equal[0]).all()
+    assert (Segmenter(make_runtime(kernel)).labels(make_image(20, 30) | 1) == equal[0]).all()
 
 
 def test_cancelling_ends_work_before_the_next_tile(local, watch):
     token, seen = CancellationToken(), []
     watch(lambda pixels: (seen.append(1), token.cancel()))
     with pytest.raises(InferenceCancelled):
-        Segmenter(local, tile_pixels=2**16, runtime="watched").labels(photo(600, 600), token)
+        Segmenter(local, tile_pixels=2**16, runtime="watched").labels(make_image(600, 600), token)
     assert len(seen) == 1
 
 
@@ -254,10 +254,10 @@ def test_cancelling_interrupts_a_running_graph(make_runtime, runtime):
     kernel = np.random.default_rng(0).normal(0, 1, (254, 3, 63, 63))
     model, token = Segmenter(make_runtime(kernel), runtime=runtime), CancellationToken()
     threading.Timer(0.3, token.cancel).start()
-    image = photo(1400, 1400)
+    image = make_image(1400, 1400)
     with pytest.raises(InferenceCancelled):
         [model.labels(image, token) for _ in range(1000)]
-    assert model.labels(photo(8, 8)).shape == (8, 8)  # and the model is still good
+    assert model.labels(make_image(8, 8)).shape == (8, 8)  # and the model is still good
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_graph_that_is_none_is_an_artifact_error(local, runtime):
 
 def test_a_graph_of_other_classes_is_an_artifact_error(local):
     with pytest.raises(ArtifactError, match="export the model again"):
-        Segmenter(InferenceArtifact({"num_classes": "5"}, {"num_classes": 5}, local.graph)).labels(photo(20, 20))
+        Segmenter(InferenceArtifact({"num_classes": "5"}, {"num_classes": 5}, local.graph)).labels(make_image(20, 20))
 
 
 def test_options_are_the_models_unless_others_are_given():

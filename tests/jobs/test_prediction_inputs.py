@@ -23,17 +23,20 @@ def planned(places, output, endings=OVERLAYS, written=()):
 
 
 @pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
+def folder_of_images(tmp_path):
+    folder = tmp_path / "images"
     for name in ("a.jpg", "b.JPEG", "deeper/c.PNG", ".hidden/d.jpg", "._a.jpg", "notes.txt"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"an image")
     return folder
 
 
-def test_a_folder_stands_for_the_images_in_it(photos, tmp_path):
+def test_a_folder_stands_for_the_images_in_it(folder_of_images, tmp_path):
     names = {"a.jpg": "a.png", "b.JPEG": "b.png", "deeper/c.PNG": "deeper/c.png"}
-    assert planned([photos], LocalFileSystem(tmp_path / "out")) == ({str(photos / k): v for k, v in names.items()}, [])
+    assert planned([folder_of_images], LocalFileSystem(tmp_path / "out")) == (
+        {str(folder_of_images / k): v for k, v in names.items()},
+        [],
+    )
 
 
 def test_one_file_given_twice_is_done_once_and_two_of_one_name_both(tmp_path):
@@ -54,11 +57,14 @@ def test_a_mask_does_not_take_the_name_of_anothers_overlay(tmp_path):
     assert len({name for task in tasks for name in task.files.values()}) == 4
 
 
-def test_what_is_not_there_is_told(tmp_path, photos):
+def test_what_is_not_there_is_reported(tmp_path, folder_of_images):
     (tmp_path / "empty").mkdir()
-    places = [tmp_path / "gone.jpg", tmp_path / "empty", photos / "a.jpg"]
+    places = [tmp_path / "gone.jpg", tmp_path / "empty", folder_of_images / "a.jpg"]
     names, faults = planned(places, LocalFileSystem(tmp_path / "out"))
-    assert (list(names), faults) == ([str(photos / "a.jpg")], [str(tmp_path / "gone.jpg"), str(tmp_path / "empty")])
+    assert (list(names), faults) == (
+        [str(folder_of_images / "a.jpg")],
+        [str(tmp_path / "gone.jpg"), str(tmp_path / "empty")],
+    )
 
 
 @pytest.mark.parametrize("endings", [[".png"], OVERLAYS])
@@ -72,33 +78,33 @@ def test_an_image_is_never_overwritten(tmp_path, endings):
 
 
 def test_an_image_is_not_overwritten_under_another_name_of_it(tmp_path):
-    """As where A.PNG and a.png are one file: told by the file, not by the name."""
+    """As where A.PNG and a.png are one file: decided by the file, not by the name."""
     (tmp_path / "A.PNG").write_bytes(b"an image")
     os.link(tmp_path / "A.PNG", tmp_path / "A.png")
     with pytest.raises(DataError, match="another folder"):
         find_images([str(tmp_path / "A.PNG")], LocalFileSystem(tmp_path), [".png"], {})
 
 
-def test_our_own_masks_are_no_images(photos):
+def test_our_own_masks_are_no_images(folder_of_images):
     """Below the images they never are, beside them not as long as they are as we left them."""
-    store = LocalFileSystem(photos)
+    store = LocalFileSystem(folder_of_images)
     written = {name: store.write(name, [b"a mask"], "image/png") for name in ("a.png", "b.png")}
     store.write("masks/x.png", [b"a mask"], "image/png")
-    images = planned([photos], LocalFileSystem(photos / "masks"))[0]
+    images = planned([folder_of_images], LocalFileSystem(folder_of_images / "masks"))[0]
     assert {Path(image).name for image in images} == {"a.jpg", "a.png", "b.JPEG", "b.png", "c.PNG"}
-    shutil.rmtree(photos / "masks")
-    (photos / "deeper" / "c.PNG").rename(photos / "deeper" / "c.jpg")
-    names, faults = planned([photos], store, [".png"], written)
+    shutil.rmtree(folder_of_images / "masks")
+    (folder_of_images / "deeper" / "c.PNG").rename(folder_of_images / "deeper" / "c.jpg")
+    names, faults = planned([folder_of_images], store, [".png"], written)
     assert (sorted(names.values()), faults) == (["a.png", "b.png", "deeper/c.png"], [])
-    (photos / "b.png").write_bytes(b"the user's own")
+    (folder_of_images / "b.png").write_bytes(b"the user's own")
     with pytest.raises(DataError, match="another folder"):
-        planned([photos], store, [".png"], written)
+        planned([folder_of_images], store, [".png"], written)
 
 
-def test_only_masks_in_the_folder(photos):
-    store = LocalFileSystem(photos / "new")
+def test_only_masks_in_the_folder(folder_of_images):
+    store = LocalFileSystem(folder_of_images / "new")
     written = {"a.png": store.write("a.png", [b"a mask"], "image/png")}
-    assert planned([photos / "new"], store, [".png"], written) == ({}, [str(photos / "new")])
+    assert planned([folder_of_images / "new"], store, [".png"], written) == ({}, [str(folder_of_images / "new")])
 
 
 def test_a_file_never_stands_where_a_folder_has_to_be(tmp_path):
@@ -115,20 +121,20 @@ def test_a_file_never_stands_where_a_folder_has_to_be(tmp_path):
 
 def test_images_in_s3(bucket, tmp_path):
     for key in ("p/a.jpg", "p/b c.PNG", "p/d/é.jpeg", "p/.x/e.jpg", "p/notes.txt", "p/d/", "p2/f.jpg", "q.jpg"):
-        bucket.put_object(Bucket="pictures", Key=key, Body=b"an image")
+        bucket.put_object(Bucket="images", Key=key, Body=b"an image")
     out = LocalFileSystem(tmp_path)
-    assert planned(["s3://pictures/p"], out)[0] == {
-        "s3://pictures/p/a.jpg": "a.png", "s3://pictures/p/b c.PNG": "b c.png",
-        "s3://pictures/p/d/é.jpeg": "d/é.png"}  # fmt: skip
-    assert planned(["s3://pictures/q.jpg", "s3://pictures/p/a.jpg"], out)[0].keys() == {
-        "s3://pictures/q.jpg", "s3://pictures/p/a.jpg"}  # fmt: skip
-    assert planned(["s3://pictures/nothing"], out) == ({}, ["s3://pictures/nothing"])
-    assert planned(["s3://pictures/p", "s3://pictures/p/a.jpg"], out) == planned(["s3://pictures/p"], out)
-    masks = S3FileSystem(S3Uri("pictures", "p/masks"))
+    assert planned(["s3://images/p"], out)[0] == {
+        "s3://images/p/a.jpg": "a.png", "s3://images/p/b c.PNG": "b c.png",
+        "s3://images/p/d/é.jpeg": "d/é.png"}  # fmt: skip
+    assert planned(["s3://images/q.jpg", "s3://images/p/a.jpg"], out)[0].keys() == {
+        "s3://images/q.jpg", "s3://images/p/a.jpg"}  # fmt: skip
+    assert planned(["s3://images/nothing"], out) == ({}, ["s3://images/nothing"])
+    assert planned(["s3://images/p", "s3://images/p/a.jpg"], out) == planned(["s3://images/p"], out)
+    masks = S3FileSystem(S3Uri("images", "p/masks"))
     masks.write("a.png", [b"a mask"], "image/png")
-    assert len(planned(["s3://pictures/p"], masks)[0]) == 3
+    assert len(planned(["s3://images/p"], masks)[0]) == 3
     with pytest.raises(DataError, match="another folder"):
-        find_images(["s3://pictures/p/b c.PNG"], filesystem_at("s3://pictures/p"), [".PNG"], {})
+        find_images(["s3://images/p/b c.PNG"], filesystem_at("s3://images/p"), [".PNG"], {})
 
 
 NAMES = st.text(st.sampled_from("aAäéßÉ./\\:%-2\0\n ~_🙂") | st.characters(), max_size=30) | st.from_regex(

@@ -43,7 +43,7 @@ WANTED: dict[str, str] = {
 
 PLAIN = {
     "image_uri": recorded.IMAGE, "role": recorded.ROLE, "instance_count": 1, "instance_type": "ml.g5.xlarge",
-    "output_path": "s3://pictures/out",
+    "output_path": "s3://images/out",
 }  # fmt: skip
 HYPERPARAMETERS = {
     "num_classes": 21, "use_pretrained_model": True, "learning_rate": 0.0001, "algorithm": "fcn", "epochs": "10",
@@ -51,15 +51,15 @@ HYPERPARAMETERS = {
 FULL = {
     **PLAIN, "instance_count": 2, "volume_size": 50, "volume_kms_key": recorded.KEY, "max_run": 3600,
     "output_kms_key": recorded.KEY, "base_job_name": "street", "tags": [{"Key": "team", "Value": "streets"}],
-    "subnets": ["subnet-1"], "security_group_ids": ["sg-1"], "model_uri": "s3://pictures/model.tar.gz",
+    "subnets": ["subnet-1"], "security_group_ids": ["sg-1"], "model_uri": "s3://images/model.tar.gz",
     "metric_definitions": [{"Name": "mine", "Regex": "x"}], "encrypt_inter_container_traffic": True,
-    "use_spot_instances": True, "max_wait": 7200, "checkpoint_s3_uri": "s3://pictures/c",
+    "use_spot_instances": True, "max_wait": 7200, "checkpoint_s3_uri": "s3://images/c",
     "checkpoint_local_path": "/opt/ml/checkpoints", "enable_network_isolation": True, "environment": {"A": "b"},
     "max_retry_attempts": 3, "enable_sagemaker_metrics": True, "disable_output_compression": True,
     "enable_remote_debug": True, "enable_infra_check": True, "container_arguments": ["train"],
     "container_entry_point": ["sagemaker-semseg"], "enable_session_tag_chaining": True,
 }  # fmt: skip
-FOUR = {name: f"s3://pictures/set/{name}" for name in recorded.NAMES}
+FOUR = {name: f"s3://images/set/{name}" for name in recorded.NAMES}
 
 
 def inputs(**settings):
@@ -69,7 +69,7 @@ def inputs(**settings):
 def manifests():
     return {
         name: TrainingInput(
-            f"s3://pictures/{name}.manifest", s3_data_type="AugmentedManifestFile", content_type="image/jpeg",
+            f"s3://images/{name}.manifest", s3_data_type="AugmentedManifestFile", content_type="image/jpeg",
             record_wrapping="RecordIO", attribute_names=["source-ref", "mask-ref"], shuffle_config=ShuffleConfig(7),
             distribution="FullyReplicated", input_mode="Pipe",
         )
@@ -98,7 +98,7 @@ DEPLOYMENTS = {
     "a serverless endpoint": {"serverless_inference_config": ServerlessInferenceConfig(4096, 2)},
     "an asynchronous endpoint": {
         "initial_instance_count": 1, "instance_type": "ml.c5.xlarge",
-        "async_inference_config": AsyncInferenceConfig("s3://pictures/a", 4, recorded.KEY, failure_path="s3://pictures/f"),
+        "async_inference_config": AsyncInferenceConfig("s3://images/a", 4, recorded.KEY, failure_path="s3://images/f"),
     },
 }  # fmt: skip
 
@@ -106,12 +106,12 @@ DEPLOYMENTS = {
 def main() -> int:
     session = boto3.Session()
     recorder = recorded.Recorder(session)
-    boto3.client("s3").create_bucket(Bucket="pictures", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    boto3.client("s3").create_bucket(Bucket="images", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     theirs_session = sagemaker.Session(boto_session=session)
     DEPLOYMENTS["capture of data"] = {
         "initial_instance_count": 1, "instance_type": "ml.c5.xlarge",
         "data_capture_config": DataCaptureConfig(
-            True, 50, "s3://pictures/d", recorded.KEY, sagemaker_session=theirs_session
+            True, 50, "s3://images/d", recorded.KEY, sagemaker_session=theirs_session
         ),
     }  # fmt: skip
     cases = {}
@@ -146,13 +146,13 @@ def transforms(recorder, session, theirs_session):
         estimator.fit(FOUR, wait=False, job_name=f"transformed-{len(sent)}0000000000041")
         with recorder.recording() as found:
             transformer = estimator.transformer(
-                1, "ml.c5.xlarge", strategy="SingleRecord", assemble_with="None", output_path="s3://pictures/masks",
+                1, "ml.c5.xlarge", strategy="SingleRecord", assemble_with="None", output_path="s3://images/masks",
                 output_kms_key=recorded.KEY, accept="image/png", env={"A": "b"}, max_concurrent_transforms=2,
                 max_payload=10, tags=[{"Key": "team", "Value": "streets"}], volume_kms_key=recorded.KEY,
                 model_name=f"street-{len(sent)}0000000000042",
             )  # fmt: skip
             transformer.transform(
-                "s3://pictures/new", content_type="image/jpeg", split_type="None", wait=False,
+                "s3://images/new", content_type="image/jpeg", split_type="None", wait=False,
                 job_name=f"street-{len(sent)}0000000000043", model_client_config={"InvocationsMaxRetries": 1},
             )  # fmt: skip
         sent.append(found)

@@ -51,15 +51,15 @@ WANTED: dict[str, str] = {
 HYPERPARAMETERS = {
     "num_classes": 21, "use_pretrained_model": True, "learning_rate": 0.0001, "algorithm": "fcn", "epochs": "10",
 }  # fmt: skip
-FOUR = {name: f"s3://pictures/set/{name}" for name in recorded.NAMES}
+FOUR = {name: f"s3://images/set/{name}" for name in recorded.NAMES}
 OURS = {
     "image_uri": recorded.IMAGE, "role": recorded.ROLE, "instance_count": 1, "instance_type": "ml.g5.xlarge",
-    "output_path": "s3://pictures/out", "base_job_name": "job",
+    "output_path": "s3://images/out", "base_job_name": "job",
 }  # fmt: skip
 THEIRS = {
     "training_image": recorded.IMAGE, "role": recorded.ROLE, "base_job_name": "job",
     "compute": Compute(instance_type="ml.g5.xlarge", instance_count=1, volume_size_in_gb=30),
-    "output_data_config": OutputDataConfig(s3_output_path="s3://pictures/out"),
+    "output_data_config": OutputDataConfig(s3_output_path="s3://images/out"),
     "stopping_condition": StoppingCondition(max_runtime_in_seconds=86400),
 }  # fmt: skip
 
@@ -72,7 +72,7 @@ def manifests():
             data_source=DataSource(
                 s3_data_source=S3DataSource(
                     s3_data_type="AugmentedManifestFile",
-                    s3_uri=f"s3://pictures/{name}.manifest",
+                    s3_uri=f"s3://images/{name}.manifest",
                     s3_data_distribution_type="FullyReplicated",
                     attribute_names=["source-ref", "mask-ref"],
                 )
@@ -120,9 +120,9 @@ CASES = {
                 subnets=["subnet-1"], security_group_ids=["sg-1"], enable_network_isolation=True,
                 enable_inter_container_traffic_encryption=True,
             ),
-            "output_data_config": OutputDataConfig(s3_output_path="s3://pictures/out", kms_key_id=recorded.KEY),
+            "output_data_config": OutputDataConfig(s3_output_path="s3://images/out", kms_key_id=recorded.KEY),
             "stopping_condition": StoppingCondition(max_runtime_in_seconds=3600, max_wait_time_in_seconds=7200),
-            "checkpoint_config": CheckpointConfig(s3_uri="s3://pictures/c", local_path="/opt/ml/checkpoints"),
+            "checkpoint_config": CheckpointConfig(s3_uri="s3://images/c", local_path="/opt/ml/checkpoints"),
             "training_input_mode": "FastFile",
             "environment": {"A": "b"},
             "tags": [Tag(key="team", value="streets")],
@@ -131,7 +131,7 @@ CASES = {
             **OURS, "instance_count": 2, "volume_size": 50, "volume_kms_key": recorded.KEY, "use_spot_instances": True,
             "subnets": ["subnet-1"], "security_group_ids": ["sg-1"], "enable_network_isolation": True,
             "encrypt_inter_container_traffic": True, "output_kms_key": recorded.KEY, "max_run": 3600, "max_wait": 7200,
-            "checkpoint_s3_uri": "s3://pictures/c", "checkpoint_local_path": "/opt/ml/checkpoints",
+            "checkpoint_s3_uri": "s3://images/c", "checkpoint_local_path": "/opt/ml/checkpoints",
             "input_mode": "FastFile", "environment": {"A": "b"}, "tags": [{"Key": "team", "Value": "streets"}],
         },
         sources,
@@ -158,7 +158,7 @@ def main() -> int:
     session = boto3.Session()
     recorder = recorded.Recorder(session)
     session.events.register("before-call.iam.SimulatePrincipalPolicy", allowed)
-    boto3.client("s3").create_bucket(Bucket="pictures", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    boto3.client("s3").create_bucket(Bucket="images", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     service = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [service]})
     boto3.client("iam").create_role(RoleName="SageMakerRole", AssumeRolePolicyDocument=trust)

@@ -11,7 +11,7 @@ IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/semseg:0.1.0"
 def four(**more):
     """The four channels."""
     names = ("train", "train_annotation", "validation", "validation_annotation")
-    return [Channel(name, f"s3://pictures/set/{name}", **more) for name in names]
+    return [Channel(name, f"s3://images/set/{name}", **more) for name in names]
 
 
 @pytest.fixture
@@ -23,13 +23,13 @@ def training():
         instance_type="ml.g5.xlarge",
         image_uri=IMAGE,
         role=ROLE,
-        output_path="s3://pictures/out",
+        output_path="s3://images/out",
     )
 
 
 @pytest.fixture
 def model():
-    return ModelSpec("street", "s3://pictures/out/job/output/model.tar.gz", image_uri=IMAGE, role=ROLE)
+    return ModelSpec("street", "s3://images/out/job/output/model.tar.gz", image_uri=IMAGE, role=ROLE)
 
 
 @pytest.fixture
@@ -39,4 +39,4 @@ def endpoint(model):
 
 @pytest.fixture
 def transform(model):
-    return TransformSpec("street-1", model, "s3://pictures/new", "s3://pictures/masks", "ml.c5.xlarge")
+    return TransformSpec("street-1", model, "s3://images/new", "s3://images/masks", "ml.c5.xlarge")

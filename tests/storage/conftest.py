@@ -163,7 +163,7 @@ def moto_server():
 
 @pytest.fixture
 def proxy(aws, moto_server):
-    """A proxy before an S3 with an empty bucket called ``pictures``; the client under test goes through it."""
+    """A proxy before an S3 with an empty bucket called ``images``; the client under test goes through it."""
     from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
@@ -182,15 +182,15 @@ def proxy(aws, moto_server):
 
 @pytest.fixture
 def put(proxy):
-    """A function that puts objects into ``pictures``, past the proxy."""
+    """A function that puts objects into ``images``, past the proxy."""
     import boto3
 
     client = boto3.client("s3", endpoint_url="http://{}:{}".format(*proxy.behind))
-    client.create_bucket(Bucket="pictures")
+    client.create_bucket(Bucket="images")
 
     def put(objects):
         for key, data in objects.items():
-            client.put_object(Bucket="pictures", Key=key, Body=data)
+            client.put_object(Bucket="images", Key=key, Body=data)
 
     yield put
     client.close()

@@ -15,7 +15,7 @@ def place(request, tmp_path):
     if request.param == "folder":
         return str(tmp_path / "images")
     request.getfixturevalue("bucket")
-    return "s3://pictures/images"
+    return "s3://images/images"
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_file_that_has_gone(store, place):
     else:
         from sagemaker_semseg.storage import s3
 
-        s3.client().delete_object(Bucket="pictures", Key="images/a")
+        s3.client().delete_object(Bucket="images", Key="images/a")
     with pytest.raises(DataError) as caught:
         store.read(entry, 100)
     assert caught.value.faults[0].where == f"{place}/a"
@@ -104,6 +104,6 @@ def test_a_log_that_nothing_is_said_in_is_not_written(store):
 
 
 def test_the_kinds():
-    assert isinstance(filesystem_at("S3://pictures/x"), S3FileSystem)
-    assert isinstance(filesystem_at("s3:/pictures"), LocalFileSystem)
+    assert isinstance(filesystem_at("S3://images/x"), S3FileSystem)
+    assert isinstance(filesystem_at("s3:/images"), LocalFileSystem)
     assert S3FileSystem(S3Uri("b", "x")).where() == S3FileSystem(S3Uri("b", "x/")).where() == "s3://b/x/"

@@ -21,18 +21,18 @@ def names(uri: str) -> list[str]:
 
 def test_more_keys_than_one_answer_holds(bucket):
     for number in range(1100):
-        bucket.put_object(Bucket="pictures", Key=f"many/{number:04}.jpg")
-    assert names("s3://pictures/many") == [f"{number:04}.jpg" for number in range(1100)]
+        bucket.put_object(Bucket="images", Key=f"many/{number:04}.jpg")
+    assert names("s3://images/many") == [f"{number:04}.jpg" for number in range(1100)]
 
 
 def test_keys_of_every_kind(bucket):
     keys = ["a b.jpg", "a+b.jpg", "a%20b.jpg", "ä 写真.JPG", "x/../../y.jpg", "/z.jpg", "q?r=1#s.jpg", "tab\t.jpg"]
     for key in keys:
-        bucket.put_object(Bucket="pictures", Key=f"odd/{key}", Body=key.encode())
-    bucket.put_object(Bucket="pictures", Key="odd/")
-    bucket.put_object(Bucket="pictures", Key="odd/folder/")
-    bucket.put_object(Bucket="pictures", Key="odd2/other.jpg")
-    store = S3FileSystem(S3Uri("pictures", "odd"))
+        bucket.put_object(Bucket="images", Key=f"odd/{key}", Body=key.encode())
+    bucket.put_object(Bucket="images", Key="odd/")
+    bucket.put_object(Bucket="images", Key="odd/folder/")
+    bucket.put_object(Bucket="images", Key="odd2/other.jpg")
+    store = S3FileSystem(S3Uri("images", "odd"))
     entries = list(store.files(lambda name: True, []))
     assert sorted(entry.name for entry in entries) == sorted(keys)
     assert all(store.read(entry, 100) == entry.name.encode() for entry in entries)
@@ -40,20 +40,20 @@ def test_keys_of_every_kind(bucket):
 
 
 def test_an_empty_object_marks_a_folder(bucket):
-    bucket.put_object(Bucket="pictures", Key="images")
-    bucket.put_object(Bucket="pictures", Key="images/a.jpg", Body=b"x")
-    store, entry = locate("s3://pictures/images")
-    assert (store.where(), entry) == ("s3://pictures/images/", None)
-    assert names("s3://pictures") == names("s3://pictures/") == ["images", "images/a.jpg"]
+    bucket.put_object(Bucket="images", Key="images")
+    bucket.put_object(Bucket="images", Key="images/a.jpg", Body=b"x")
+    store, entry = locate("s3://images/images")
+    assert (store.where(), entry) == ("s3://images/images/", None)
+    assert names("s3://images") == names("s3://images/") == ["images", "images/a.jpg"]
 
 
 def test_the_media_type_is_kept(bucket):
-    S3FileSystem(S3Uri("pictures", "")).write("a.png", [b"x"], "image/png")
-    assert bucket.head_object(Bucket="pictures", Key="a.png")["ContentType"] == "image/png"
+    S3FileSystem(S3Uri("images", "")).write("a.png", [b"x"], "image/png")
+    assert bucket.head_object(Bucket="images", Key="a.png")["ContentType"] == "image/png"
 
 
 def test_an_object_that_changes_after_it_was_listed(bucket):
-    store = S3FileSystem(S3Uri("pictures", ""))
+    store = S3FileSystem(S3Uri("images", ""))
     store.write("a", [b"one"], "x/y")
     entry = store.find("a")
     store.write("a", [b"two"], "x/y")
@@ -64,7 +64,7 @@ def test_an_object_that_changes_after_it_was_listed(bucket):
 def test_a_log_is_not_written_with_every_line(bucket, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(s3_filesystem.time, "monotonic", lambda: now[0])
-    store = S3FileSystem(S3Uri("pictures", ""))
+    store = S3FileSystem(S3Uri("images", ""))
     log, seen = store.log("log"), []
     for number in range(25):
         log.append(b"%d" % number)
@@ -107,7 +107,7 @@ def seen(error: UserError) -> str:
 def test_what_s3_refuses(aws, code, expected, of_one_object):
     for name, value in SECRETS.items():
         aws.setenv(name, value)
-    store = S3FileSystem(S3Uri("pictures", "images"))
+    store = S3FileSystem(S3Uri("images", "images"))
     with Stubber(s3.client()) as stub:
         for method, call in (
             ("list_objects_v2", lambda: list(store.files(lambda name: True, []))),
@@ -118,7 +118,7 @@ def test_what_s3_refuses(aws, code, expected, of_one_object):
             with pytest.raises(UserError) as caught:
                 call()
             assert expected in seen(caught.value)
-            assert "s3://pictures/images/" in caught.value.faults[0].where
+            assert "s3://images/images/" in caught.value.faults[0].where
             assert isinstance(caught.value, DataError) == of_one_object
 
 
@@ -126,7 +126,7 @@ def test_without_credentials(aws):
     for name in SECRETS:
         aws.delenv(name, raising=False)
     with pytest.raises(UserError, match=r"no credentials were found .*aws configure"):
-        locate("s3://pictures/images")
+        locate("s3://images/images")
 
 
 def test_a_credential_that_ends_in_a_line_break_is_not_shown(aws):
@@ -135,7 +135,7 @@ def test_a_credential_that_ends_in_a_line_break_is_not_shown(aws):
         aws.setenv(name, value + "\n")
     aws.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="no credential ends in a line break") as caught:
-        locate("s3://pictures/images")
+        locate("s3://images/images")
     seen(caught.value)
 
 
@@ -153,14 +153,14 @@ def test_a_wrong_configuration(aws, variable, value, expected):
     aws.setenv("AWS_MAX_ATTEMPTS", "1")
     aws.setenv(variable, value)
     with pytest.raises(UserError) as caught:
-        locate("s3://pictures/images")
+        locate("s3://images/images")
     assert expected in seen(caught.value)
 
 
 def test_without_boto3(aws):
     aws.setitem(__import__("sys").modules, "boto3", None)
     with pytest.raises(UserError, match=r"pip install 'sagemaker-semseg\[aws\]'"):
-        locate("s3://pictures/images")
+        locate("s3://images/images")
 
 
 def test_every_exception_of_botocore_has_its_words():
@@ -213,28 +213,28 @@ def breaking(aws):
 
 
 def entry(size: int) -> FileInfo:
-    return FileInfo("a", size, "stamp", "s3://pictures/a")
+    return FileInfo("a", size, "stamp", "s3://images/a")
 
 
 def test_a_connection_that_breaks_is_made_again(breaking):
     breaking.breaks = 2
-    assert S3FileSystem(S3Uri("pictures", "")).read(entry(1000), 1000) == bytes(1000)
+    assert S3FileSystem(S3Uri("images", "")).read(entry(1000), 1000) == bytes(1000)
     assert len(breaking.asked) == 3
 
 
 def test_a_connection_that_always_breaks(breaking):
     breaking.breaks = 99
     with pytest.raises(DataError, match="doesn't arrive whole"):
-        S3FileSystem(S3Uri("pictures", "")).read(entry(1000), 1000)
+        S3FileSystem(S3Uri("images", "")).read(entry(1000), 1000)
     assert len(breaking.asked) == retry.TRANSFERS.attempts
 
 
 @pytest.mark.parametrize("size", [999, 1001])
 def test_another_length_than_was_listed(breaking, size):
     with pytest.raises(DataError, match=f"{size} are expected"):
-        S3FileSystem(S3Uri("pictures", "")).read(entry(size), 2000)
+        S3FileSystem(S3Uri("images", "")).read(entry(size), 2000)
 
 
 def test_a_busy_server_is_asked_again(breaking):
     breaking.busy = 2
-    assert S3FileSystem(S3Uri("pictures", "")).read(entry(1000), 1000) == bytes(1000)
+    assert S3FileSystem(S3Uri("images", "")).read(entry(1000), 1000) == bytes(1000)

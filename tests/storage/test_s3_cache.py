@@ -30,7 +30,7 @@ def asked(bucket):
 
 def put(bucket, **objects: bytes) -> None:
     for key, data in objects.items():
-        bucket.put_object(Bucket="pictures", Key=key, Body=data)
+        bucket.put_object(Bucket="images", Key=key, Body=data)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -47,21 +47,21 @@ def test_a_prefix_becomes_a_folder(bucket, cache, asked):
         **{"set/": b"", "set/train/": b"", "set/.DS_Store": b"x", "set/train/.a/b": b"x", "set2/a": b"x"},
     )
     seen = []
-    folder = cache.prefix("s3://pictures/set", lambda *counts: seen.append(counts))
+    folder = cache.prefix("s3://images/set", lambda *counts: seen.append(counts))
     assert tree(folder) == {"train/a.jpg": b"1", "train/north/b.JPG": b"22", "train_annotation/a.png": b"333"}
     assert (seen[0], seen[-1]) == ((0, 3), (3, 3))
     del asked[:]
-    assert cache.prefix("s3://pictures/set/") == folder
+    assert cache.prefix("s3://images/set/") == folder
     assert asked == [("ListObjectsV2", "set/")]
 
 
 def test_a_changed_prefix_is_another_folder_and_only_what_is_new_is_fetched(bucket, cache, asked):
     put(bucket, **DATA)
-    first = cache.prefix("s3://pictures/set")
+    first = cache.prefix("s3://images/set")
     del asked[:]
     put(bucket, **{"set/train/a.jpg": b"2", "set/train/c.jpg": b"4"})
-    bucket.delete_object(Bucket="pictures", Key="set/train_annotation/a.png")
-    second = cache.prefix("s3://pictures/set")
+    bucket.delete_object(Bucket="images", Key="set/train_annotation/a.png")
+    second = cache.prefix("s3://images/set")
     assert tree(second) == {"train/a.jpg": b"2", "train/north/b.JPG": b"22", "train/c.jpg": b"4"}
     assert tree(first)["train/a.jpg"] == b"1"  # a reader there isn't disturbed
     assert sorted(key for name, key in asked if name == "GetObject") == ["set/train/a.jpg", "set/train/c.jpg"]
@@ -69,16 +69,16 @@ def test_a_changed_prefix_is_another_folder_and_only_what_is_new_is_fetched(buck
 
 def test_what_is_lost_is_fetched_again(bucket, cache):
     put(bucket, **DATA)
-    folder = cache.prefix("s3://pictures/set")
+    folder = cache.prefix("s3://images/set")
     (folder / "train/a.jpg").unlink()
     (folder / "train/north/b.JPG").write_bytes(b"")
-    assert cache.prefix("s3://pictures/set") == folder
+    assert cache.prefix("s3://images/set") == folder
     assert tree(folder) == {"train/a.jpg": b"1", "train/north/b.JPG": b"22", "train_annotation/a.png": b"333"}
 
 
 def test_only_what_is_wanted(bucket, cache):
     put(bucket, **DATA)
-    assert set(tree(cache.prefix("s3://pictures/set", wanted=lambda name: name.endswith(".png")))) == {
+    assert set(tree(cache.prefix("s3://images/set", wanted=lambda name: name.endswith(".png")))) == {
         "train_annotation/a.png"
     }
 
@@ -87,7 +87,7 @@ def test_objects_of_several_buckets_in_their_order(bucket, cache, asked):
     bucket.create_bucket(Bucket="others")
     bucket.put_object(Bucket="others", Key="set/train/a.jpg", Body=b"other")
     put(bucket, **DATA)
-    uris = ["s3://pictures/set/train_annotation/a.png", "s3://others/set/train/a.jpg", "s3://pictures/set/train/a.jpg"]
+    uris = ["s3://images/set/train_annotation/a.png", "s3://others/set/train/a.jpg", "s3://images/set/train/a.jpg"]
     seen = []
     files = cache.objects([*uris, uris[0]], lambda *counts: seen.append(counts))
     assert [file.read_bytes() for file in files] == [b"333", b"other", b"1", b"333"]
@@ -103,29 +103,29 @@ def test_many_objects_of_one_folder_are_found_in_its_listing(bucket, cache, aske
     keys = [f"many/deep/{number:03}.jpg" for number in range(120)]
     put(bucket, **{key: key.encode() for key in keys}, **{f"many/deep/{n}/x.jpg": b"" for n in range(50)})
     random.Random(0).shuffle(keys)
-    files = cache.objects(f"s3://pictures/{key}" for key in keys)
+    files = cache.objects(f"s3://images/{key}" for key in keys)
     assert [file.read_bytes().decode() for file in files] == keys
     assert [name for name, _ in asked if name != "GetObject"] == ["ListObjectsV2"]
 
 
 def test_every_fault_of_every_object(bucket, cache):
     put(bucket, a=b"x")
-    uris = ["s3://pictures/none", "s3://pictures/a", "http://pictures/a", "s3://pictures/", "s3://pictures/folder/"]
+    uris = ["s3://images/none", "s3://images/a", "http://images/a", "s3://images/", "s3://images/folder/"]
     with pytest.raises(DataError) as caught:
         cache.objects(uris)
-    assert {fault.where for fault in caught.value.faults} == set(uris) - {"s3://pictures/a"}
-    assert "s3://pictures/none: there is no such object" in str(caught.value)
+    assert {fault.where for fault in caught.value.faults} == set(uris) - {"s3://images/a"}
+    assert "s3://images/none: there is no such object" in str(caught.value)
 
 
 def test_a_file_or_a_folder(bucket, cache):
     put(bucket, **DATA, **{"set.manifest": b"{}", "marker": b"", "marker/a.jpg": b"x"})
-    assert cache.at("s3://pictures/set.manifest").read_bytes() == b"{}"
-    assert cache.at("s3://pictures/set.manifest").suffix == ".manifest"
-    assert cache.at("s3://pictures/set") == cache.prefix("s3://pictures/set")
-    assert set(tree(cache.at("s3://pictures/marker"))) == {"a.jpg"}
+    assert cache.at("s3://images/set.manifest").read_bytes() == b"{}"
+    assert cache.at("s3://images/set.manifest").suffix == ".manifest"
+    assert cache.at("s3://images/set") == cache.prefix("s3://images/set")
+    assert set(tree(cache.at("s3://images/marker"))) == {"a.jpg"}
 
 
-@pytest.mark.parametrize("uri", ["s3://pictures/nothing", "s3://pictures"])
+@pytest.mark.parametrize("uri", ["s3://images/nothing", "s3://images"])
 def test_nothing_there(bucket, cache, uri):
     with pytest.raises(DataError, match=f"{uri}: there is nothing"):
         cache.prefix(uri)
@@ -145,7 +145,7 @@ def test_the_disk_is_checked_first(bucket, cache, asked, monkeypatch):
     put(bucket, **DATA)
     monkeypatch.setattr(s3_cache.shutil, "disk_usage", lambda path: s3_cache.shutil._ntuple_diskusage(10**9, 10**9, 5))
     with pytest.raises(UserError, match=r"GB are free .*SAGEMAKER_SEMSEG_CACHE"):
-        cache.prefix("s3://pictures/set")
+        cache.prefix("s3://images/set")
     assert "GetObject" not in {name for name, _ in asked}
 
 
@@ -153,9 +153,9 @@ def test_a_folder_that_can_not_be_written(bucket, cache):
     put(bucket, **DATA)
     cache.root.write_bytes(b"a file")
     with pytest.raises(UserError, match=r"can't be written: .*SAGEMAKER_SEMSEG_CACHE"):
-        cache.prefix("s3://pictures/set")
+        cache.prefix("s3://images/set")
     with pytest.raises(UserError, match=r"can't be written: .*SAGEMAKER_SEMSEG_CACHE"):
-        cache.objects(["s3://pictures/set/train/a.jpg"])
+        cache.objects(["s3://images/set/train/a.jpg"])
 
 
 def test_a_disk_without_links(bucket, cache, monkeypatch):
@@ -164,7 +164,7 @@ def test_a_disk_without_links(bucket, cache, monkeypatch):
 
     put(bucket, **DATA)
     monkeypatch.setattr(os, "link", refuse)
-    assert set(tree(cache.prefix("s3://pictures/set"))) == {
+    assert set(tree(cache.prefix("s3://images/set"))) == {
         "train/a.jpg",
         "train/north/b.JPG",
         "train_annotation/a.png",
@@ -173,9 +173,9 @@ def test_a_disk_without_links(bucket, cache, monkeypatch):
 
 def test_one_file_for_one_object(bucket, cache):
     put(bucket, **DATA)
-    folder = cache.prefix("s3://pictures/set")
+    folder = cache.prefix("s3://images/set")
     assert (folder / "train/a.jpg").stat().st_nlink == 2
-    assert cache.objects(["s3://pictures/set/train/a.jpg"])[0].samefile(folder / "train/a.jpg")
+    assert cache.objects(["s3://images/set/train/a.jpg"])[0].samefile(folder / "train/a.jpg")
 
 
 def test_keys_that_are_no_names_stay_below_the_root(bucket, cache, tmp_path):
@@ -193,10 +193,10 @@ def test_keys_that_are_no_names_stay_below_the_root(bucket, cache, tmp_path):
         "CON",
     ]
     put(bucket, **{f"odd/{key}": key.encode() for key in keys})
-    folder = cache.prefix("s3://pictures/odd")
+    folder = cache.prefix("s3://images/odd")
     shown = [key for key in keys if ".." not in key]  # hidden
     assert sorted(tree(folder).values()) == sorted(key.encode() for key in shown)
-    files = cache.objects(str(S3Uri("pictures", f"odd/{key}")) for key in keys)
+    files = cache.objects(str(S3Uri("images", f"odd/{key}")) for key in keys)
     assert [file.read_bytes() for file in files] == [key.encode() for key in keys]
     assert all(cache.root in path.resolve().parents for path in [folder, *files])
     assert os.listdir(tmp_path) == ["cache"]

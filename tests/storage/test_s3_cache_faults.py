@@ -37,7 +37,7 @@ PASSING += ["corrupt, with a checksum", "short", "long"]
 def test_what_passes(proxy, put, cache, kind):
     put(DATA)
     proxy.harm(kind, 5, ".jpg")
-    assert contents(cache.prefix("s3://pictures/set")) == DATA
+    assert contents(cache.prefix("s3://images/set")) == DATA
     assert len(proxy.gets()) == len(DATA) + 5
 
 
@@ -45,7 +45,7 @@ def test_what_passes(proxy, put, cache, kind):
 def test_what_passes_in_a_listing(proxy, put, cache, kind):
     put(DATA)
     proxy.harm(kind, 3, "list-type")
-    assert contents(cache.prefix("s3://pictures/set")) == DATA
+    assert contents(cache.prefix("s3://images/set")) == DATA
 
 
 @pytest.mark.parametrize("kind", ["slow down", "reset"])
@@ -53,7 +53,7 @@ def test_transient_faults_of_a_head(proxy, put, cache, kind):
     put(DATA)
     proxy.harm(kind, 3, method="HEAD")
     key = "set/train/03.jpg"
-    assert cache.objects([f"s3://pictures/{key}"])[0].read_bytes() == DATA[key]
+    assert cache.objects([f"s3://images/{key}"])[0].read_bytes() == DATA[key]
 
 
 @pytest.mark.parametrize(
@@ -73,15 +73,15 @@ def test_what_does_not_pass(proxy, put, cache, kind, expected):
     put(DATA)
     proxy.harm(kind, 999, "07.jpg")
     with pytest.raises(UserError) as caught:
-        cache.prefix("s3://pictures/set")
+        cache.prefix("s3://images/set")
     (fault,) = caught.value.faults
-    assert fault.where == "s3://pictures/set/train/07.jpg"
+    assert fault.where == "s3://images/set/train/07.jpg"
     assert expected in str(fault)
     assert len(proxy.gets("07.jpg")) == (1 if kind == "denied" else retry.TRANSFERS.attempts)
     assert not [path for path in files_below(cache) if path.name.startswith(".writing")]
     proxy.harms.clear()
     before = len(proxy.gets())
-    assert contents(cache.prefix("s3://pictures/set")) == DATA
+    assert contents(cache.prefix("s3://images/set")) == DATA
     if isinstance(caught.value, DataError):  # the others had arrived, and are kept
         assert len(proxy.gets()) == before + 1
 
@@ -93,7 +93,7 @@ def test_expired_credentials_stop_at_once(proxy, put, cache, request_of):
         proxy.harm("expired", 999, method="HEAD")
     proxy.harm("expired", 999, ".jpg" if request_of == "HEAD" else request_of)
     with pytest.raises(UserError, match=r"the credentials have expired \(sign in again") as caught:
-        cache.objects(["s3://pictures/set/train/03.jpg"]) if request_of == "HEAD" else cache.prefix("s3://pictures/set")
+        cache.objects(["s3://images/set/train/03.jpg"]) if request_of == "HEAD" else cache.prefix("s3://images/set")
     assert len(caught.value.faults) == 1
     assert (
         len(proxy.asked) <= {"list-type": 1, ".jpg": 1 + len(DATA), "HEAD": 3}[request_of]
@@ -107,13 +107,13 @@ def test_hundreds_of_the_same_fault_are_not_awaited(proxy, put, cache):
     put(objects)
     proxy.harm("denied", 9999, ".jpg")
     with pytest.raises(DataError, match="the first 100: can't be had, 100 more were not tried"):
-        cache.prefix("s3://pictures/set")
+        cache.prefix("s3://images/set")
 
 
 def test_encrypted_with_kms_no_etag_tells(proxy, put, cache):
     put({"set/a.jpg": b"12345"})
     proxy.harm("encrypted", path=".jpg")
-    assert (cache.prefix("s3://pictures/set") / "a.jpg").read_bytes() == bytes(5)
+    assert (cache.prefix("s3://images/set") / "a.jpg").read_bytes() == bytes(5)
 
 
 def test_an_object_that_changes_between_listing_and_fetching(proxy, put, cache):
@@ -124,8 +124,8 @@ def test_an_object_that_changes_between_listing_and_fetching(proxy, put, cache):
             put({"set/train/05.jpg": b"new"})
 
     with pytest.raises(DataError, match=r"05.jpg: has changed since the command began \(run the command again\)"):
-        cache.prefix("s3://pictures/set", change)
-    assert (cache.prefix("s3://pictures/set") / "train/05.jpg").read_bytes() == b"new"
+        cache.prefix("s3://images/set", change)
+    assert (cache.prefix("s3://images/set") / "train/05.jpg").read_bytes() == b"new"
 
 
 def test_ctrl_c_leaves_nothing_half_written(proxy, put, cache):
@@ -137,10 +137,10 @@ def test_ctrl_c_leaves_nothing_half_written(proxy, put, cache):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache.prefix("s3://pictures/set", interrupt)
+        cache.prefix("s3://images/set", interrupt)
     assert not [path for path in files_below(cache) if path.name.startswith(".writing")]
     proxy.harms.clear()
-    assert contents(cache.prefix("s3://pictures/set")) == DATA
+    assert contents(cache.prefix("s3://images/set")) == DATA
 
 
 def test_a_hundred_thousand_keys(proxy, put, cache):
@@ -150,7 +150,7 @@ def test_a_hundred_thousand_keys(proxy, put, cache):
     proxy.harm("slow down", 5, "continuation-token=5")
     proxy.harm("reset", 5, "continuation-token=9")
     seen = []
-    folder = cache.prefix("s3://pictures/set", wanted=lambda name: seen.append(name) or name in wanted)
+    folder = cache.prefix("s3://images/set", wanted=lambda name: seen.append(name) or name in wanted)
     assert seen == [key.removeprefix("set/") for key in proxy.listing]
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg")} == wanted
     assert len(proxy.asked) == 100 + 10 + len(wanted)
@@ -162,7 +162,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from sagemaker_semseg.storage.s3_cache import S3Cache
-print(S3Cache(Path(sys.argv[1])).prefix("s3://pictures/set"))
+print(S3Cache(Path(sys.argv[1])).prefix("s3://images/set"))
 """
 
 
@@ -182,7 +182,7 @@ def test_a_process_that_is_killed(proxy, put, cache):
     kept = {path.stat().st_ino for path in files_below(cache) if path.suffix == ".jpg" and path.stat().st_size}
     proxy.harms.clear()
     proxy.asked.clear()
-    folder = cache.prefix("s3://pictures/set")
+    folder = cache.prefix("s3://images/set")
     assert contents(folder) == DATA
     assert len(kept & {path.stat().st_ino for path in folder.rglob("*.jpg")}) + len(proxy.gets()) == len(DATA)
 
@@ -201,11 +201,11 @@ def test_two_processes_share_the_work(proxy, put, cache):
 
 def test_what_a_killed_process_has_left_is_removed_a_day_later(proxy, put, cache):
     put({"set/a.jpg": b"x"})
-    (file,) = cache.objects(["s3://pictures/set/a.jpg"])
+    (file,) = cache.objects(["s3://images/set/a.jpg"])
     old, young = file.with_name(".writing-1-a.jpg"), file.with_name(".writing-2-a.jpg")
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
     file.unlink()
-    cache.objects(["s3://pictures/set/a.jpg"])
+    cache.objects(["s3://images/set/a.jpg"])
     assert sorted(os.listdir(file.parent)) == sorted([young.name, file.name])

@@ -1,8 +1,8 @@
 """The process that runs a job on this machine and writes down how it ends.
 
 The job is a process of its own, whose output goes to the log. It is asked to stop with SIGTERM, and killed two minutes
-later, as SageMaker does: if this process is asked to, if the job's time is over, and, if somebody waits for the job, if
-that process ends. It reads a pipe of this process, so it notices this process's end. Afterwards nothing of it runs.
+later, as SageMaker does: if this process is asked to, if the job's time is over, and, if a process waits for the job,
+if that process ends. It reads a pipe of this process, so it notices this process's end. Afterwards nothing of it runs.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def main(kind: str, name: str) -> int:
     supervisor = Supervisor(JobStore(cast(Kind, kind)), name)
     watch_parent(lambda: supervisor.request_stop("the process that waited for it has ended"))
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    with catch_signals(numbers, lambda number: supervisor.request_stop("it was told to stop")):
+    with catch_signals(numbers, lambda number: supervisor.request_stop("it was asked to stop")):
         supervisor.store.update(name, process=Process.this(), started=now())
         try:
             {"training": _train, "tuning": _tune}.get(kind, _run)(supervisor)

@@ -62,7 +62,7 @@ def eventually(condition, seconds=120):
 
 @pytest.fixture
 def bucket_server(aws, tmp_path):
-    """A client of an S3 in a process' thread, which other processes reach as well; the bucket is ``pictures``."""
+    """A client of an S3 in a process' thread, which other processes reach as well; the bucket is ``images``."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -74,6 +74,6 @@ def bucket_server(aws, tmp_path):
     aws.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{port}")
     aws.setenv("SAGEMAKER_SEMSEG_CACHE", str(tmp_path / "cache"))
     client = boto3.client("s3")
-    client.create_bucket(Bucket="pictures")
+    client.create_bucket(Bucket="images")
     yield client
     server.stop()

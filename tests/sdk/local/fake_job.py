@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from fake_behaviours import CRASH, FAIL, HANG, LEAVES_A_CHILD, READS_A_PIPE, STUBBORN, SUCCEED
+from fake_behaviors import CRASH, FAIL, HANG, LEAVES_A_CHILD, READS_A_PIPE, STUBBORN, SUCCEED
 
 import sagemaker_semseg.signals
 
@@ -42,36 +42,36 @@ def child():
 
 def main():
     sagemaker_semseg.signals.watch_parent()
-    told = json.loads((BASE / "input" / "config" / "hyperparameters.json").read_text())
-    behaviour = int(told.get("seed", 0))
+    given = json.loads((BASE / "input" / "config" / "hyperparameters.json").read_text())
+    behavior = int(given.get("seed", 0))
     for epoch, (loss, miou) in enumerate([(2.5, 0.125), (1.5, 0.5), (1.25, 0.25)]):
         print(LINES.format(epoch=epoch, loss=loss, miou=miou), flush=True)
-    if behaviour == SUCCEED:
+    if behavior == SUCCEED:
         print("job", os.environ["TRAINING_JOB_NAME"], os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
         (BASE / "output" / "data" / "notes.txt").write_text("notes")
         model()
-    elif behaviour == FAIL:
+    elif behavior == FAIL:
         (BASE / "output" / "failure").write_text("ClientError: the masks are upside down (turn them)" + 2000 * "x")
         sys.exit(2)
-    elif behaviour == CRASH:
+    elif behavior == CRASH:
         print("the last words", file=sys.stderr)
         os.kill(os.getpid(), signal.SIGKILL)
-    elif behaviour == HANG:
+    elif behavior == HANG:
 
         def end(number, frame):
             model()
-            print("ended as told", flush=True)
+            print("ended as asked", flush=True)
             sys.exit(0)
 
         signal.signal(signal.SIGTERM, end)
         print("ready", flush=True)
         wait()
-    elif behaviour == STUBBORN:
+    elif behavior == STUBBORN:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child()
         print("ready", flush=True)
         wait()
-    elif behaviour == READS_A_PIPE:
+    elif behavior == READS_A_PIPE:
         for number in range(2):
             fifo = BASE / "input" / "data" / f"train_{number}"
             end = time.monotonic() + 30
@@ -79,7 +79,7 @@ def main():
                 time.sleep(0.01)
             print("pass", number, hashlib.sha256(fifo.read_bytes()).hexdigest(), flush=True)
         model()
-    elif behaviour == LEAVES_A_CHILD:
+    elif behavior == LEAVES_A_CHILD:
         child()
         model()
 

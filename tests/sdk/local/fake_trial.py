@@ -1,7 +1,7 @@
 """A training of a tuning that costs nothing: its mIOU is best for a learning rate of 0.01, its optimizer says what else
 it does. It reads and writes SageMaker's tree, and loads nothing.
 
-adagrad fails; nag doesn't end when it is told to; rmsprop goes on until it is told to end, or the file ``go`` is in the
+adagrad fails; nag doesn't end when it is asked to; rmsprop runs until it is asked to end, or the file ``go`` is in the
 state folder.
 """
 
@@ -31,12 +31,12 @@ def end(number, frame):
 def main():
     sagemaker_semseg.signals.watch_parent()
     signal.signal(signal.SIGTERM, end)
-    told = json.loads((BASE / "input" / "config" / "hyperparameters.json").read_text())
-    optimizer = told.get("optimizer", "sgd")
+    given = json.loads((BASE / "input" / "config" / "hyperparameters.json").read_text())
+    optimizer = given.get("optimizer", "sgd")
     if optimizer == "adagrad":
         (BASE / "output" / "failure").write_text("ClientError: adagrad is out of order")
         sys.exit(2)
-    best = round(0.9 - 0.1 * abs(math.log10(float(told["learning_rate"])) + 2), 6)
+    best = round(0.9 - 0.1 * abs(math.log10(float(given["learning_rate"])) + 2), 6)
     for epoch, miou in enumerate((best / 2, best, best - 0.05)):
         print(f"#quality_metric: host=algo-1, epoch={epoch}, validation mIOU <score>={miou}", flush=True)
     if optimizer == "nag":

@@ -52,14 +52,14 @@ def segmenter(small_model):
     return Segmenter(read_inference_artifact(small_model))
 
 
-def photo(height=37, width=53, seed=0):
+def image(height=37, width=53, seed=0):
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def jpeg(**size):
     file = io.BytesIO()
-    photo(**size).save(file, "JPEG")
+    image(**size).save(file, "JPEG")
     return file.getvalue()
 
 
@@ -98,7 +98,7 @@ def test_probabilities_and_what_else_may_be_asked_for(predictor, segmenter):
     assert np.array_equal(predictor.predict(data, initial_args={"Accept": "application/x-npy"}), expected)
 
 
-def test_an_overlay_is_a_picture_of_the_images_size(predictor):
+def test_an_overlay_is_an_image_of_the_images_size(predictor):
     overlay = predictor.overlay(jpeg())
     assert (overlay.size, overlay.mode) == ((53, 37), "RGB")
     assert not np.array_equal(np.asarray(overlay), decode_image(jpeg()))
@@ -146,7 +146,7 @@ def test_a_refused_request_says_what_the_model_said(predictor):
         (np.zeros((8, 8, 3), np.float32), r"\(8, 8, 3\) float32 came"),
     ],
 )
-def test_what_is_no_image_is_told_before_it_is_sent(data, expected):
+def test_what_is_no_image_is_reported_before_it_is_sent(data, expected):
     with pytest.raises(DataError, match=expected):
         SemSegPredictor("not asked").predict(data)
 
@@ -174,10 +174,10 @@ def test_a_taken_name_is_refused(predictor, small_model):
 
 
 def test_an_unknown_name_says_which_there_are(predictor, monkeypatch):
-    def nobody(session):
+    def no_backend(session):
         raise UserError("no credentials were found")
 
-    monkeypatch.setattr(backends, "remote_backend", nobody)
+    monkeypatch.setattr(backends, "remote_backend", no_backend)
     expected = r"(?s)This machine knows no endpoint called yours \(there are mine\).*no credentials were found"
     with pytest.raises(UserError, match=expected):
         SemSegPredictor("yours").predict(jpeg())
@@ -241,7 +241,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     predictor.delete_endpoint()
 
 
-def test_a_server_that_died_is_told(small_model):
+def test_a_server_that_died_is_reported(small_model):
     predictor = SemSegModel(model_data=small_model).deploy(1, "local", endpoint_name="doomed")
     os.kill(JobStore("endpoints").get("doomed").more["job"]["pid"], signal.SIGKILL)
     eventually(lambda: JobStore("endpoints").get("doomed").status == "Failed")
@@ -254,8 +254,8 @@ def test_a_server_that_died_is_told(small_model):
 
 
 @pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
+def images(tmp_path):
+    folder = tmp_path / "images"
     (folder / "more").mkdir(parents=True)
     for number, name in enumerate(("a.jpg", "b.jpg", "more/c.jpg")):
         (folder / name).write_bytes(jpeg(seed=number))
@@ -267,9 +267,9 @@ def transformer(small_model, output, **more):
     return SemSegModel(model_data=small_model).transformer(1, "local", output_path=str(output), **more)
 
 
-def test_each_file_has_its_reply(small_model, segmenter, photos, tmp_path, capfd):
+def test_each_file_has_its_reply(small_model, segmenter, images, tmp_path, capfd):
     mine = transformer(small_model, tmp_path / "out", accept="image/png", strategy="SingleRecord")
-    mine.transform(photos, content_type="image/jpeg", job_name="batch")
+    mine.transform(images, content_type="image/jpeg", job_name="batch")
     found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.out"))
     assert found == ["a.jpg.out", "b.jpg.out", "more/c.jpg.out"]
     mask = np.asarray(Image.open(tmp_path / "out/more/c.jpg.out"))
@@ -277,29 +277,29 @@ def test_each_file_has_its_reply(small_model, segmenter, photos, tmp_path, capfd
     assert "3 files transformed" in capfd.readouterr().out
 
 
-def test_files_that_are_refused_are_named_and_the_others_are_done(small_model, photos, tmp_path):
-    (photos / "b.jpg").write_bytes(b"no image")
-    (photos / "big.jpg").write_bytes(jpeg() + bytes(2**21))
+def test_files_that_are_refused_are_named_and_the_others_are_done(small_model, images, tmp_path):
+    (images / "b.jpg").write_bytes(b"no image")
+    (images / "big.jpg").write_bytes(jpeg() + bytes(2**21))
     mine = transformer(small_model, tmp_path / "out", max_payload=1)
     with pytest.raises(JobFailed, match=r"2 of 4 files weren't transformed") as caught:
-        mine.transform(str(photos), logs=False)
-    assert str(photos / "b.jpg") in str(caught.value)
-    assert str(photos / "big.jpg") in str(caught.value)
+        mine.transform(str(images), logs=False)
+    assert str(images / "b.jpg") in str(caught.value)
+    assert str(images / "big.jpg") in str(caught.value)
     assert (tmp_path / "out/more/c.jpg.out").is_file()
 
 
-def test_a_transform_is_found_by_its_name(small_model, photos, tmp_path):
+def test_a_transform_is_found_by_its_name(small_model, images, tmp_path):
     from sagemaker_semseg import SemSegTransformer
 
     mine = transformer(small_model, tmp_path / "out2")
-    mine.transform(photos, job_name="found", wait=False)
+    mine.transform(images, job_name="found", wait=False)
     again = SemSegTransformer.attach("found")
     again.wait(logs=False)
     assert again.output_path == str(tmp_path / "out2")
     assert (tmp_path / "out2/a.jpg.out").is_file()
 
 
-def test_what_a_transform_cannot_do_is_told_before(small_model, tmp_path):
+def test_what_a_transform_cannot_do_is_reported_before(small_model, tmp_path):
     mine = transformer(small_model, tmp_path, assemble_with="Line")
     with pytest.raises(UserError) as caught:
         mine.transform(tmp_path / "nowhere", split_type="Line", input_filter="$.x")
@@ -308,8 +308,8 @@ def test_what_a_transform_cannot_do_is_told_before(small_model, tmp_path):
 
 def test_from_s3_to_s3(small_model, segmenter, bucket_server, state):
     """With a server of S3 that other processes reach, too."""
-    bucket_server.put_object(Bucket="pictures", Key="new/a.jpg", Body=jpeg())
-    mine = transformer(small_model, "s3://pictures/masks")
-    mine.transform("s3://pictures/new", logs=False)
-    body = bucket_server.get_object(Bucket="pictures", Key="masks/a.jpg.out")["Body"]
+    bucket_server.put_object(Bucket="images", Key="new/a.jpg", Body=jpeg())
+    mine = transformer(small_model, "s3://images/masks")
+    mine.transform("s3://images/new", logs=False)
+    body = bucket_server.get_object(Bucket="images", Key="masks/a.jpg.out")["Body"]
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(body.read()))), segmenter.labels(decode_image(jpeg())))

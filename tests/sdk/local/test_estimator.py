@@ -15,7 +15,7 @@ from sagemaker_semseg.sdk import backends
 from sagemaker_semseg.sdk.names import base_from_image, base_from_name, name_from_base
 from sagemaker_semseg.sdk.specs import JobFailed
 from tests.sdk.local.conftest import eventually
-from tests.sdk.local.fake_behaviours import FAIL, HANG
+from tests.sdk.local.fake_behaviors import FAIL, HANG
 
 V2 = json.loads(Path(__file__).with_name("v2_signatures.json").read_text())
 OURS = {
@@ -77,10 +77,10 @@ def test_a_training_from_its_settings_to_its_model(estimator, inputs, tmp_path, 
     assert base_from_name(job.name) == "mine"
     assert mine.model_data == str(tmp_path / "out" / job.name / "output/model.tar.gz")
     assert "validation mIOU <score>=0.5" in capsys.readouterr().out
-    told = job.describe()
-    assert told["TrainingJobStatus"] == "Completed"
-    assert told["ModelArtifacts"] == {"S3ModelArtifacts": mine.model_data}
-    assert told["HyperParameters"]["use_pretrained_model"] == "False"
+    described = job.describe()
+    assert described["TrainingJobStatus"] == "Completed"
+    assert described["ModelArtifacts"] == {"S3ModelArtifacts": mine.model_data}
+    assert described["HyperParameters"]["use_pretrained_model"] == "False"
     mine.logs()
     assert "#progress_metric" in capsys.readouterr().out
 
@@ -121,10 +121,10 @@ def test_attach_waits_and_knows_how_the_job_was_started(estimator, inputs, backe
 
 @pytest.fixture(autouse=True)
 def nothing_on_sagemaker(monkeypatch):
-    def nobody(session):
+    def no_backend(session):
         raise UserError("no credentials were found")
 
-    monkeypatch.setattr(backends, "remote_backend", nobody)
+    monkeypatch.setattr(backends, "remote_backend", no_backend)
 
 
 def test_a_failed_training_has_no_model(estimator, inputs):

@@ -25,7 +25,7 @@ from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.process_identity import Process
 from sagemaker_semseg.sdk.specs import Channel, JobFailed
 from tests.sdk.local.conftest import FAKE_JOB, eventually
-from tests.sdk.local.fake_behaviours import CRASH, FAIL, HANG, LEAVES_A_CHILD, READS_A_PIPE, STUBBORN, SUCCEED
+from tests.sdk.local.fake_behaviors import CRASH, FAIL, HANG, LEAVES_A_CHILD, READS_A_PIPE, STUBBORN, SUCCEED
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -107,9 +107,9 @@ def test_a_detached_job_goes_on_and_is_found_by_its_name(backend, spec):
     assert found.state().spec.hyperparameters == {"num_classes": "4", "seed": str(HANG)}
     found.stop()
     state = found.wait(logs=False)
-    assert (state.status, state.failure) == ("Stopped", "it was told to stop")
+    assert (state.status, state.failure) == ("Stopped", "it was asked to stop")
     assert Path(state.output).is_file()  # the model so far
-    assert "ended as told" in list(job.logs(follow=True))
+    assert "ended as asked" in list(job.logs(follow=True))
 
 
 def test_a_job_ends_when_its_time_is_over(backend, spec):
@@ -133,7 +133,7 @@ def test_what_a_job_leaves_behind_is_ended(backend, spec, state):
     eventually(lambda: Process.of(pid) is None)
 
 
-def test_a_supervisor_that_was_killed_is_told_truthfully_and_takes_its_job_along(backend, spec):
+def test_a_supervisor_that_was_killed_is_reported_truthfully_and_takes_its_job_along(backend, spec):
     job = backend.train(spec(HANG), attached=False)
     eventually(lambda: "ready" in list(job.logs(follow=False)))
     inner = Process.from_dict(job.record.more["job"])
@@ -205,7 +205,9 @@ def test_in_pipe_mode_a_manifest_comes_through_fifos(backend, spec, state, tmp_p
     assert list((tree(state) / "input").rglob("train_*")) == []
 
 
-def test_a_manifest_that_is_wrong_is_told_by_its_line_or_by_the_file_that_is_missing(backend, spec, tmp_path, manifest):
+def test_a_manifest_that_is_wrong_is_reported_by_its_line_or_by_the_file_that_is_missing(
+    backend, spec, tmp_path, manifest
+):
     wrong = replace(spec(READS_A_PIPE), input_mode="Pipe", channels=(manifest,))
     (tmp_path / "b_mask.png").unlink()
     with pytest.raises(JobFailed, match=r"b_mask\.png .*train\.manifest, line 2.*No such file"):
@@ -233,12 +235,12 @@ def test_in_file_mode_the_job_finds_the_manifest_and_its_attributes(backend, spe
 
 def test_from_s3_to_s3(backend, spec, inputs, state, bucket_server):
     for name, place in inputs.items():
-        bucket_server.upload_file(f"{place}/a.png", "pictures", f"set/{name}/a.png")
-    channels = tuple(Channel(name, f"s3://pictures/set/{name}") for name in inputs)
-    job = backend.train(replace(spec(output_path="s3://pictures/out/"), channels=channels), attached=True)
-    assert job.wait(logs=False).output == "s3://pictures/out/job/output/model.tar.gz"
+        bucket_server.upload_file(f"{place}/a.png", "images", f"set/{name}/a.png")
+    channels = tuple(Channel(name, f"s3://images/set/{name}") for name in inputs)
+    job = backend.train(replace(spec(output_path="s3://images/out/"), channels=channels), attached=True)
+    assert job.wait(logs=False).output == "s3://images/out/job/output/model.tar.gz"
     assert (tree(state) / "input/data/validation/a.png").is_file()
-    body = bucket_server.get_object(Bucket="pictures", Key="out/job/output/model.tar.gz")["Body"].read()
+    body = bucket_server.get_object(Bucket="images", Key="out/job/output/model.tar.gz")["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body)) as archive:
         assert archive.getnames() == ["hyperparams.json"]
 
@@ -249,7 +251,7 @@ def test_results_that_cannot_be_delivered_stay_in_the_jobs_folder(backend, spec,
     assert (tree(state) / "model" / "hyperparams.json").is_file()
 
 
-# ---- as processes: whoever waits, and what becomes of the job without it
+# ---- as processes: with and without a process that waits
 
 PROGRAM = """
 import sys
@@ -290,7 +292,7 @@ def test_ctrl_c_stops_the_job_which_keeps_its_model(inputs, tmp_path):
     assert "stopping job; it keeps the model so far" in err
     assert f"the model so far: {tmp_path / 'out/job/output/model.tar.gz'}" in err
     record = JobStore("training").read("job")
-    assert (record.status, record.failure) == ("Stopped", "it was told to stop")
+    assert (record.status, record.failure) == ("Stopped", "it was asked to stop")
     assert not record.process.alive
 
 

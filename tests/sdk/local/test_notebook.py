@@ -263,7 +263,7 @@ def test_nothing_runs_any_more(notebook, state):
     assert list((state / "endpoints").iterdir()) == []
 
 
-def test_the_table_as_a_data_frame_and_as_a_picture(notebook):
+def test_the_table_as_a_data_frame_and_as_an_image(notebook):
     frame = notebook["ss_estimator"].training_job_analytics.dataframe()
     assert list(frame.columns) == ["timestamp", "metric_name", "value"]
     assert len(frame[frame.metric_name == "validation:mIOU"]) == 2
@@ -273,7 +273,7 @@ def test_the_table_as_a_data_frame_and_as_a_picture(notebook):
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
-def test_training_goes_on_from_the_model_and_differences_are_told(notebook):
+def test_training_continues_from_the_model_and_differences_are_reported(notebook):
     import sagemaker_semseg
 
     settings = {**notebook["ss_estimator"].hyperparameters(), "num_classes": 3}

@@ -67,11 +67,11 @@ def test_the_whole_life(tuner, inputs, state, tmp_path, capfd):
     best = max(rows, key=lambda row: row["FinalObjectiveValue"])
     assert tuned.best_training_job() == best["TrainingJobName"]
     assert best["TrainingJobName"].startswith("streets-00")
-    told = json.loads(
+    described = json.loads(
         (state / "training" / best["TrainingJobName"] / "ml/input/config/hyperparameters.json").read_text()
     )
-    assert told.pop("learning_rate") == str(best["learning_rate"])
-    assert told == {"num_classes": "4", "optimizer": "sgd", "_tuning_objective_metric": "validation:mIOU"}
+    assert described.pop("learning_rate") == str(best["learning_rate"])
+    assert described == {"num_classes": "4", "optimizer": "sgd", "_tuning_objective_metric": "validation:mIOU"}
     found = tuned.best_estimator()
     assert found.model_data == str(tmp_path / "out" / best["TrainingJobName"] / "output/model.tar.gz")
     # the best epoch's, which isn't the last one
@@ -119,7 +119,7 @@ def test_killed_and_started_again_it_goes_on_and_repeats_nothing(tuner, inputs, 
     store = JobStore("tuning")
     for pid in (store.get("streets").process.pid, store.get("streets").more["job"]["pid"]):
         os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not running(state))  # nobody's trainings don't go on
+    eventually(lambda: not running(state))  # trainings without a tuner don't continue
     eventually(lambda: tuned.describe()["HyperParameterTuningJobStatus"] == "Failed")
     *done, interrupted = trials()
     assert done, "the first trial has to be sgd, a later one rmsprop: choose another seed"
@@ -196,9 +196,9 @@ def test_a_tuning_ends_when_its_time_is_over(tuner, inputs, estimator):
     estimator.set_hyperparameters(optimizer="rmsprop")
     tuned = tuner(max_runtime_in_seconds=1)
     tuned.fit(inputs, job_name="streets")
-    told = tuned.describe()
-    assert told["HyperParameterTuningJobStatus"] == "Stopped"
-    assert "MaxRuntimeExceeded" in told["FailureReason"]
+    described = tuned.describe()
+    assert described["HyperParameterTuningJobStatus"] == "Stopped"
+    assert "MaxRuntimeExceeded" in described["FailureReason"]
 
 
 def test_one_that_has_failed_says_why_and_can_be_stopped_no_more(tuner, inputs, estimator):

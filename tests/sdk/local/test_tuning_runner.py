@@ -25,15 +25,15 @@ def worth(spec):
 
 
 class FakeJob:
-    """A job that has ended after some looks."""
+    """A job that has ended after some polls."""
 
-    def __init__(self, spec, looks, status, miou):
-        self.name, self.looks, self.status, self.miou = spec.name, looks, status, miou
+    def __init__(self, spec, polls, status, miou):
+        self.name, self.polls, self.status, self.miou = spec.name, polls, status, miou
         self.stopped = False
 
     def state(self):
-        self.looks -= 1
-        status = "Stopped" if self.stopped else self.status if self.looks <= 0 else "InProgress"
+        self.polls -= 1
+        status = "Stopped" if self.stopped else self.status if self.polls <= 0 else "InProgress"
         return SimpleNamespace(status=status, failure="it broke" if status == "Failed" else "")
 
     def logs(self, *, follow):
@@ -47,7 +47,7 @@ class FakeJob:
 
 
 class FakeBackend:
-    """specs: of what was started. most: how many ran at a time. do: makes looks, status and mIOU of a specification."""
+    """specs: of what was started. most: how many ran at a time. do: makes polls, status and mIOU of a specification."""
 
     def __init__(self, do=lambda spec: (1, "Completed", worth(spec))):
         self.specs, self.jobs, self.most, self.do = [], [], 0, do
@@ -56,7 +56,7 @@ class FakeBackend:
         assert attached
         self.specs.append(spec)
         self.jobs.append(FakeJob(spec, *self.do(spec)))
-        running = sum(job.looks > 0 and not job.stopped for job in self.jobs)
+        running = sum(job.polls > 0 and not job.stopped for job in self.jobs)
         self.most = max(self.most, running)
         return self.jobs[-1]
 
@@ -221,7 +221,7 @@ def test_if_the_first_ones_all_fail_the_tuning_does(tune, parallel, tried):
     with pytest.raises(UserError, match="No training job has succeeded") as caught:
         tune(backend, max_jobs=20, max_parallel_jobs=parallel)
     assert [fault.what for fault in caught.value.faults] == tried * ["it broke"]
-    again = FakeBackend()  # with what was wrong mended
+    again = FakeBackend()  # with the fault fixed
     study = tune(again, max_jobs=20)
     assert again.rates[:tried] == backend.rates
     assert len(study.trials()) == 20

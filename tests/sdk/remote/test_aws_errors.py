@@ -51,7 +51,7 @@ def test_what_is_refused_when_a_job_is_made(backend, stub, training, code, messa
 def describe(training, **more):
     return {
         "TrainingJobName": training.name, "TrainingJobArn": "a" * 30, "TrainingJobStatus": "InProgress",
-        "SecondaryStatus": "Training", "ModelArtifacts": {"S3ModelArtifacts": "s3://pictures/m"},
+        "SecondaryStatus": "Training", "ModelArtifacts": {"S3ModelArtifacts": "s3://images/m"},
         "AlgorithmSpecification": {"TrainingInputMode": "File"}, "StoppingCondition": {"MaxRuntimeInSeconds": 1},
         "ResourceConfig": {"VolumeSizeInGB": 1, "InstanceType": "ml.g5.xlarge", "InstanceCount": 1},
         "CreationTime": 1_790_000_000, **more,
@@ -116,7 +116,7 @@ def test_waiting_ends_where_access_is_denied(backend, stub, training):
 def test_a_job_that_was_stopped(backend, stub, training, secondary, expected, capsys):
     ended = {"TrainingJobStatus": "Stopped", "SecondaryStatus": secondary}
     state = job(backend, stub, training, ended).wait(logs=False)
-    assert (state.status, state.output) == ("Stopped", "s3://pictures/m")
+    assert (state.status, state.output) == ("Stopped", "s3://images/m")
     assert expected in capsys.readouterr().err
 
 
@@ -240,7 +240,7 @@ def test_a_model_s_name_that_is_taken(backend, stub, endpoint):
     model = endpoint.model
     container = {"Image": model.image_uri, "ModelDataUrl": model.model_data, "Environment": {}}
     described = {"ModelName": "street", "CreationTime": 0, "ModelArn": "a" * 30, "ExecutionRoleArn": ROLE}
-    for data, follows in ((model.model_data, True), ("s3://pictures/other", False)):
+    for data, follows in ((model.model_data, True), ("s3://images/other", False)):
         sagemaker.add_client_error("create_model", "ValidationException", "Cannot create already existing model")
         answer = {**described, "PrimaryContainer": {**container, "ModelDataUrl": data}}
         sagemaker.add_response("describe_model", answer, {"ModelName": "street"})

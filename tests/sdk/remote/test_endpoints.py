@@ -28,7 +28,7 @@ def real_time(backend, stub):
 
 
 def asynchronous(backend, stub):
-    answer = endpoint_answer("InService", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://pictures/a"}})
+    answer = endpoint_answer("InService", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://images/a"}})
     stub("sagemaker").add_response("describe_endpoint", answer)
     return backend.endpoint("street")
 
@@ -81,12 +81,12 @@ def test_what_sagemaker_refuses(backend, stub, code, message, expected):
 def asks(stub, **more):
     stub("sagemaker-runtime").add_response(
         "invoke_endpoint_async",
-        {"OutputLocation": "s3://pictures/a/1.out", "FailureLocation": "s3://pictures/f/1.out"},
-        {"EndpointName": "street", "InputLocation": "s3://pictures/in.jpg", "Accept": "image/png", **more},
+        {"OutputLocation": "s3://images/a/1.out", "FailureLocation": "s3://images/f/1.out"},
+        {"EndpointName": "street", "InputLocation": "s3://images/in.jpg", "Accept": "image/png", **more},
     )
 
 
-REQUEST = {"InputLocation": "s3://pictures/in.jpg", "Accept": "image/png", "Body": b"", "TargetModel": "no"}
+REQUEST = {"InputLocation": "s3://images/in.jpg", "Accept": "image/png", "Body": b"", "TargetModel": "no"}
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("image/png", "image/png"), ("binary/octet-stream", "image/png")])
@@ -94,12 +94,8 @@ def test_an_asynchronous_request(backend, stub, kind, expected):
     asks(stub)
     s3 = stub("s3")
     for _ in range(2):  # it isn't there yet
-        s3.add_client_error(
-            "get_object", "NoSuchKey", "x", 404, expected_params={"Bucket": "pictures", "Key": "a/1.out"}
-        )
-        s3.add_client_error(
-            "get_object", "NoSuchKey", "x", 404, expected_params={"Bucket": "pictures", "Key": "f/1.out"}
-        )
+        s3.add_client_error("get_object", "NoSuchKey", "x", 404, expected_params={"Bucket": "images", "Key": "a/1.out"})
+        s3.add_client_error("get_object", "NoSuchKey", "x", 404, expected_params={"Bucket": "images", "Key": "f/1.out"})
     s3.add_response("get_object", {"Body": body(b"png"), "ContentType": kind})
     reply = asynchronous(backend, stub).invoke(REQUEST)
     assert (reply.body.read(), reply.content_type) == (b"png", expected)

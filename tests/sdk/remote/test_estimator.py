@@ -9,12 +9,12 @@ from sagemaker_semseg.sdk.specs import JobFailed
 from tests.sdk.conftest import IMAGE, ROLE
 from tests.sdk.remote.life import log
 
-FOUR = {name: f"s3://pictures/{name}" for name in ("train", "train_annotation", "validation", "validation_annotation")}
+FOUR = {name: f"s3://images/{name}" for name in ("train", "train_annotation", "validation", "validation_annotation")}
 
 
 def estimator(**more):
     given = {"image_uri": IMAGE, "role": ROLE, "instance_count": 1, "instance_type": "ml.g5.xlarge"}
-    return SemSegEstimator(**{**given, "output_path": "s3://pictures/out", "num_classes": 3, **more})
+    return SemSegEstimator(**{**given, "output_path": "s3://images/out", "num_classes": 3, **more})
 
 
 def test_a_notebook_s_day(moto_cloud, capsys):
@@ -28,7 +28,7 @@ def test_a_notebook_s_day(moto_cloud, capsys):
         "[11/25/2026 18:00:09 INFO 1] #quality_metric: host=algo-1, epoch=0, validation mIOU <score>=0.25",
     )  # fmt: skip
     assert mine.training_job_analytics.epochs == [{"epoch": 0, "train:loss": 1.5, "validation:mIOU": 0.25}]
-    assert mine.model_data == f"s3://pictures/out/{name}/output/model.tar.gz"
+    assert mine.model_data == f"s3://images/out/{name}/output/model.tar.gz"
 
     found = SemSegEstimator.attach(name, boto3.Session())
     assert found.hyperparameters() == {"num_classes": "3", "use_pretrained_model": "True"}
@@ -42,8 +42,8 @@ def test_a_notebook_s_day(moto_cloud, capsys):
     sagemaker = boto3.client("sagemaker")
     assert sagemaker.list_endpoints()["Endpoints"] == sagemaker.list_models()["Models"] == []
 
-    transformer = found.transformer(1, "ml.c5.xlarge", output_path="s3://pictures/masks", accept="image/png")
-    transformer.transform("s3://pictures/new", content_type="image/jpeg", wait=False)
+    transformer = found.transformer(1, "ml.c5.xlarge", output_path="s3://images/masks", accept="image/png")
+    transformer.transform("s3://images/new", content_type="image/jpeg", wait=False)
     transformer.delete_model()
     assert sagemaker.list_models()["Models"] == []
 
@@ -52,7 +52,7 @@ def test_everything_that_is_wrong_comes_at_once(moto_cloud, monkeypatch):
     monkeypatch.delenv("SAGEMAKER_SEMSEG_IMAGE_URI", raising=False)
     mine = estimator(role=None, image_uri=None, num_classes=1, use_spot_instances=True, output_path="s3://")
     with pytest.raises(UserError) as caught:
-        mine.fit({"train": "s3://pictures/train", "train_annotation": 7})
+        mine.fit({"train": "s3://images/train", "train_annotation": 7})
     assert [fault.where for fault in caught.value.faults].count("train_annotation") == 1
     wrong = {fault.where for fault in caught.value.faults}
     assert wrong >= {"num_classes", "role", "image_uri", "train_annotation", "max_wait"}
@@ -61,7 +61,7 @@ def test_everything_that_is_wrong_comes_at_once(moto_cloud, monkeypatch):
 
 def test_a_job_of_something_else_is_attached_to_as_far_as_it_goes(moto_cloud):
     boto3.client("sagemaker").create_training_job(
-        TrainingJobName="theirs", RoleArn=ROLE, OutputDataConfig={"S3OutputPath": "s3://pictures/out"},
+        TrainingJobName="theirs", RoleArn=ROLE, OutputDataConfig={"S3OutputPath": "s3://images/out"},
         AlgorithmSpecification={"TrainingImage": "other:1", "TrainingInputMode": "File"},
         ResourceConfig={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
         StoppingCondition={"MaxRuntimeInSeconds": 60},

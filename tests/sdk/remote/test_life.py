@@ -75,7 +75,7 @@ def test_another_process_finds_it_again(moto_cloud, backend, training):
     backend.train(training, attached=False)
     found = RemoteBackend(boto3.Session()).training_job(training.name).state()
     assert replace(found.spec, metric_definitions=(), environment={}) == training
-    assert found.output == f"s3://pictures/out/{training.name}/output/model.tar.gz"
+    assert found.output == f"s3://images/out/{training.name}/output/model.tar.gz"
 
 
 def test_a_transform_is_found_again(moto_cloud, backend, transform):
@@ -190,8 +190,8 @@ def test_a_name_s_role_that_is_not_there(moto_cloud, backend, training):
 def test_results_stay_below_their_folder(moto_cloud, backend, tmp_path, key):
     from sagemaker_semseg.sdk.remote.s3_transfer import fetch
 
-    boto3.client("s3").create_bucket(Bucket="pictures", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    boto3.client("s3").put_object(Bucket="pictures", Key=f"out/{key}", Body=b"x")
+    boto3.client("s3").create_bucket(Bucket="images", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    boto3.client("s3").put_object(Bucket="images", Key=f"out/{key}", Body=b"x")
     with pytest.raises(UserError, match="lies outside"):
-        fetch(backend.account, "s3://pictures/out", tmp_path / "here" / "results")
+        fetch(backend.account, "s3://images/out", tmp_path / "here" / "results")
     assert not list(tmp_path.rglob("evil"))

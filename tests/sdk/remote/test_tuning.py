@@ -82,10 +82,10 @@ RANGES = {
 def test_a_tuner_starts_one_and_another_finds_it(moto_cloud, monkeypatch):
     role = make_role()
     estimator = SemSegEstimator(
-        "image:1", role, 1, "ml.g5.xlarge", output_path="s3://pictures/out", num_classes=21, epochs=3,
+        "image:1", role, 1, "ml.g5.xlarge", output_path="s3://images/out", num_classes=21, epochs=3,
         tags=[{"Key": "team", "Value": "streets"}],
     )  # fmt: skip
-    boto3.client("s3").create_bucket(Bucket="pictures", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    boto3.client("s3").create_bucket(Bucket="images", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     ranges = {"learning_rate": ContinuousParameter(1e-3, 1e-1, "Logarithmic"), "optimizer": ["sgd", "adam"]}
     tuner = Tuner(estimator, "validation:mIOU", {**ranges, "mini_batch_size": (4, 32)}, max_jobs=8, max_parallel_jobs=2,
                   tags={"cost": "low"}, random_seed=3)  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_tuner_starts_one_and_another_finds_it(moto_cloud, monkeypatch):
         return call(self, service, method, where, **request)
 
     monkeypatch.setattr(Account, "call_once", call_once)
-    tuner.fit({name: f"s3://pictures/{name}" for name in NAMES}, job_name="streets", wait=False)
+    tuner.fit({name: f"s3://images/{name}" for name in NAMES}, job_name="streets", wait=False)
     check("CreateHyperParameterTuningJob", sent[0])
     config = sent[0]["HyperParameterTuningJobConfig"]
     assert config["ParameterRanges"] == RANGES
@@ -124,7 +124,7 @@ def test_a_tuner_starts_one_and_another_finds_it(moto_cloud, monkeypatch):
 def test_a_role_that_is_missing_and_a_name_that_is_too_long_come_together(cloud):
     tuner = Tuner(SemSegEstimator(instance_type="ml.g5.xlarge", num_classes=21), "validation:mIOU", None)
     with pytest.raises(UserError) as caught:
-        tuner.fit({name: f"s3://pictures/{name}" for name in NAMES}, job_name=33 * "x")
+        tuner.fit({name: f"s3://images/{name}" for name in NAMES}, job_name=33 * "x")
     assert {fault.where for fault in caught.value.faults} >= {"role", "image_uri", "job_name"}
 
 

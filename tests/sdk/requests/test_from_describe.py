@@ -13,7 +13,7 @@ def test_a_training_there_and_back(training):
         training, instance_count=2, keep_alive_period_in_seconds=600, volume_size=50, volume_kms_key="k", max_run=60,
         output_kms_key="o", subnets=("subnet-1",), security_group_ids=("sg-1",), environment={"A": "b"},
         metric_definitions=[{"Name": "mine", "Regex": "x"}], encrypt_inter_container_traffic=True,
-        checkpoint_s3_uri="s3://pictures/c", checkpoint_local_path="/c", enable_network_isolation=True,
+        checkpoint_s3_uri="s3://images/c", checkpoint_local_path="/c", enable_network_isolation=True,
         max_retry_attempts=2, experiment_config={"ExperimentName": "e"}, input_mode="Pipe",
         more={"enable_sagemaker_metrics": True, "disable_output_compression": True},
         channels=[

@@ -20,7 +20,7 @@ def test_a_model(model):
     assert check("CreateModel", model_request(model)) == {
         "ModelName": "street",
         "PrimaryContainer": {
-            "Image": IMAGE, "Environment": {}, "ModelDataUrl": "s3://pictures/out/job/output/model.tar.gz",
+            "Image": IMAGE, "Environment": {}, "ModelDataUrl": "s3://images/out/job/output/model.tar.gz",
         },
         "ExecutionRoleArn": ROLE,
     }  # fmt: skip
@@ -94,7 +94,7 @@ def aws_async(**given):
 
 def test_an_asynchronous_endpoint(endpoint):
     full = aws_async(
-        output_path="s3://pictures/a", failure_path="s3://pictures/f", kms_key_id=KEY,
+        output_path="s3://images/a", failure_path="s3://images/f", kms_key_id=KEY,
         notification_config={"SuccessTopic": "arn:aws:sns:eu-west-1:123456789012:done"},
         max_concurrent_invocations_per_instance=4,
     )  # fmt: skip
@@ -102,7 +102,7 @@ def test_an_asynchronous_endpoint(endpoint):
     expected = {
         "ClientConfig": {"MaxConcurrentInvocationsPerInstance": 4},
         "OutputConfig": {
-            "S3OutputPath": "s3://pictures/a", "S3FailurePath": "s3://pictures/f", "KmsKeyId": KEY,
+            "S3OutputPath": "s3://images/a", "S3FailurePath": "s3://images/f", "KmsKeyId": KEY,
             "NotificationConfig": {"SuccessTopic": "arn:aws:sns:eu-west-1:123456789012:done"},
         },
     }  # fmt: skip
@@ -172,8 +172,8 @@ def test_a_batch_transform(transform):
     assert check("CreateTransformJob", transform_job(transform)) == {
         "TransformJobName": "street-1",
         "ModelName": "street",
-        "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://pictures/new"}}},
-        "TransformOutput": {"S3OutputPath": "s3://pictures/masks"},
+        "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://images/new"}}},
+        "TransformOutput": {"S3OutputPath": "s3://images/masks"},
         "TransformResources": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
     }
     full = replace(
@@ -196,7 +196,7 @@ def test_a_batch_transform(transform):
         ({"split_type": "RecordIO"}, "split_type: 'RecordIO' would cut images into pieces"),
         ({"strategy": "MultiRecord"}, "strategy: 'MultiRecord' would join images"),
         ({"more": {"join_source": "Input"}}, "can't be joined"),
-        ({"data": "pictures"}, "data: 'pictures' came"),
+        ({"data": "images"}, "data: 'images' came"),
         ({"output_path": None}, "output_path: '' came"),
     ],
 )

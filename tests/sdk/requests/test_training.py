@@ -31,21 +31,21 @@ def test_a_plain_job(training):
                 "DataSource": {
                     "S3DataSource": {
                         "S3DataType": "S3Prefix",
-                        "S3Uri": f"s3://pictures/set/{name}",
+                        "S3Uri": f"s3://images/set/{name}",
                         "S3DataDistributionType": "FullyReplicated",
                     }
                 },
             }
             for name in ("train", "train_annotation", "validation", "validation_annotation")
         ],
-        "OutputDataConfig": {"S3OutputPath": "s3://pictures/out"},
+        "OutputDataConfig": {"S3OutputPath": "s3://images/out"},
         "ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
         "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
     }
 
 
 def test_everything_that_can_be_said(training):
-    model = channels_of({"label_map": "s3://pictures/map"}, model_uri="s3://pictures/model.tar.gz")
+    model = channels_of({"label_map": "s3://images/map"}, model_uri="s3://images/model.tar.gz")
     job = replace(
         training,
         channels=[*four(input_mode="FastFile", content_type="image/jpeg"), *model],
@@ -61,7 +61,7 @@ def test_everything_that_can_be_said(training):
         encrypt_inter_container_traffic=True,
         use_spot_instances=True,
         max_wait=7200,
-        checkpoint_s3_uri="s3://pictures/checkpoints",
+        checkpoint_s3_uri="s3://images/checkpoints",
         checkpoint_local_path="/opt/ml/checkpoints",
         enable_network_isolation=True,
         environment={"TF_CPP_MIN_LOG_LEVEL": "0"},
@@ -75,9 +75,9 @@ def test_everything_that_can_be_said(training):
     }  # fmt: skip
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200}
     assert request["VpcConfig"] == {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
-    assert request["CheckpointConfig"] == {"S3Uri": "s3://pictures/checkpoints", "LocalPath": "/opt/ml/checkpoints"}
+    assert request["CheckpointConfig"] == {"S3Uri": "s3://images/checkpoints", "LocalPath": "/opt/ml/checkpoints"}
     assert request["OutputDataConfig"] == {
-        "S3OutputPath": "s3://pictures/out", "KmsKeyId": KEY, "CompressionType": "NONE",
+        "S3OutputPath": "s3://images/out", "KmsKeyId": KEY, "CompressionType": "NONE",
     }  # fmt: skip
     for name in ("NetworkIsolation", "InterContainerTrafficEncryption", "ManagedSpotTraining"):
         assert request[f"Enable{name}"] is True
@@ -91,7 +91,7 @@ def test_everything_that_can_be_said(training):
         "DataSource": {
             "S3DataSource": {
                 "S3DataType": "S3Prefix",
-                "S3Uri": "s3://pictures/model.tar.gz",
+                "S3Uri": "s3://images/model.tar.gz",
                 "S3DataDistributionType": "FullyReplicated",
             }
         },
@@ -104,7 +104,7 @@ class AwsObject:
     """As AWS's SDK has them for many settings."""
 
     def _to_request_dict(self):
-        return {"S3OutputPath": "s3://pictures/board"}
+        return {"S3OutputPath": "s3://images/board"}
 
 
 def test_what_only_sagemaker_can_make_something_of(training):
@@ -129,7 +129,7 @@ def test_what_only_sagemaker_can_make_something_of(training):
     assert request["RemoteDebugConfig"] == {"EnableRemoteDebug": True}
     assert request["SessionChainingConfig"] == {"EnableSessionTagChaining": True}
     assert request["ProfilerConfig"] == {"DisableProfiler": True}
-    assert request["TensorBoardOutputConfig"] == {"S3OutputPath": "s3://pictures/board"}
+    assert request["TensorBoardOutputConfig"] == {"S3OutputPath": "s3://images/board"}
 
 
 def test_a_pool_that_is_kept_warm(training):
@@ -140,7 +140,7 @@ def test_a_pool_that_is_kept_warm(training):
 def augmented(**more):
     settings = {"data_type": AUGMENTED, "attribute_names": ("source-ref", "mask-ref"), "record_wrapping": "RecordIO"}
     names = ("train", "validation")
-    return [Channel(name, f"s3://pictures/{name}.manifest", **{**settings, **more}) for name in names]
+    return [Channel(name, f"s3://images/{name}.manifest", **{**settings, **more}) for name in names]
 
 
 def test_an_augmented_manifest_through_the_pipe(training):
@@ -152,7 +152,7 @@ def test_an_augmented_manifest_through_the_pipe(training):
         "DataSource": {
             "S3DataSource": {
                 "S3DataType": "AugmentedManifestFile",
-                "S3Uri": "s3://pictures/train.manifest",
+                "S3Uri": "s3://images/train.manifest",
                 "S3DataDistributionType": "FullyReplicated",
                 "AttributeNames": ["source-ref", "mask-ref"],
             }
