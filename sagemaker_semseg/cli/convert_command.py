@@ -122,13 +122,13 @@ def _report(dataset: AnnotatedDataset, written: Written, output: Path) -> None:
         print(DataError("left out (--skip-faulty):", faults), file=sys.stderr)
     for note in written.notes:
         print(f"note: {note}")
-    total, images = max(1, int(written.pixels.sum())), written.pictures.total()
+    total, images = max(1, int(written.pixels.sum())), written.images.total()
     width = max(len(name) for name in (*dataset.classes, "ignored"))
     print(f"{'label':>5}  {'class':<{width}}  {'images':>8}  {'pixels':>7}")
     for label, name in [*enumerate(dataset.classes), (IGNORE, "ignored")]:
         share = written.pixels[label] / total
         print(f"{label:>5}  {name:<{width}}  {written.occurs[label]:>8}  {share:>7.2%}")
-    print(f"{images} images: " + ", ".join(f"{written.pictures[split]} {split}" for split in SPLITS))
+    print(f"{images} images: " + ", ".join(f"{written.images[split]} {split}" for split in SPLITS))
     print(f"written to {output}; train on it with")
     names = shlex.quote(",".join(dataset.classes))
     data, classes = shlex.quote(str(output)), len(dataset.classes)

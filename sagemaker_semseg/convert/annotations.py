@@ -1,9 +1,4 @@
-"""What a reader of a format hands on: the classes, and for each picture a function that draws its mask.
-
-``Choice`` is what the user wants of the classes, ``labels_of`` turns names into labels by it. Every reader makes a
-``Dataset``; ``splits`` and ``writing`` take it. What a reader found wrong is in ``Dataset.faults`` and is raised by
-``writing``, together with what only the pictures show.
-"""
+"""The classes and annotated images that a reader of a format returns, and the choice of classes."""
 
 from __future__ import annotations
 
@@ -30,11 +25,14 @@ BACKGROUND: Final = "background"
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """One picture.
+    """One image and its annotations.
 
-    name: its path below a channel, without extension. split: "train", "validation", or "" if lots are to decide.
-    size: that the annotations say it has; None if they don't say. draw: from a height and a width to the (H, W) mask;
-    raises ``DataError`` with what is wrong with the annotations.
+    Attributes:
+        name: Its path below a channel, without extension.
+        image: The file.
+        draw: Returns the (H, W) mask for a height and a width; raises ``DataError`` with the faults of annotations.
+        size: The size that the annotations state, if they do.
+        split: "train", "validation", or "" if it is still to be chosen.
     """
 
     name: str
@@ -46,7 +44,14 @@ class AnnotatedImage:
 
 @dataclass
 class AnnotatedDataset:
-    """classes: names from label 0 on. faults: of entries that no item stands for. notes: worth telling, not wrong."""
+    """Images with annotations.
+
+    Attributes:
+        classes: Names from label 0 on.
+        items: The images.
+        notes: Things to report that aren't wrong.
+        faults: Of entries for which there is no item; ``writing`` raises them.
+    """
 
     classes: tuple[str, ...] = ()
     items: list[AnnotatedImage] = field(default_factory=list)
@@ -56,11 +61,13 @@ class AnnotatedDataset:
 
 @dataclass(frozen=True)
 class ClassSelection:
-    """What becomes of the classes.
+    """The user's choice of classes.
 
-    only: the names to keep, in the order of their labels; empty keeps all. ignored: names whose pixels become 255.
-    background: whether label 0 is whatever nobody outlined; if not, that is 255 and the classes begin at 0.
-    larger_first: smaller outlines lie above larger ones; if not, later ones above earlier ones.
+    Attributes:
+        only: The names to keep, in the order of their labels; empty keeps all.
+        ignored: Names whose pixels become 255.
+        background: Whether pixels without an outline are label 0; if not, they are 255 and the classes start at 0.
+        larger_first: Smaller outlines lie above larger ones; if not, later ones above earlier ones.
     """
 
     only: tuple[str, ...] = ()
@@ -69,20 +76,20 @@ class ClassSelection:
     larger_first: bool = True
 
     @property
-    def ground(self) -> int:
-        """The label of whatever nobody outlined, and of classes that are not kept."""
+    def background_label(self) -> int:
+        """The label of pixels without an outline, and of classes that are not kept."""
         return 0 if self.background else IGNORE
 
 
 def clean(name: str) -> str:
-    """A class's name as ``--class-names`` can take it: one line, no commas, no blanks at the ends."""
+    """Return a class's name in a form for ``--class-names``: one line, no commas, no blanks at the ends."""
     return re.sub(r"[\s,\x00-\x1f\x7f]+", " ", name.encode("utf-8", "replace").decode()).strip() or "unnamed"
 
 
 def labels_of(
     names: Iterable[str], choice: ClassSelection, dataset: AnnotatedDataset, where: Path | str
 ) -> dict[str, int]:
-    """The label of every name, and ``dataset.classes``. names: as found, in the order of their labels."""
+    """Return the label of every name, and set ``dataset.classes``; names are in the order of their labels."""
     found = {name: clean(name) for name in names}
     there = dict.fromkeys(found.values())
     only, ignored = [clean(name) for name in choice.only], {clean(name) for name in choice.ignored}
@@ -104,9 +111,13 @@ def labels_of(
         twice = sorted({name for name in there if list(found.values()).count(name) > 1})
         dataset.notes.append(f"names that several classes share, which become one: {', '.join(twice)}")
     number = {name: label for label, name in enumerate(dataset.classes)}
-    given = {name: IGNORE if known in ignored else number.get(known, choice.ground) for name, known in found.items()}
+    given = {
+        name: IGNORE if known in ignored else number.get(known, choice.background_label)
+        for name, known in found.items()
+    }
     return {name: label if label < MAX_CLASSES else IGNORE for name, label in given.items()}
 
 
 def is_background(name: str) -> bool:
+    """Return whether a class of this name is the background."""
     return name.strip("_").lower() == BACKGROUND

@@ -1,9 +1,7 @@
-"""Cityscapes: its folders come in, a ``Dataset`` of the 19 classes of its benchmark goes out.
+"""Reads the folders of Cityscapes, with the 19 classes of its benchmark; everything else becomes 255.
 
-    leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png
-    gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png, ..._labelTrainIds.png, ..._polygons.json
-
-Whatever isn't one of the 19 becomes 255. The command ``convert cityscapes`` calls it.
+leftImg8bit/train/aachen/aachen_000000_000019_leftImg8bit.png
+gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png, ..._labelTrainIds.png, ..._polygons.json
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from sagemaker_semseg.convert import masks
 from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, LabelMask, Size
 from sagemaker_semseg.convert.file_readers import read_json, unusable, walk
 from sagemaker_semseg.convert.json_values import points, show, whole
-from sagemaker_semseg.convert.rle import Unusable
+from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import DataError, Fault, printable
 
@@ -61,11 +59,11 @@ _BY_ID: Final = {
 _BY_TRAIN_ID: Final = {**{label: label for label in range(len(CLASSES))}, IGNORE: IGNORE}
 _MAX_BYTES: Final = 1 << 26
 _SPLITS: Final = {"train": "train", "train_extra": "train", "val": "validation"}
-_PICTURE: Final = "_leftImg8bit"
+_IMAGE_SUFFIX: Final = "_leftImg8bit"
 
 
 def read(source: Path, annotations: str = "gtFine", kind: Kind = "auto") -> AnnotatedDataset:
-    """source: the folder with leftImg8bit. annotations: gtFine or gtCoarse. Raises ``DataError``."""
+    """Read the folder with leftImg8bit and ``annotations``, gtFine or gtCoarse. Raises ``DataError``."""
     dataset = AnnotatedDataset(CLASSES)
     for name in ("leftImg8bit", annotations):
         if not (source / name).is_dir():
@@ -76,20 +74,20 @@ def read(source: Path, annotations: str = "gtFine", kind: Kind = "auto") -> Anno
     both = len({_SPLITS[name] for name in there}) == 2
     for folder in there:
         if not (source / "leftImg8bit" / folder).is_dir():
-            dataset.faults.add("missing folder", source / "leftImg8bit" / folder, "is missing", "unpack its pictures")
+            dataset.faults.add("missing folder", source / "leftImg8bit" / folder, "is missing", "unpack its images")
             continue
         for image in walk(source / "leftImg8bit" / folder, (".png", ".jpg", ".jpeg")):
             name = (image.relative_to(source / "leftImg8bit" / folder)).with_suffix("").as_posix()
-            name = name.removesuffix(_PICTURE)
+            name = name.removesuffix(_IMAGE_SUFFIX)
             stem = source / annotations / folder / f"{name}_{annotations}"
             draw = _Annotation(stem, kind)
             if draw.found() is None:
                 what = f"there is no {stem.name}_{'labelIds.png' if kind == 'auto' else _SUFFIX[kind][1:]} for it"
-                dataset.faults.add("missing annotation", image, what, f"unpack {annotations}, or remove the picture")
+                dataset.faults.add("missing annotation", image, what, f"unpack {annotations}, or remove the image")
             else:
                 dataset.items.append(AnnotatedImage(name, image, draw.draw, split=_SPLITS[folder] if both else ""))
     if not dataset.items and not dataset.faults.kinds:
-        raise unusable(source, "no pictures in leftImg8bit/train and leftImg8bit/val", "unpack them there")
+        raise unusable(source, "no images in leftImg8bit/train and leftImg8bit/val", "unpack them there")
     return dataset
 
 
@@ -115,7 +113,7 @@ class _Annotation:
     def draw(self, height: int, width: int) -> LabelMask:
         found = self.found()
         if found is None:
-            raise unusable(self.stem, "has gone", "run the command again")
+            raise unusable(self.stem, "was deleted", "run the command again")
         kind, path = found
         if kind == "polygons":
             return _polygons(path, (height, width))
@@ -124,29 +122,29 @@ class _Annotation:
 
 
 def _polygons(path: Path, size: Size) -> LabelMask:
-    """As Cityscapes' own program draws them: one over the other in the file's order, with Pillow's polygons."""
+    """Draw the polygons as Cityscapes' own program does: in the file's order, with Pillow."""
     content = read_json(path, _MAX_BYTES)
     if not isinstance(content, dict) or not isinstance(content.get("objects"), list):
         raise unusable(path, "no polygons of Cityscapes: an object with the list objects is expected")
     stated = whole(content.get("imgHeight")), whole(content.get("imgWidth"))
     if stated != size:
-        what = f"imgWidth x imgHeight is {show(stated[1])} x {show(stated[0])}, the picture has {size[1]} x {size[0]}"
-        raise unusable(path, what, "look whether it belongs to this picture")
+        what = f"imgWidth x imgHeight is {show(stated[1])} x {show(stated[0])}, the image has {size[1]} x {size[0]}"
+        raise unusable(path, what, "check whether it belongs to this image")
     mask = Image.new("L", (size[1], size[0]), IGNORE)
     pen = ImageDraw.Draw(mask)
     faults = []
     for number, entry in enumerate(content["objects"]):
         try:
             if not isinstance(entry, dict):
-                raise Unusable(f"{show(entry)}, an object is expected", "export the file again")
+                raise ShapeError(f"{show(entry)}, an object is expected", "export the file again")
             if entry.get("deleted"):
                 continue
             label = _label(entry.get("label"))
             corners = points(entry.get("polygon"))
             near = np.abs(corners - np.array(size[::-1]) / 2) <= 1.5 * np.array(size[::-1])
             if not near.all():  # also for numbers that are not finite
-                raise Unusable("a point far outside the picture", "look whether it belongs to this picture")
-        except Unusable as error:
+                raise ShapeError("a point far outside the image", "check whether it belongs to this image")
+        except ShapeError as error:
             faults.append(Fault(f"{printable(path)}, objects[{number}]", error.what, error.remedy))
             continue
         if label is not None and len(corners) > 1:
@@ -157,7 +155,7 @@ def _polygons(path: Path, size: Size) -> LabelMask:
 
 
 def _label(name: object) -> int | None:
-    """None for what is not drawn. A group of objects counts as one of them."""
+    """Return the label, None for what is not drawn; a group of objects counts as one of them."""
     single = name.removesuffix("group") if isinstance(name, str) and name != "polegroup" else name
     if single in _IDS:
         return CLASSES.index(str(single))
@@ -165,4 +163,4 @@ def _label(name: object) -> int | None:
         return None
     if single in _OTHERS:
         return IGNORE
-    raise Unusable(f"label {show(name)} is none of Cityscapes'", "mend the label")
+    raise ShapeError(f"label {show(name)} is none of Cityscapes'", "fix the label")

@@ -1,10 +1,9 @@
-"""COCO: a JSON file of instances and the folder of its pictures come in, a ``Dataset`` goes out.
+"""Reads COCO: a JSON file of instances and the folder of its images.
 
     {"images": [{"id", "file_name", "height", "width"}], "categories": [{"id", "name"}],
      "annotations": [{"id", "image_id", "category_id", "segmentation", "iscrowd", "bbox"}]}
 
-A segmentation is a list of polygons, or run lengths, compressed or not (https://cocodataset.org/#format-data). The
-command ``convert coco`` calls it.
+A segmentation is a list of polygons, or run lengths, compressed or not (https://cocodataset.org/#format-data).
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from sagemaker_semseg.convert.annotations import (
     Size,
     labels_of,
 )
-from sagemaker_semseg.convert.file_readers import find_picture, name_of, read_json, unusable
+from sagemaker_semseg.convert.file_readers import find_image, name_of, read_json, unusable
 from sagemaker_semseg.convert.json_values import points, show, whole
-from sagemaker_semseg.convert.rle import Unusable
+from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.convert.shapes import RLE, Polygon, Region, Shape, box, rasterize
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import DataError, Fault, printable
@@ -35,7 +34,7 @@ _LISTS = ("images", "annotations", "categories")
 
 @dataclass(frozen=True)
 class CocoReader:
-    """annotations: the JSON file. images: the folder from which its file names lead. split: see ``Item``."""
+    """One JSON file. images: the folder of the file names in it. split: as in ``AnnotatedImage``."""
 
     annotations: Path
     images: Path
@@ -44,10 +43,11 @@ class CocoReader:
 
 @dataclass(frozen=True)
 class CrowdPolicy:
-    """What becomes of what stands for more than an outline.
+    """How crowds and boxes are read.
 
-    label_crowds: areas with ``iscrowd`` get their class; if not, they are ignored. boxes: of annotations with a box but
-    no outline: an error, or the box is ignored, or filled.
+    Attributes:
+        label_crowds: Areas with ``iscrowd`` get their class; if not, they are ignored.
+        boxes: An annotation with a box but no outline is an error, or the box is ignored, or filled.
     """
 
     label_crowds: bool = False
@@ -57,10 +57,10 @@ class CrowdPolicy:
 def read(
     sources: Sequence[CocoReader], choice: ClassSelection, crowds: CrowdPolicy = CrowdPolicy()
 ) -> AnnotatedDataset:
-    """Classes are told apart by name, so that the ids of two files need not agree.
+    """Read one or more files; classes are identified by name, so that the ids of two files may differ.
 
-    Raises ``DataError`` if a file is no such JSON; what is wrong with single entries is in the faults, or is told when
-    a mask is drawn.
+    Raises ``DataError`` if a file is no such JSON; what is wrong with single entries is in the faults, or is raised
+    when a mask is drawn.
     """
     dataset = AnnotatedDataset()
     files = [_File(source, dataset) for source in sources]
@@ -72,7 +72,7 @@ def read(
 
 
 class _File:
-    """One JSON file. names: of the categories by id."""
+    """The content of one JSON file. names: of the categories by id."""
 
     def __init__(self, source: CocoReader, dataset: AnnotatedDataset):
         self._source, self._dataset = source, dataset
@@ -93,7 +93,7 @@ class _File:
         self._group(content)
 
     def _group(self, content: dict[str, Any]) -> None:
-        """The annotations by image. Those of no image are faults."""
+        """Group the annotations by image; those of no image are faults."""
         ids = {id for _, image in self._images if (id := whole(image.get("id"))) is not None}
         for number, annotation in self._entries(content, "annotations"):
             image = whole(annotation.get("image_id"))
@@ -124,20 +124,20 @@ class _File:
                     continue
                 size = height, width
             try:
-                path = find_picture(self._source.images, name)
+                path = find_image(self._source.images, name)
             except DataError as error:
-                self._dataset.faults.extend("missing picture", error.faults)
+                self._dataset.faults.extend("missing image", error.faults)
                 continue
             if path in used:
-                self._fault("images", number, f"has the picture of {used[path]}, {name}", image)
+                self._fault("images", number, f"has the image of {used[path]}, {name}", image)
                 continue
             used[path] = f"image {id}"
             found = self._annotations.get(id, [])
             empty += not found
-            picture = _Picture(found, self._where, labels, choice, crowds)
-            yield AnnotatedImage(name_of(path, self._source.images), path, picture.draw, size, self._source.split)
+            annotations = _Annotations(found, self._where, labels, choice, crowds)
+            yield AnnotatedImage(name_of(path, self._source.images), path, annotations.draw, size, self._source.split)
         if empty:
-            note = f"{self._where}: {empty} pictures without annotations, taken as showing none of the classes"
+            note = f"{self._where}: {empty} images without annotations, read as showing none of the classes"
             self._dataset.notes.append(note)
 
     def _entries(self, content: dict[str, Any], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -149,13 +149,13 @@ class _File:
 
     def _fault(self, name: str, number: int, what: str, entry: Mapping[str, Any] | None = None) -> None:
         id = f" (id {show(entry['id'])})" if entry and "id" in entry else ""
-        remedy = "mend the entry, or leave it out"
+        remedy = "fix the entry, or leave it out"
         self._dataset.faults.add("bad entry", f"{self._where}, {name}[{number}]{id}", what, remedy)
 
 
 @dataclass(frozen=True, eq=False)
-class _Picture:
-    """The annotations of one picture, read when its mask is drawn: as Python's objects they take much memory."""
+class _Annotations:
+    """The annotations of one image, read when its mask is drawn: as regions they would take much memory."""
 
     annotations: list[dict[str, Any]]
     where: str
@@ -170,15 +170,15 @@ class _Picture:
             where = f"{self.where}, annotation {show(annotation.get('id'))}"
             try:
                 regions.append(self._region(annotation, where))
-            except Unusable as error:
+            except ShapeError as error:
                 faults.append(Fault(where, error.what, error.remedy))
-        return rasterize(regions, height, width, self.choice.ground, self.choice.larger_first, faults)
+        return rasterize(regions, height, width, self.choice.background_label, self.choice.larger_first, faults)
 
     def _region(self, annotation: dict[str, Any], where: str) -> Region:
         category = whole(annotation.get("category_id"))
         if category is None or category not in self.labels:
             what = f"category_id {show(annotation.get('category_id'))} is that of no category"
-            raise Unusable(what, "add the category, or remove the annotation")
+            raise ShapeError(what, "add the category, or remove the annotation")
         label = self.labels[category]
         segmentation = annotation.get("segmentation")
         if not segmentation and annotation.get("bbox") is not None:
@@ -190,10 +190,10 @@ class _Picture:
 
     def _box(self, value: object, label: int, where: str) -> Region:
         if self.crowds.boxes == "error":
-            raise Unusable("a box without an outline", "outline it, or see --boxes")
+            raise ShapeError("a box without an outline", "outline it, or see --boxes")
         numbers = points(value)
         if len(numbers) != 2:
-            raise Unusable(f"bbox {show(value)}, four numbers are expected", "export the annotation again")
+            raise ShapeError(f"bbox {show(value)}, four numbers are expected", "export the annotation again")
         (left, top), (width, height) = numbers
         shape = Polygon((box(left, top, left + width, top + height),))
         return Region(shape, label, where) if self.crowds.boxes == "fill" else Region(shape, IGNORE, where, below=True)
@@ -208,4 +208,4 @@ def _shape(segmentation: object) -> Shape:
             height, width = whole(size[0]), whole(size[1])
             if height is not None and width is not None:
                 return RLE(counts, (height, width))
-    raise Unusable("no segmentation: polygons or run lengths are expected", "outline the object, or remove the entry")
+    raise ShapeError("no segmentation: polygons or run lengths are expected", "outline the object, or remove the entry")

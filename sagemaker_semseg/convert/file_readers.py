@@ -1,8 +1,7 @@
-"""Annotation files: a path comes in, and what the file says as JSON, YAML or lines goes out, within bounds.
+"""Reads annotation files (JSON, YAML, lines) within bounds, and finds the images that they name.
 
-Every reader of a format calls it. Files come from elsewhere: none is read beyond its limit, and whatever a parser
-raises becomes a ``DataError`` that names the file and, where there is one, the line. Paths that such a file names are
-looked for by ``inside``, below a folder that the user has named and nowhere else.
+No file is read beyond its limit, and what a parser raises becomes a ``DataError`` with the file and, where there is
+one, the line. Paths in such a file are only followed below a folder that the user has named.
 """
 
 from __future__ import annotations
@@ -19,21 +18,24 @@ from sagemaker_semseg.errors import DataError, Fault, UserError, printable
 from sagemaker_semseg.storage import LocalFileSystem
 
 MAX_JSON_BYTES: Final = 1 << 30
-"""Of a file of annotations: Python needs five to ten times as much memory while it is in use."""
+"""Of a file of annotations; Python needs five to ten times as much memory."""
 
 MAX_TEXT_BYTES: Final = 1 << 26
 """Of a list of names, a file of labels or settings."""
 
 
 def unusable(where: Path | str, what: str, remedy: str = "") -> DataError:
+    """Make the error of a file or an entry that can't be used."""
     return DataError("an annotation can't be used", [Fault(printable(where), printable(what), printable(remedy))])
 
 
 def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> object:
-    return _parsed(path, limit, json.loads, "JSON")
+    """Read a JSON file of at most ``limit`` bytes. Raises ``DataError``."""
+    return _parse(path, limit, json.loads, "JSON")
 
 
 def read_yaml(path: Path) -> object:
+    """Read a YAML file of at most 1 MiB. Raises ``DataError``, or ``UserError`` without PyYAML."""
     try:
         import yaml
     except ImportError as error:
@@ -46,11 +48,11 @@ def read_yaml(path: Path) -> object:
         except yaml.YAMLError as error:
             raise ValueError(" ".join(str(error).split())) from None
 
-    return _parsed(path, MAX_TEXT_BYTES >> 6, parse, "YAML")
+    return _parse(path, MAX_TEXT_BYTES >> 6, parse, "YAML")
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines, without blanks at their ends. Line 1 comes first; empty ones are there, too."""
+    """Read all lines, the empty ones too, without blanks at their ends. Raises ``DataError``."""
     data = read_bytes(path, MAX_TEXT_BYTES)
     try:
         return [line.strip() for line in data.decode("utf-8-sig").split("\n")]
@@ -60,13 +62,14 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
+    """Read a file of at most ``limit`` bytes. Raises ``DataError``."""
     folder, entry = LocalFileSystem.locate(path)
     if entry is None:
         raise unusable(path, "a folder, a file is expected", "give the file's path")
     return folder.read(entry, limit)
 
 
-def _parsed(path: Path, limit: int, parse: Callable[[bytes], object], kind: str) -> object:
+def _parse(path: Path, limit: int, parse: Callable[[bytes], object], kind: str) -> object:
     data = read_bytes(path, limit)
     try:
         return parse(data)
@@ -77,9 +80,9 @@ def _parsed(path: Path, limit: int, parse: Callable[[bytes], object], kind: str)
 
 
 def inside(root: Path, name: str) -> Path | None:
-    """The path that ``name`` gives below ``root``; None if it leads elsewhere. Windows' separators count as such.
+    """Return the path of ``name`` below ``root``, or None if it leads elsewhere; Windows' separators count too.
 
-    By the path alone: links in the data set are the user's own and are followed.
+    Only the path is checked: links in the data set are the user's own and are followed.
     """
     parts = posixpath.normpath(name.replace("\\", "/"))
     path = Path(os.path.normpath(root.absolute() / parts))
@@ -88,10 +91,10 @@ def inside(root: Path, name: str) -> Path | None:
     return root / path.relative_to(os.path.normpath(root.absolute()))
 
 
-def find_picture(root: Path, name: str, beside: Path | None = None) -> Path:
-    """The picture that an annotation names: below ``root``, or of the same last name there if it is an absolute path.
+def find_image(root: Path, name: str, beside: Path | None = None) -> Path:
+    """Find the image that an annotation names below ``root``; of an absolute path only the last name counts.
 
-    beside: the folder from which ``name`` leads, which may lie below ``root``. Raises ``DataError``.
+    beside: the folder to which ``name`` is relative, below ``root``. Raises ``DataError``.
     """
     last = name.replace("\\", "/").rpartition("/")[2]
     start = beside or root
@@ -100,11 +103,11 @@ def find_picture(root: Path, name: str, beside: Path | None = None) -> Path:
         if path and os.path.isfile(path):
             return path
     where = start / name.replace("\\", "/") if inside(root, name) else name
-    raise unusable(where, f"there is no such picture below {root}", "say with --images where the pictures lie")
+    raise unusable(where, f"there is no such image below {root}", "give the folder of the images with --images")
 
 
 def with_extension(stem: Path) -> Path | None:
-    """The picture ``stem`` with one of the extensions that pictures have."""
+    """Find the image ``stem`` with one of the extensions of images."""
     for extension in EXTENSIONS:
         for path in (Path(f"{stem}{extension}"), Path(f"{stem}{extension.upper()}")):
             if os.path.isfile(path):
@@ -113,7 +116,7 @@ def with_extension(stem: Path) -> Path | None:
 
 
 def walk(folder: Path, extensions: Collection[str]) -> Iterator[Path]:
-    """The files below ``folder`` with one of the extensions (in lower case), sorted. Hidden ones don't count.
+    """Yield the files below ``folder`` with one of the extensions (in lower case), sorted, without hidden ones.
 
     Raises ``DataError`` where there is no such folder.
     """
@@ -127,5 +130,5 @@ def walk(folder: Path, extensions: Collection[str]) -> Iterator[Path]:
 
 
 def name_of(path: Path, root: Path) -> str:
-    """What a picture is called below its channel: its path below ``root``, without extension."""
+    """Return the name of an image below its channel: its path below ``root``, without extension."""
     return path.relative_to(root).with_suffix("").as_posix()

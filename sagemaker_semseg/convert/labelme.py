@@ -1,9 +1,9 @@
-"""LabelMe: folders of JSON files, one for each picture, come in, a ``Dataset`` goes out.
+"""Reads LabelMe: folders of JSON files, one for each image.
 
     {"imagePath", "imageHeight", "imageWidth", "shapes": [{"label", "shape_type", "points", "mask"}]}
 
 Polygons, rectangles, circles and masks have an area; lines and points have none and are left out. ``imageData``, a copy
-of the picture, is not read. The command ``convert labelme`` calls it.
+of the image, is not read.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from sagemaker_semseg.convert.annotations import (
     is_background,
     labels_of,
 )
-from sagemaker_semseg.convert.file_readers import find_picture, name_of, read_json, unusable, walk, with_extension
+from sagemaker_semseg.convert.file_readers import find_image, name_of, read_json, unusable, walk, with_extension
 from sagemaker_semseg.convert.json_values import points, show, whole
-from sagemaker_semseg.convert.rle import Unusable
+from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.convert.shapes import Mask, Points, Polygon, Region, Shape, box, circle, rasterize
 from sagemaker_semseg.data.images import decode_mask
 from sagemaker_semseg.errors import DataError, Fault, printable
 
 IGNORE_LABEL: Final = "__ignore__"
-"""LabelMe's own name for what counts for nothing."""
+"""LabelMe's own name for ignored areas."""
 
 _MAX_BYTES: Final = 1 << 28
 _WITHOUT_AREA: Final = ("line", "linestrip", "point", "points")
@@ -44,7 +44,7 @@ _WITHOUT_AREA: Final = ("line", "linestrip", "point", "points")
 
 @dataclass(frozen=True)
 class LabelMeReader:
-    """folder: of the JSON files. images: of the pictures, where they don't lie beside them. split: see ``Item``."""
+    """A folder of JSON files. images: where the images don't lie beside them. split: as in ``AnnotatedImage``."""
 
     folder: Path
     images: Path | None = None
@@ -52,28 +52,28 @@ class LabelMeReader:
 
 
 def read(sources: Sequence[LabelMeReader], choice: ClassSelection) -> AnnotatedDataset:
-    """Labels are numbered by the alphabet unless ``choice`` gives an order. Raises ``DataError``."""
+    """Read folders; labels are in alphabetical order unless ``choice`` gives one. Raises ``DataError``."""
     dataset = AnnotatedDataset()
     files = [file for source in sources for file in _files(source, dataset)]
     names = sorted({name for file in files for name in file.names})
     if IGNORE_LABEL in names:
         choice = dataclasses.replace(choice, ignored=choice.ignored | {IGNORE_LABEL})
-    of_ground = {name: choice.ground for name in names if name.startswith("_") and is_background(name)}
-    labels = labels_of([name for name in names if name not in of_ground], choice, dataset, sources[0].folder)
+    of_background = {name: choice.background_label for name in names if name.startswith("_") and is_background(name)}
+    labels = labels_of([name for name in names if name not in of_background], choice, dataset, sources[0].folder)
     used: dict[Path, str] = {}
     for file in files:
         if file.image in used:
-            what = f"has the picture of {used[file.image]}, too"
+            what = f"has the image of {used[file.image]}, too"
             dataset.faults.add("bad entry", file.where, what, "keep one of the two")
             continue
         used[file.image] = file.where
-        dataset.items.append(file.item({**labels, **of_ground}, choice))
+        dataset.items.append(file.item({**labels, **of_background}, choice))
     return dataset
 
 
 @dataclass(frozen=True)
 class _File:
-    """What is kept of a JSON file: of many files the numbers alone, not Python's objects."""
+    """What is kept of a JSON file: arrays, which take less memory than Python's objects."""
 
     name: str
     image: Path
@@ -89,7 +89,7 @@ class _File:
         ]
 
         def mask(height: int, width: int) -> LabelMask:
-            return rasterize(regions, height, width, choice.ground, choice.larger_first)
+            return rasterize(regions, height, width, choice.background_label, choice.larger_first)
 
         return AnnotatedImage(self.name, self.image, mask, self.size, self.split)
 
@@ -137,10 +137,10 @@ def _file(path: Path, content: dict[str, Any], source: LabelMeReader, without_ar
                 continue
             areas.append(Region(_shape(shape, kind, entry), 0, entry))
             names.append(shape["label"])
-        except Unusable as error:
+        except ShapeError as error:
             faults.append(Fault(entry, error.what, error.remedy))
     try:
-        image = _picture(path, content.get("imagePath"), source)
+        image = _find_image(path, content.get("imagePath"), source)
     except DataError as error:
         faults += error.faults
     if faults:
@@ -148,12 +148,12 @@ def _file(path: Path, content: dict[str, Any], source: LabelMeReader, without_ar
     return _File(name_of(path, source.folder), image, size, source.split, where, tuple(areas), tuple(names))
 
 
-def _picture(path: Path, name: object, source: LabelMeReader) -> Path:
+def _find_image(path: Path, name: object, source: LabelMeReader) -> Path:
     try:
         if not isinstance(name, str):
             raise unusable(path, f"imagePath {show(name)}, a text is expected", "save the file again with LabelMe")
         beside = None if source.images else path.parent
-        return find_picture(source.images or source.folder, name, beside)
+        return find_image(source.images or source.folder, name, beside)
     except DataError:
         if found := with_extension((source.images or path.parent) / path.stem):
             return found
@@ -162,12 +162,12 @@ def _picture(path: Path, name: object, source: LabelMeReader) -> Path:
 
 def _shape(shape: Any, kind: object, where: str) -> Shape:
     if not isinstance(shape, dict) or not isinstance(shape.get("label"), str) or not shape["label"].strip():
-        raise Unusable(f"{show(shape)} has no label", "name the shape, or remove it")
+        raise ShapeError(f"{show(shape)} has no label", "name the shape, or remove it")
     corners = points(shape.get("points"))
     if kind in ("polygon", "rotation", "oriented_rectangle", "quadrilateral"):
         return Polygon((corners,))
     if kind in ("rectangle", "circle", "mask") and len(corners) not in ((2, 4) if kind == "rectangle" else (2,)):
-        raise Unusable(f"a {kind} of {len(corners)} points, two are expected", "draw it again")
+        raise ShapeError(f"a {kind} of {len(corners)} points, two are expected", "draw it again")
     if kind == "rectangle":
         return Polygon((box(*corners.min(axis=0), *corners.max(axis=0)),))
     if kind == "circle":
@@ -175,18 +175,18 @@ def _shape(shape: Any, kind: object, where: str) -> Shape:
         return Polygon((circle(x, y, math.hypot(on_x - x, on_y - y)),))
     if kind == "mask":
         return _bitmap(shape.get("mask"), corners, where)
-    raise Unusable(f"a shape of the kind {show(kind)}", "draw it as a polygon")
+    raise ShapeError(f"a shape of the kind {show(kind)}", "draw it as a polygon")
 
 
 def _bitmap(text: object, corners: Points, where: str) -> Mask:
-    """A PNG in base 64 whose upper left pixel lies at the first point, and whatever isn't 0 in it is inside."""
+    """Decode a PNG in base 64 whose upper left pixel lies at the first point; pixels other than 0 are inside."""
     try:
         data = base64.b64decode(text if isinstance(text, str) else "", validate=True)
         pixels = decode_mask(data, where) != 0
     except (ValueError, DataError) as error:
         what = error.faults[0].what if isinstance(error, DataError) else str(error)
-        raise Unusable(f"a mask that can't be read: {what}", "draw it again") from None
+        raise ShapeError(f"a mask that can't be read: {what}", "draw it again") from None
     left, top = corners[0]
     if not (np.isfinite(corners).all() and abs(left) < 1 << 30 and abs(top) < 1 << 30):
-        raise Unusable("a mask that lies nowhere", "draw it again")
+        raise ShapeError("a mask that lies nowhere", "draw it again")
     return Mask(pixels, round(top), round(left))

@@ -1,7 +1,4 @@
-"""Masks that are pictures already: a PNG comes in, labels go out, by its numbers or by its colours.
-
-Called by the readers of ``voc`` and ``cityscapes``, in the function that draws a mask.
-"""
+"""Reads masks that are PNG files already, by their numbers or by their colors."""
 
 from __future__ import annotations
 
@@ -17,14 +14,14 @@ from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.labels import count_values
 from sagemaker_semseg.errors import printable
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 _SHOWN = 5
 _AT_ONCE = 1 << 20  # pixels, at 16 bytes each
 
 
 def by_number(path: Path, labels: Mapping[int, int], remedy: str) -> LabelMask:
-    """The mask with each of its numbers translated. Raises ``DataError`` for one that isn't in ``labels``."""
+    """Return the mask with its numbers translated. Raises ``DataError`` for one that isn't in ``labels``."""
     mask = read_file(path, lambda _, encoded: decode_mask(encoded))
     table = np.zeros(256, np.uint8)
     known = np.zeros(256, np.bool_)
@@ -36,14 +33,14 @@ def by_number(path: Path, labels: Mapping[int, int], remedy: str) -> LabelMask:
     return table[mask]
 
 
-def by_colour(path: Path, labels: Mapping[Colour, int], remedy: str) -> LabelMask:
-    """The mask with each of its colours translated. Raises ``DataError`` for one that isn't in ``labels``."""
+def by_color(path: Path, labels: Mapping[Color, int], remedy: str) -> LabelMask:
+    """Return the mask with its colors translated. Raises ``DataError`` for one that isn't in ``labels``."""
     pixels = read_file(path, lambda _, encoded: decode_image(encoded))
     codes_of = {red << 16 | green << 8 | blue: label for (red, green, blue), label in labels.items()}
     known = np.array(sorted(codes_of), np.uint32)
     table = np.array([codes_of[int(code)] for code in known], np.uint8)
     mask = np.empty(pixels.shape[:2], np.uint8)
-    count, strange = 0, np.empty(0, np.uint32)
+    count, unknown_codes = 0, np.empty(0, np.uint32)
     rows = max(1, _AT_ONCE // pixels.shape[1])
     for top in range(0, len(pixels), rows):
         red, green, blue = np.moveaxis(pixels[top : top + rows].astype(np.uint32), 2, 0)
@@ -52,14 +49,14 @@ def by_colour(path: Path, labels: Mapping[Colour, int], remedy: str) -> LabelMas
         mask[top : top + rows] = table[place]
         unknown = codes[known[place] != codes]
         if unknown.size:
-            count, strange = count + unknown.size, np.union1d(strange, unknown)[: _SHOWN + 1]
+            count, unknown_codes = count + unknown.size, np.union1d(unknown_codes, unknown)[: _SHOWN + 1]
     if count:
-        listed = [f"({code >> 16}, {code >> 8 & 255}, {code & 255})" for code in strange[:_SHOWN]]
+        listed = [f"({code >> 16}, {code >> 8 & 255}, {code & 255})" for code in unknown_codes[:_SHOWN]]
         what = f"{count} pixels of colours that stand for no class, as {', '.join(listed)}"
         raise ImageError(printable(path), what, remedy)
     return mask
 
 
-def has_colours(path: Path) -> bool:
-    """Whether a mask holds RGB colours and not numbers."""
+def has_colors(path: Path) -> bool:
+    """Return whether a mask holds RGB colors instead of numbers."""
     return read_file(path, lambda _, encoded: encoded.header.channels > 2)

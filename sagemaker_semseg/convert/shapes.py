@@ -1,8 +1,7 @@
-"""From outlines to masks: the areas of a picture come in, each with its label, and the (H, W) mask goes out.
+"""Draws outlines, run lengths and bitmaps, each with its label, as a mask.
 
-Every shape becomes runs first, COCO's run lengths: pixels column by column, and how many of them in turn lie outside
-and inside. Outlines are turned into runs by COCO's own code, so that masks agree with those of its tools. It is
-C that trusts its caller, hence the checks before it. Called by the readers of ``coco``, ``labelme`` and ``yolo``.
+Every shape is encoded as COCO's run lengths first. COCO's own code does this for outlines, so that masks agree with
+those of its tools; it is C code that doesn't check its input, so it is checked here.
 """
 
 from __future__ import annotations
@@ -15,29 +14,31 @@ import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.convert.annotations import LabelMask
-from sagemaker_semseg.convert.rle import Runs, Unusable, check_runs, decode_runs, inside_of, runs_of_bitmap
+from sagemaker_semseg.convert.rle import Runs, ShapeError, check_runs, decode_columns, decode_runs, encode_bitmap
 from sagemaker_semseg.errors import DataError, Fault, UserError
 
 Points = npt.NDArray[np.float64]
 
 MAX_OUTLINE: Final = 2_000_000
-"""Pixels along an outline: COCO's code needs 80 bytes for each."""
+"""Pixels along an outline; COCO's code needs 80 bytes for each."""
 
 MAX_RUNS: Final = 20_000_000
-"""Of all shapes of a picture, eight bytes each."""
+"""Of all shapes of an image, eight bytes each."""
 
-_FARTHEST: Final = 1  # outside the picture, in heights and widths of it
+_FARTHEST: Final = 1  # outside the image, in heights and widths of it
 _CORNERS: Final = 256
 
 
 class Shape(Protocol):
+    """An area of an image."""
+
     def runs(self, height: int, width: int) -> Runs:
-        """Raises ``Unusable``."""
+        """Encode the area as run lengths. Raises ``ShapeError``."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A shape with its label. where: the entry that it comes from, for messages. below: under all that aren't."""
+    """A shape with its label. where: its entry, for messages. below: it lies below all regions that aren't."""
 
     shape: Shape
     label: int
@@ -47,7 +48,7 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Polygon:
-    """Polygons, of which a pixel has to lie in one. parts: (n, 2) x and y in pixels, or in widths and heights."""
+    """The union of polygons. parts: (n, 2) x and y in pixels, or as fractions of width and height."""
 
     parts: tuple[Points, ...]
     fractions: bool = False
@@ -66,33 +67,33 @@ class Polygon:
 
     def _check(self, part: Points, size: Points) -> None:
         if not np.isfinite(part).all():
-            raise Unusable("a coordinate that is no finite number", "mend or remove the outline")
+            raise ShapeError("a coordinate that is no finite number", "fix or remove the outline")
         outside = (part < -_FARTHEST * size) | (part > (1 + _FARTHEST) * size)
         if outside.any():
             x, y = part[outside.any(axis=1)][0]
-            what = f"the point {x:g}, {y:g} lies far outside the picture of {size[0]:g} x {size[1]:g} pixels"
-            raise Unusable(what, "look whether the outline belongs to this picture")
+            what = f"the point {x:g}, {y:g} lies far outside the image of {size[0]:g} x {size[1]:g} pixels"
+            raise ShapeError(what, "check whether the outline belongs to this image")
         if np.abs(part - np.roll(part, 1, axis=0)).max(axis=1).sum() > MAX_OUTLINE:
-            raise Unusable(f"an outline of more than {MAX_OUTLINE} pixels", "simplify it")
+            raise ShapeError(f"an outline of more than {MAX_OUTLINE} pixels", "simplify it")
 
 
 @dataclass(frozen=True, eq=False)
 class RLE:
-    """Run lengths as COCO has them: numbers, or compressed. size: height and width that they are for."""
+    """Run lengths in one of COCO's forms. size: height and width for which they are."""
 
     counts: str | Sequence[Any]
     size: tuple[int, int]
 
     def runs(self, height: int, width: int) -> Runs:
         if self.size != (height, width):
-            what = f"runs for {self.size[1]} x {self.size[0]} pixels in a picture of {width} x {height}"
-            raise Unusable(what, "look whether they belong to this picture")
+            what = f"runs for {self.size[1]} x {self.size[0]} pixels in an image of {width} x {height}"
+            raise ShapeError(what, "check whether they belong to this image")
         return check_runs(decode_runs(self.counts), height, width)
 
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """A mask of its own, (h, w) bool, whose upper left pixel lies at row ``top`` and column ``left``."""
+    """A bitmap, (h, w) bool, whose upper left pixel lies at row ``top`` and column ``left``."""
 
     pixels: npt.NDArray[np.bool_]
     top: int
@@ -102,55 +103,69 @@ class Mask:
         h, w = self.pixels.shape
         if self.top < 0 or self.left < 0 or self.top + h > height or self.left + w > width:
             what = f"a mask of {w} x {h} pixels at {self.left}, {self.top} reaches out of {width} x {height} pixels"
-            raise Unusable(what, "look whether it belongs to this picture")
-        return runs_of_bitmap(self.pixels, self.top, self.left, height, width)
+            raise ShapeError(what, "check whether it belongs to this image")
+        return encode_bitmap(self.pixels, self.top, self.left, height, width)
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Points:
+    """Return the corners of a box."""
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
 
 
 def circle(x: float, y: float, radius: float) -> Points:
-    """As a polygon of so many corners that it differs from the circle by less than a pixel up to 10 000 pixels."""
+    """Return a polygon that differs from the circle by less than a pixel up to a radius of 10 000 pixels."""
     angle = np.arange(_CORNERS) * (2 * np.pi / _CORNERS)
     return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], axis=1)
 
 
 def rasterize(
-    regions: Sequence[Region], height: int, width: int, ground: int, larger_first: bool, faults: Sequence[Fault] = ()
+    regions: Sequence[Region],
+    height: int,
+    width: int,
+    background: int,
+    larger_first: bool,
+    faults: Sequence[Fault] = (),
 ) -> LabelMask:
-    """The mask. ground: the label where no region is. larger_first: smaller regions lie above larger ones, and else
-    later above earlier ones. faults: known already.
-    Raises ``DataError`` with them and with every region that can't be used.
+    """Draw regions as a mask.
+
+    Args:
+        regions: Areas with labels.
+        height: Of the mask, in pixels; ``width`` alike.
+        background: The label where no region is.
+        larger_first: Smaller regions lie above larger ones; otherwise later ones above earlier ones.
+        faults: Faults that are known already.
+
+    Raises:
+        DataError: With the known faults and with every region that can't be drawn.
     """
-    faults, laid, total = list(faults), [], 0
+    faults, encoded_regions, total = list(faults), [], 0
     for region in regions:
         try:
             runs = region.shape.runs(height, width)
-        except Unusable as error:
+        except ShapeError as error:
             faults.append(Fault(region.where, error.what, error.remedy))
             continue
         total += runs.size
         if total > MAX_RUNS:
-            faults.append(Fault(region.where, f"this picture's shapes have more than {MAX_RUNS} runs", "simplify them"))
+            faults.append(Fault(region.where, f"this image's shapes have more than {MAX_RUNS} runs", "simplify them"))
             break
-        laid.append((region, runs))
+        encoded_regions.append((region, runs))
     if faults:
         raise DataError("annotations can't be used", faults)
 
-    def height_above_ground(pair: tuple[Region, Runs]) -> tuple[bool, int]:
+    def drawing_order(pair: tuple[Region, Runs]) -> tuple[bool, int]:
         region, runs = pair
         return not region.below, -int(runs[1::2].sum()) if larger_first else 0
 
-    mask = np.full((height, width), ground, np.uint8)
-    for region, runs in sorted(laid, key=height_above_ground):  # sorting keeps the order of equals
-        left, inside = inside_of(runs, height)
+    mask = np.full((height, width), background, np.uint8)
+    for region, runs in sorted(encoded_regions, key=drawing_order):  # sorting keeps the order of equals
+        left, inside = decode_columns(runs, height)
         mask[:, left : left + inside.shape[1]][inside] = region.label
     return mask
 
 
 def mask_coder() -> Any:
-    """COCO's own module. Raises ``UserError`` where it isn't installed."""
+    """Return COCO's own module. Raises ``UserError`` where it isn't installed."""
     try:
         import pycocotools.mask
     except ImportError as error:

@@ -1,8 +1,7 @@
-"""The four folders, written whole or not at all: a ``Dataset`` whose items have a split comes in, pictures and masks go
-out, with ``classes.txt`` beside the folders. The last step of a conversion; the command calls it.
+"""Writes an annotated data set as the four folders of a training, completely or not at all.
 
-Every picture is opened, so that whatever is wrong with pictures and annotations is known in one pass. Pictures keep
-their bytes; masks fit them as displayed, as training wants it.
+Every image is opened, so that everything that is wrong with images and annotations is known in one pass. Images keep
+their bytes; masks fit them as displayed, as training expects.
 """
 
 from __future__ import annotations
@@ -42,11 +41,15 @@ _EXTENSION: Final = {"JPEG": ".jpg", "PNG": ".png"}
 class Written:
     """What was written.
 
-    pictures: by split. pixels: (256,) count of each label in all masks; occurs: (256,) pictures in which it occurs.
-    left_out: the faults of pictures that were skipped. notes: worth telling.
+    Attributes:
+        images: Number of images by split.
+        pixels: (256,) pixels of each label in all masks.
+        occurs: (256,) images in which each label occurs.
+        left_out: The faults of images that were skipped.
+        notes: Things to report that aren't wrong.
     """
 
-    pictures: Counter[str] = field(default_factory=Counter)
+    images: Counter[str] = field(default_factory=Counter)
     pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
     occurs: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
     left_out: FaultList = field(default_factory=FaultList)
@@ -62,19 +65,27 @@ def write(
     orientation: Orientation = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Written:
-    """Writes the data set below ``output``, which must not exist or be empty.
+    """Write the data set below ``output``, which must not exist or be empty.
 
-    link: pictures are hard links where the file system can do it, and copies else. skip_faulty: what has a fault is
-    left out. orientation: whether annotations go by pixels as displayed or as stored where EXIF turns a picture; "auto"
-    goes by the size that they state. progress: called with (pictures done, in all).
-    Raises ``DataError`` with every fault, and ``UserError`` if ``output`` can't be written.
+    Args:
+        dataset: Its items have splits (``splits.random_split``).
+        output: The folder that will hold the four channels and ``classes.txt``.
+        link: Make hard links to the images where the file system can, and copies otherwise.
+        skip_faulty: Leave out images with a fault.
+        orientation: Whether annotations refer to pixels as displayed or as stored where EXIF turns an image; "auto"
+            decides by the size that they state.
+        progress: Called with (images done, images in all).
+
+    Raises:
+        DataError: With every fault of images and annotations.
+        UserError: ``output`` can't be written.
     """
-    with _whole_folder(output) as folder:
+    with _atomic_folder(output) as folder:
         work = _Work(folder, link, orientation, writes=skip_faulty or not dataset.faults.kinds)
         written = Written(left_out=dataset.faults, notes=list(dataset.notes))
         pool = ThreadPoolExecutor(min(8, cpu_count() + 2), thread_name_prefix="convert")
         try:
-            jobs = list(_named(dataset.items, written.notes))
+            jobs = list(_with_names(dataset.items, written.notes))
             for done, (item, outcome) in enumerate(zip(jobs, pool.map(work.do, jobs), strict=True), start=1):
                 _add(written, item[0], outcome)
                 work.writes = skip_faulty or not written.left_out.kinds
@@ -95,22 +106,22 @@ def _add(written: Written, item: AnnotatedImage, outcome: Counts | list[tuple[st
         for kind, fault in outcome:
             written.left_out.extend(kind, [fault])
         return
-    written.pictures[item.split] += 1
+    written.images[item.split] += 1
     written.pixels += outcome
     written.occurs += outcome > 0
 
 
 def _check_splits(written: Written) -> None:
-    empty = [split for split in SPLITS if not written.pictures[split]]
+    empty = [split for split in SPLITS if not written.images[split]]
     if empty:
-        counts = ", ".join(f"{split}: {written.pictures[split]}" for split in SPLITS)
-        what = f"no picture for {' and '.join(empty)} ({counts})"
-        written.left_out.add("too few pictures", "the data set", what, "both need at least one")
+        counts = ", ".join(f"{split}: {written.images[split]}" for split in SPLITS)
+        what = f"no image for {' and '.join(empty)} ({counts})"
+        written.left_out.add("too few images", "the data set", what, "both need at least one")
         written.left_out.raise_any()
 
 
 class _Work:
-    """One picture at a time, in any thread. writes: whether files are still wanted; after a fault they are not."""
+    """Converts one image at a time, in any thread; writes: False after a fault, when files are no longer needed."""
 
     def __init__(self, folder: Path, link: bool, orientation: Orientation, writes: bool):
         self.writes = writes
@@ -119,12 +130,12 @@ class _Work:
         self._lock = threading.Lock()
 
     def do(self, job: tuple[AnnotatedImage, str]) -> Counts | list[tuple[str, Fault]]:
-        """The counts of the labels in the mask; or what is wrong, by kind."""
+        """Return the counts of the labels in the mask, or the faults with their kinds."""
         item, name = job
         try:
             data, kind, mask, counts = read_file(item.image, lambda data, encoded: self._read(item, data, encoded))
         except DataError as error:
-            return [(getattr(error, "kind", "") or "unusable picture or annotation", fault) for fault in error.faults]
+            return [(getattr(error, "kind", "") or "unusable image or annotation", fault) for fault in error.faults]
         if self.writes:
             suffix = item.image.suffix if item.image.suffix.lower() in EXTENSIONS else _EXTENSION[kind]
             self._put(self._folder / item.split / f"{name}{suffix}", data, item.image if self._link else None)
@@ -139,7 +150,7 @@ class _Work:
         self._check_size(frame, header, where)
         labels = item.draw(*frame)
         self._check_size((labels.shape[0], labels.shape[1]), header, where)
-        labels = self._turned_with(header, labels)
+        labels = self._as_displayed(header, labels)
         return data, header.format, encode_mask(labels), count_values(labels)
 
     def _check_size(self, size: Size, header: ImageHeader, where: str) -> None:
@@ -148,11 +159,11 @@ class _Work:
         if size not in fitting[self._orientation]:
             height, width = header.displayed
             what = f"{width} x {height} pixels as displayed, but its annotations are for {size[1]} x {size[0]}"
-            remedy = "look whether the picture was scaled or turned after it was annotated"
-            raise DataError("a picture can't be used", [Fault(where, what, remedy)])
+            remedy = "check whether the image was scaled or turned after it was annotated"
+            raise DataError("an image can't be used", [Fault(where, what, remedy)])
 
-    def _turned_with(self, header: ImageHeader, labels: LabelMask) -> LabelMask:
-        """The mask as displayed."""
+    def _as_displayed(self, header: ImageHeader, labels: LabelMask) -> LabelMask:
+        """Return the mask as displayed."""
         if header.orientation == 1:
             return labels
         stored = self._orientation == "stored" or labels.shape != header.displayed
@@ -162,7 +173,7 @@ class _Work:
 
     def notes(self) -> Iterator[str]:
         for what, count in sorted(self._turned.items()):
-            yield f"pictures that EXIF turns, annotations taken as {what}: {count} (--orientation)"
+            yield f"images that EXIF turns, annotations read as {what}: {count} (--orientation)"
 
     def _put(self, path: Path, data: bytes, source: Path | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,8 +184,8 @@ class _Work:
         path.write_bytes(data)
 
 
-def _named(items: Sequence[AnnotatedImage], notes: list[str]) -> Iterator[tuple[AnnotatedImage, str]]:
-    """The items with names under which training finds them, each only once even where case doesn't count."""
+def _with_names(items: Sequence[AnnotatedImage], notes: list[str]) -> Iterator[tuple[AnnotatedImage, str]]:
+    """Yield the items with names that training accepts, each only once even where case doesn't count."""
     taken: set[tuple[str, str]] = set()
     renamed = 0
     for item in items:
@@ -188,12 +199,12 @@ def _named(items: Sequence[AnnotatedImage], notes: list[str]) -> Iterator[tuple[
         renamed += name != item.name
         yield item, name
     if renamed:
-        notes.append(f"pictures with a new name, since theirs was hidden or taken: {renamed}")
+        notes.append(f"images with a new name, because theirs was hidden or taken: {renamed}")
 
 
 @contextlib.contextmanager
-def _whole_folder(output: Path) -> Iterator[Path]:
-    """A folder beside ``output`` that takes its place when the block ends well, and is removed when it doesn't."""
+def _atomic_folder(output: Path) -> Iterator[Path]:
+    """Make a folder beside ``output`` that replaces it if the block succeeds, and is removed if it raises."""
     target = output.absolute()
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         fault = Fault(printable(output), "is there already", "remove it, or give another folder for --output")

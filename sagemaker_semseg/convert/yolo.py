@@ -1,9 +1,9 @@
-"""YOLO's polygons: ``data.yaml``, pictures, and a text file for each of them come in, a ``Dataset`` goes out.
+"""Reads YOLO's polygons: ``data.yaml``, images, and a text file for each image.
 
     images/train/a.jpg    labels/train/a.txt:  CLASS x1 y1 x2 y2 x3 y3 ...    in shares of width and height
 
-``data.yaml`` names the classes and where the pictures of ``train`` and ``val`` lie; a folder with ``images``,
-``labels`` and ``classes.txt`` will do, too. The command ``convert yolo`` calls it.
+``data.yaml`` names the classes and the places of the images of ``train`` and ``val``; a folder with ``images``,
+``labels`` and ``classes.txt`` is possible too.
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImag
 from sagemaker_semseg.convert.coco import Boxes
 from sagemaker_semseg.convert.file_readers import inside, name_of, read_lines, read_yaml, unusable, walk
 from sagemaker_semseg.convert.json_values import show, whole
-from sagemaker_semseg.convert.rle import Unusable
+from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.convert.shapes import Points, Polygon, Region, box, rasterize
 from sagemaker_semseg.data.channels import EXTENSIONS
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import Fault, printable
 
-_OTHER_PICTURES: Final = (".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif")
+_OTHER_IMAGES: Final = (".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif")
 _SPLITS: Final = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation"}
-_MARGIN: Final = 0.05  # of a picture; that outlines may reach out of it
+_MARGIN: Final = 0.05  # by which outlines may reach out of the image
 _WHERE: Final = "give data.yaml, or a folder with images, labels and classes.txt"
 
 
 def read(source: Path, choice: ClassSelection, boxes: Boxes = "error") -> AnnotatedDataset:
-    """source: ``data.yaml`` or the folder of the data set. Raises ``DataError``."""
+    """Read ``data.yaml``, or the folder of the data set. Raises ``DataError``."""
     dataset = AnnotatedDataset()
     root, names, places = _settings(source)
     labels = labels_of(names.values(), choice, dataset, source)
     by_number = {number: labels[name] for number, name in names.items()}
     expected: set[Path] = set()
     empty = 0
-    for image, name, split in _pictures(root, places, dataset):
-        text = _labels_of_picture(image)
+    for image, name, split in _images(root, places, dataset):
+        text = _label_file(image)
         if text in expected:
             dataset.faults.add(
-                "bad entry", image, f"{printable(text)} belongs to another picture, too", "keep one of them"
+                "bad entry", image, f"{printable(text)} belongs to another image, too", "keep one of them"
             )
             continue
         expected.add(text)
         there = text.is_file()
         empty += not there
-        drawn = _Picture(text if there else None, by_number, choice, boxes)
-        dataset.items.append(AnnotatedImage(name, image, drawn.draw, split=split))
+        annotations = _Annotations(text if there else None, by_number, choice, boxes)
+        dataset.items.append(AnnotatedImage(name, image, annotations.draw, split=split))
     for folder in sorted({text.parent for text in expected if text.parent.is_dir()}):
         for text in sorted(folder.glob("*.txt")):
             if text not in expected and text.name != "classes.txt" and folder.name != root.name:
-                dataset.faults.add("labels without picture", text, "has no picture", "add the picture, or remove it")
+                dataset.faults.add("labels without image", text, "has no image", "add the image, or remove it")
     if empty:
-        dataset.notes.append(f"{empty} pictures without a file of labels, taken as showing none of the classes")
+        dataset.notes.append(f"{empty} images without a file of labels, read as showing none of the classes")
     return dataset
 
 
 def _settings(source: Path) -> tuple[Path, dict[int, str], list[tuple[str, str]]]:
-    """The data set's folder, the names of the classes by number, and places of pictures with their splits."""
+    """Return the data set's folder, the names of the classes by number, and places of images with their splits."""
     if source.is_dir():
         found = sorted([*source.glob("*.yaml"), *source.glob("*.yml")])
         if len(found) > 1:
@@ -88,7 +88,7 @@ def _settings(source: Path) -> tuple[Path, dict[int, str], list[tuple[str, str]]
                 raise unusable(source, f"{key}: {show(value)}, the path of a folder is expected", _WHERE)
             places.append((value, split if both else ""))
     if not places:
-        raise unusable(source, "neither train nor val says where the pictures are", _WHERE)
+        raise unusable(source, "neither train nor val gives the place of the images", _WHERE)
     return root, _names(content.get("names"), source), places
 
 
@@ -112,20 +112,20 @@ def _names_of_file(folder: Path) -> dict[int, str]:
     raise unusable(folder, "neither data.yaml nor classes.txt names the classes", _WHERE)
 
 
-def _pictures(root: Path, places: list[tuple[str, str]], dataset: AnnotatedDataset) -> Iterator[tuple[Path, str, str]]:
-    """Picture, name and split of every picture; those that can't be used are faults."""
+def _images(root: Path, places: list[tuple[str, str]], dataset: AnnotatedDataset) -> Iterator[tuple[Path, str, str]]:
+    """Yield file, name and split of every image; those that can't be used become faults."""
     for place, split in places:
         path = _place(root, place)
         if path is None:
             what = f"{show(place)} is no folder below {root}"
-            dataset.faults.add("missing folder", root, what, "mend path, train and val in data.yaml")
+            dataset.faults.add("missing folder", root, what, "fix path, train and val in data.yaml")
         elif path.is_dir():
-            for image in walk(path, (*EXTENSIONS, *_OTHER_PICTURES)):
+            for image in walk(path, (*EXTENSIONS, *_OTHER_IMAGES)):
                 if image.suffix.lower() in EXTENSIONS:
                     yield image, name_of(image, path), split
                 else:
-                    what = f"a picture of the kind {image.suffix}, JPEG and PNG can be read"
-                    dataset.faults.add("other picture", image, what, "convert it to PNG")
+                    what = f"an image of the kind {image.suffix}, JPEG and PNG can be read"
+                    dataset.faults.add("other image", image, what, "convert it to PNG")
         else:
             yield from _listed(root, path, split, dataset)
 
@@ -136,12 +136,12 @@ def _listed(root: Path, path: Path, split: str, dataset: AnnotatedDataset) -> It
         if image and os.path.isfile(image):
             yield image, name_of(image, root), split
         elif line:
-            what = f"{show(line)}: there is no such picture below {root}"
-            dataset.faults.add("missing picture", f"{path}, line {number}", what, "mend the path")
+            what = f"{show(line)}: there is no such image below {root}"
+            dataset.faults.add("missing image", f"{path}, line {number}", what, "fix the path")
 
 
 def _place(root: Path, place: str) -> Path | None:
-    """Below the data set's folder; some programs write ``../train/images`` where ``train/images`` is meant."""
+    """Find a place below the data set's folder; some programs write ``../train/images`` for ``train/images``."""
     for candidate in (place, place.removeprefix("../")):
         path = inside(root, candidate)
         if path and os.path.exists(path):
@@ -149,8 +149,8 @@ def _place(root: Path, place: str) -> Path | None:
     return None
 
 
-def _labels_of_picture(image: Path) -> Path:
-    """The last folder of the name images becomes labels."""
+def _label_file(image: Path) -> Path:
+    """Replace the last folder ``images`` of a path by ``labels``."""
     parts = list(image.parts)
     for at in range(len(parts) - 2, -1, -1):
         if parts[at] == "images":
@@ -160,8 +160,8 @@ def _labels_of_picture(image: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """labels: the text file, read when the mask is drawn; None where there is none."""
+class _Annotations:
+    """The text file of one image, read when the mask is drawn; None where there is none."""
 
     labels: Path | None
     by_number: Mapping[int, int]
@@ -176,29 +176,29 @@ class _Picture:
             try:
                 if line:
                     regions.append(self._region(line, where))
-            except Unusable as error:
+            except ShapeError as error:
                 faults.append(Fault(where, error.what, error.remedy))
-        return rasterize(regions, height, width, self.choice.ground, self.choice.larger_first, faults)
+        return rasterize(regions, height, width, self.choice.background_label, self.choice.larger_first, faults)
 
     def _region(self, line: str, where: str) -> Region:
         try:
             first, *rest = (float(word) for word in line.split())
         except ValueError:
-            raise Unusable(f"{show(line)}, numbers are expected", "export the labels again") from None
+            raise ShapeError(f"{show(line)}, numbers are expected", "export the labels again") from None
         number = whole(first)
         if number is None or number not in self.by_number:
             remedy = f"there are {len(self.by_number)} names"
-            raise Unusable(f"class {line.split()[0][:20]} has no name in the settings", remedy)
+            raise ShapeError(f"class {line.split()[0][:20]} has no name in the settings", remedy)
         label = self.by_number[number]
         if len(rest) == 4:
             return self._box(rest, label, where)
         if len(rest) < 6 or len(rest) % 2:
-            raise Unusable(f"{len(rest)} numbers after the class, x and y of three points or more are expected")
+            raise ShapeError(f"{len(rest)} numbers after the class, x and y of three points or more are expected")
         return Region(Polygon((_checked(np.array(rest).reshape(-1, 2)),), fractions=True), label, where)
 
     def _box(self, numbers: list[float], label: int, where: str) -> Region:
         if self.boxes == "error":
-            raise Unusable("a box without an outline", "export polygons, or see --boxes")
+            raise ShapeError("a box without an outline", "export polygons, or see --boxes")
         x, y, width, height = numbers
         corners = _checked(box(x - width / 2, y - height / 2, x + width / 2, y + height / 2))
         fill = self.boxes == "fill"
@@ -208,5 +208,5 @@ class _Picture:
 def _checked(corners: Points) -> Points:
     if not (np.abs(corners - 0.5) <= 0.5 + _MARGIN).all():
         what = "a coordinate that is not between 0 and 1"
-        raise Unusable(what, "coordinates are shares of width and height, not pixels")
+        raise ShapeError(what, "coordinates are shares of width and height, not pixels")
     return corners

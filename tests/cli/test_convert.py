@@ -1,4 +1,4 @@
-"""``convert``: flags to folders, what is told, and the command that is told works."""
+"""``convert``: flags to folders, what is message, and the command that is message works."""
 
 import json
 import shlex
@@ -18,8 +18,8 @@ SQUARE = [4, 4, 9, 4, 9, 9, 4, 9]
 @pytest.fixture
 def coco(tmp_path):
     for name in ("a", "b", "c", "d"):
-        (tmp_path / "photos").mkdir(exist_ok=True)
-        Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(tmp_path / "photos" / f"{name}.jpg")
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(tmp_path / "images" / f"{name}.jpg")
     names = {1: "a", 2: "b", 3: "c", 4: "d"}
     content = {
         "images": [{"id": id, "file_name": f"{name}.jpg"} for id, name in names.items()],
@@ -35,7 +35,7 @@ def coco(tmp_path):
 
 def test_coco_and_the_command_that_trains_on_it(coco, tmp_path, capsys):
     output = tmp_path / "my data"
-    given = ["coco", str(coco), "--images", str(tmp_path / "photos"), "--output", str(output)]
+    given = ["coco", str(coco), "--images", str(tmp_path / "images"), "--output", str(output)]
     assert main(["convert", *given, "--validation-share", "0.5", "--seed", "3"]) == 0
     text = capsys.readouterr().out
     assert "4 images: 2 train, 2 validation" in text
@@ -47,22 +47,22 @@ def test_coco_and_the_command_that_trains_on_it(coco, tmp_path, capsys):
 
 def test_a_list_for_validation(coco, tmp_path):
     (tmp_path / "val.txt").write_text("b\nd.jpg\n")
-    given = ["coco", str(coco), "--images", str(tmp_path / "photos"), "--output", str(tmp_path / "out")]
+    given = ["coco", str(coco), "--images", str(tmp_path / "images"), "--output", str(tmp_path / "out")]
     assert main(["convert", *given, "--validation-list", str(tmp_path / "val.txt")]) == 0
     assert sorted(path.name for path in (tmp_path / "out" / "validation").iterdir()) == ["b.jpg", "d.jpg"]
 
 
 def test_flags_at_fault_come_together(coco, tmp_path, capsys):
-    given = ["coco", str(coco), "--output", str(tmp_path / "out"), "--image", "photos", "--validation-share", "20"]
+    given = ["coco", str(coco), "--output", str(tmp_path / "out"), "--image", "images", "--validation-share", "20"]
     assert main(["convert", *given, "--seed", "x"]) == 2
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     for part in ("did you mean --images?", "--validation-share: 20 came", "--seed: x is no number"):
-        assert part in told
+        assert part in message
 
 
-def test_what_was_left_out_is_told(coco, tmp_path, capsys):
-    (tmp_path / "photos" / "c.jpg").write_bytes(b"GIF89a")
-    given = ["coco", str(coco), "--images", str(tmp_path / "photos"), "--output", str(tmp_path / "out")]
+def test_what_was_left_out_is_reported(coco, tmp_path, capsys):
+    (tmp_path / "images" / "c.jpg").write_bytes(b"GIF89a")
+    given = ["coco", str(coco), "--images", str(tmp_path / "images"), "--output", str(tmp_path / "out")]
     assert main(["convert", *given]) == 2
     assert not (tmp_path / "out").exists()
     assert main(["convert", *given, "--skip-faulty"]) == 0

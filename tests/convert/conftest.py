@@ -1,4 +1,4 @@
-"""Pictures and annotation files of a data set, and the way from there to the masks that a training reads."""
+"""Images and annotation files of a data set, and the way from there to the masks that a training reads."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sagemaker_semseg.data.images import decode_mask
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a picture of so many pixels as stored, and returns its path."""
+def write_image(tmp_path: Path) -> Callable[..., Path]:
+    """Writes an image of so many pixels as stored, and returns its path."""
 
     def put(name: str, height: int = 24, width: int = 32, orientation: int = 1, kind: str = "JPEG") -> Path:
         y, x = np.mgrid[:height, :width]
@@ -84,7 +84,7 @@ def converted(tmp_path: Path):
                 name = f"{split.channel}/{sample.name}" if by_split else sample.name
                 masks[name] = decode_mask(sample.mask.read_bytes())
         assert (output / "classes.txt").read_text().splitlines() == list(dataset.classes)
-        assert len(masks) == written.pictures.total()
+        assert len(masks) == written.images.total()
         return masks, written
 
     return convert

@@ -28,13 +28,13 @@ def instances(annotations, images=2, **more):
 
 
 @pytest.fixture
-def read(tmp_path, picture, file):
+def read(tmp_path, write_image, file):
     def read(content, choice=None, **crowds):
         for number in (1, 2):
-            picture(f"photos/{number}.jpg")
+            write_image(f"images/{number}.jpg")
         path = file("instances.json", content)
         return coco.read(
-            [coco.CocoReader(path, tmp_path / "photos")], choice or ClassSelection(), coco.CrowdPolicy(**crowds)
+            [coco.CocoReader(path, tmp_path / "images")], choice or ClassSelection(), coco.CrowdPolicy(**crowds)
         )
 
     return read
@@ -62,7 +62,7 @@ def test_polygons_and_both_kinds_of_run_lengths(read, converted):
     expected[3:5, 2:4] = 3
     np.testing.assert_array_equal(masks["1"], expected)
     assert not masks["2"].any()
-    assert "1 pictures without annotations" in written.notes[0]
+    assert "1 images without annotations" in written.notes[0]
     assert written.pixels[[0, 1, 2, 3]].tolist() == [24 * 32 * 2 - 64, 6, 54, 4]
     assert written.occurs[[0, 1, 2, 3, 255]].tolist() == [2, 1, 1, 1, 0]
 
@@ -103,9 +103,9 @@ def test_classes_chosen_ignored_and_without_background(read, converted):
     assert [mask[1, 1], mask[9, 9], mask[21, 21], mask[15, 15]] == [1, 255, 0, 255]
 
 
-def test_two_files_whose_ids_differ(tmp_path, picture, file, converted):
+def test_two_files_whose_ids_differ(tmp_path, write_image, file, converted):
     for split, id in (("train", 7), ("val", 1)):
-        picture(f"{split}/a.jpg")
+        write_image(f"{split}/a.jpg")
         categories = [{"id": id, "name": "car"}] + ([{"id": 9, "name": "dog"}] if split == "val" else [])
         content = {
             "images": [{"id": 1, "file_name": "a.jpg"}],
@@ -197,13 +197,15 @@ def test_all_faults_together(read, converted, tmp_path):
     content["categories"] += [{"id": 7, "name": "again"}, {"id": 8}]
     with pytest.raises(DataError) as error:
         converted(read(content))
-    told = "\n".join(map(str, error.value.faults))
-    assert [name for name, (_, where, _) in FAULTS.items() if where not in told] == ["no object"]  # its place differs
-    for part in ("images[2] (id 1)", "secret", "missing.jpg", "images[5]", "has the picture of image 2", "images[7]"):
-        assert part in told
-    assert "an object is expected" in told
-    assert "categories[3]" in told
-    assert "categories[4]" in told
+    message = "\n".join(map(str, error.value.faults))
+    assert [name for name, (_, where, _) in FAULTS.items() if where not in message] == [
+        "no object"
+    ]  # its place differs
+    for part in ("images[2] (id 1)", "secret", "missing.jpg", "images[5]", "has the image of image 2", "images[7]"):
+        assert part in message
+    assert "an object is expected" in message
+    assert "categories[3]" in message
+    assert "categories[4]" in message
     assert not (tmp_path / "converted").exists()
 
 
@@ -250,24 +252,24 @@ def test_a_size_that_would_fill_the_memory(read, converted):
 
 def test_absolute_and_windows_paths_are_found_by_their_last_name(read, converted):
     content = instances([GOOD])
-    content["images"][0]["file_name"] = "C:\\Users\\me\\photos\\1.jpg"
-    content["images"][1]["file_name"] = "/home/me/photos/2.jpg"
+    content["images"][0]["file_name"] = "C:\\Users\\me\\images\\1.jpg"
+    content["images"][1]["file_name"] = "/home/me/images/2.jpg"
     assert converted(read(content))[0].keys() == {"1", "2"}
 
 
-def test_a_picture_outside_is_not_read(read, picture, converted, tmp_path):
+def test_an_image_outside_is_not_read(read, write_image, converted, tmp_path):
     content = instances([GOOD])
     content["images"].append({"id": 3, "file_name": "../outside.jpg"})
     content["images"].append({"id": 4, "file_name": str(tmp_path / "outside.jpg")})
-    picture("outside.jpg")
+    write_image("outside.jpg")
     dataset = read(content)
-    assert [fault.what for fault in dataset.faults.kinds["missing picture"]] == [
-        f"there is no such picture below {tmp_path / 'photos'}"
+    assert [fault.what for fault in dataset.faults.kinds["missing image"]] == [
+        f"there is no such image below {tmp_path / 'images'}"
     ] * 2
 
 
 def test_hostile_files(read, converted, tmp_path):
-    """Values swapped at random for others: a mask for each picture, or a DataError, and nothing else."""
+    """Values swapped at random for others: a mask for each image, or a DataError, and nothing else."""
     draw_from = random.Random(3)
     odd = [None, -1, 0, 1.5, 10**30, float("nan"), float("-inf"), "", "\ud800", "..", [], {}, [[]], [[1, 2]], True]
     compressed = {"counts": "P2h00m0", "size": [24, 32]}

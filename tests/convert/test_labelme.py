@@ -28,9 +28,9 @@ def content(shapes, image="a.jpg", **more):
 
 
 @pytest.fixture
-def set_of_two(picture, file, tmp_path):
+def set_of_two(write_image, file, tmp_path):
     for name in ("a", "b"):
-        picture(f"set/{name}.jpg")
+        write_image(f"set/{name}.jpg")
         file(f"set/{name}.json", content(SHAPES if name == "a" else [], f"{name}.jpg"))
     return tmp_path / "set"
 
@@ -58,8 +58,8 @@ def test_order_of_the_classes(set_of_two):
     assert dataset.items[0].draw(24, 32)[5, 5] == 1
 
 
-def test_later_shapes_lie_above_earlier_ones(picture, file, tmp_path):
-    picture("set/a.jpg")
+def test_later_shapes_lie_above_earlier_ones(write_image, file, tmp_path):
+    write_image("set/a.jpg")
     small = {"label": "b", "points": [[4, 4], [8, 4], [8, 8], [4, 8]]}
     hole = {"label": "_background_", "points": [[5, 5], [7, 5], [7, 7], [5, 7]]}
     large = {"label": "a", "points": [[2, 2], [20, 2], [20, 20], [2, 20]]}
@@ -71,13 +71,13 @@ def test_later_shapes_lie_above_earlier_ones(picture, file, tmp_path):
 
 
 @pytest.mark.parametrize("top", [1, 255])
-def test_a_shape_that_is_a_mask(picture, file, tmp_path, top):
+def test_a_shape_that_is_a_mask(write_image, file, tmp_path, top):
     bits = np.zeros((5, 4), np.uint8)
     bits[1:3, 2] = top
     out = io.BytesIO()
     Image.fromarray(bits).save(out, "PNG")
     shape = {"label": "a", "shape_type": "mask", "points": [[10, 7], [13, 11]]}
-    picture("set/a.jpg")
+    write_image("set/a.jpg")
     other = {"label": "b", "points": [[0, 0], [2, 0], [2, 2]]}
     file("set/a.json", content([{**shape, "mask": base64.b64encode(out.getvalue()).decode()}, other]))
     mask = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection()).items[0].draw(24, 32)
@@ -85,7 +85,7 @@ def test_a_shape_that_is_a_mask(picture, file, tmp_path, top):
 
 
 @pytest.mark.parametrize(
-    ("json_at", "picture_at", "path"),
+    ("json_at", "image_at", "path"),
     [
         ("set/labels/a.json", "set/images/a.jpg", "../images/a.jpg"),
         ("set/labels/a.json", "set/images/a.jpg", "..\\images\\a.jpg"),
@@ -93,16 +93,16 @@ def test_a_shape_that_is_a_mask(picture, file, tmp_path, top):
         ("set/a.json", "set/a.PNG", "renamed.jpg"),
     ],
 )
-def test_paths_of_pictures(picture, file, tmp_path, json_at, picture_at, path):
-    where = picture(picture_at)
+def test_paths_of_images(write_image, file, tmp_path, json_at, image_at, path):
+    where = write_image(image_at)
     file(json_at, content(SHAPES, path))
     (item,) = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection()).items
     assert item.image.samefile(where)
 
 
 @pytest.mark.parametrize("path", ["../outside.jpg", "../../../../../etc/passwd", "", "a\0.jpg", 5, None])
-def test_pictures_outside_are_not_read(picture, file, tmp_path, path):
-    picture("outside.jpg")
+def test_images_outside_are_not_read(write_image, file, tmp_path, path):
+    write_image("outside.jpg")
     file("set/c.json", content(SHAPES, path))
     dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection())
     assert not dataset.items
@@ -110,16 +110,16 @@ def test_pictures_outside_are_not_read(picture, file, tmp_path, path):
     assert fault.remedy
 
 
-def test_pictures_in_a_folder_of_their_own(picture, file, tmp_path):
-    picture("pictures/a.jpg")
+def test_images_in_a_folder_of_their_own(write_image, file, tmp_path):
+    write_image("images/a.jpg")
     file("set/a.json", content(SHAPES))
-    (item,) = labelme.read([labelme.LabelMeReader(tmp_path / "set", tmp_path / "pictures")], ClassSelection()).items
-    assert item.image == tmp_path / "pictures" / "a.jpg"
+    (item,) = labelme.read([labelme.LabelMeReader(tmp_path / "set", tmp_path / "images")], ClassSelection()).items
+    assert item.image == tmp_path / "images" / "a.jpg"
 
 
-def test_two_folders(picture, file, tmp_path, converted):
+def test_two_folders(write_image, file, tmp_path, converted):
     for name in ("train", "val"):
-        picture(f"{name}/a.jpg")
+        write_image(f"{name}/a.jpg")
         file(f"{name}/a.json", content(SHAPES))
     sources = [
         labelme.LabelMeReader(tmp_path / "train", None, "train"),
@@ -128,7 +128,7 @@ def test_two_folders(picture, file, tmp_path, converted):
     assert converted(labelme.read(sources, ClassSelection()))[0].keys() == {"train/a", "validation/a"}
 
 
-def test_all_faults_together(set_of_two, file, picture, converted):
+def test_all_faults_together(set_of_two, file, write_image, converted):
     square = [[1, 1], [3, 1], [3, 3]]
     bad = [
         {"label": 5, "points": square},
@@ -145,21 +145,21 @@ def test_all_faults_together(set_of_two, file, picture, converted):
     file("set/cut.json", b'{"shapes": [')
     file("set/size.json", content([], imageHeight="x"))
     file("set/twice.json", content([], "a.jpg"))
-    picture("set/nan.jpg")
+    write_image("set/nan.jpg")
     far = [[1, 1], [2, 900], [3, 3]]
     file("set/nan.json", content([{"label": "a", "points": [[1, 1], [float("nan"), 2], [3, 3]]}] * 2, "nan.jpg"))
-    picture("set/far.jpg")
+    write_image("set/far.jpg")
     file("set/far.json", content([{"label": "a", "points": far}], "far.jpg"))
     file("set/package.json", {"name": "something else"})
     with pytest.raises(DataError) as error:
         converted(labelme.read([labelme.LabelMeReader(set_of_two)], ClassSelection()))
-    told = "\n".join(map(str, error.value.faults))
+    message = "\n".join(map(str, error.value.faults))
     for number in range(len(bad)):
-        assert f"bad.json, shapes[{number}]" in told
+        assert f"bad.json, shapes[{number}]" in message
     for part in ("cut.json", "size.json", "twice.json", "nan.json, shapes[0]", "nan.json, shapes[1]", "far.json"):
-        assert part in told
+        assert part in message
     assert len(error.value.faults) == len(bad) + 6
-    assert "package.json" not in told
+    assert "package.json" not in message
 
 
 def test_a_folder_of_something_else(tmp_path):
@@ -169,10 +169,10 @@ def test_a_folder_of_something_else(tmp_path):
         labelme.read([labelme.LabelMeReader(tmp_path / "none")], ClassSelection())
 
 
-def test_hostile_files(picture, tmp_path, file):
+def test_hostile_files(write_image, tmp_path, file):
     draw_from = random.Random(5)
     odd = [None, -1, 1e9, 10**30, float("nan"), "", "\ud800", "..", [], {}, [[]], True, "mask", "circle"]
-    picture("set/a.jpg")
+    write_image("set/a.jpg")
     seen = set()
 
     def changed(value, share):

@@ -1,4 +1,4 @@
-"""Pascal VOC and Cityscapes: masks that are pictures, their official splits, colours, faults and hostile files."""
+"""Pascal VOC and Cityscapes: masks that are images, their official splits, colors, faults and hostile files."""
 
 import random
 
@@ -12,22 +12,22 @@ MASK = np.zeros((24, 32), np.uint8)
 MASK[2:6, 3:9], MASK[6, 3:9], MASK[10:, 20:] = 15, 255, 20
 
 
-def voc_colour(index):
+def voc_color(index):
     """By the rule of the development kit: the bits of the index in turn become high bits of red, green, blue."""
-    colour = [0, 0, 0]
+    color = [0, 0, 0]
     for bit in range(8):
-        colour[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
-    return colour
+        color[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
+    return color
 
 
-PALETTE = bytes(value for index in range(256) for value in voc_colour(index))
-COLOURS = np.array(list(PALETTE), np.uint8).reshape(256, 3)
+PALETTE = bytes(value for index in range(256) for value in voc_color(index))
+COLORS = np.array(list(PALETTE), np.uint8).reshape(256, 3)
 
 
 @pytest.fixture
-def voc_set(picture, mask_file, file, tmp_path):
+def voc_set(write_image, mask_file, file, tmp_path):
     for name in ("a", "b"):
-        picture(f"VOCdevkit/VOC2012/JPEGImages/{name}.jpg")
+        write_image(f"VOCdevkit/VOC2012/JPEGImages/{name}.jpg")
         mask_file(f"VOCdevkit/VOC2012/SegmentationClass/{name}.png", MASK, PALETTE)
     for name, text in (("train", "a\n"), ("val", "b\n\n"), ("trainval", "a\nb\n")):
         file(f"VOCdevkit/VOC2012/ImageSets/Segmentation/{name}.txt", text)
@@ -42,8 +42,8 @@ def test_voc(voc_set, converted):
     np.testing.assert_array_equal(masks["train/a"], MASK)
 
 
-def test_voc_in_colours(voc_set, mask_file, converted):
-    mask_file("VOCdevkit/VOC2012/SegmentationClass/a.png", COLOURS[MASK])
+def test_voc_in_colors(voc_set, mask_file, converted):
+    mask_file("VOCdevkit/VOC2012/SegmentationClass/a.png", COLORS[MASK])
     np.testing.assert_array_equal(converted(voc.read(voc_set))[0]["train/a"], MASK)
 
 
@@ -51,14 +51,14 @@ def test_voc_in_colours(voc_set, mask_file, converted):
 def test_voc_with_a_labelmap(voc_set, mask_file, file, converted, with_palette):
     """Numbers in the palette mean nothing then: index 15 is drawn in the colour of cat."""
     file("VOCdevkit/VOC2012/labelmap.txt", "# label:color_rgb\ncat:10,20,30::\nbackground:0,0,0::\ndog:1,2,3::\n")
-    colours = COLOURS.copy()
-    colours[15], colours[20] = (10, 20, 30), (1, 2, 3)
+    colors = COLORS.copy()
+    colors[15], colors[20] = (10, 20, 30), (1, 2, 3)
     for name in ("a", "b"):
         path = f"VOCdevkit/VOC2012/SegmentationClass/{name}.png"
         if with_palette:
-            mask_file(path, MASK, colours.tobytes())
+            mask_file(path, MASK, colors.tobytes())
         else:
-            mask_file(path, colours[MASK])
+            mask_file(path, colors[MASK])
     dataset = voc.read(voc_set)
     expected = np.where(MASK == 15, 1, np.where(MASK == 20, 2, MASK))
     np.testing.assert_array_equal(converted(dataset)[0]["validation/b"], expected)
@@ -71,23 +71,23 @@ def test_voc_without_lists_is_divided_by_lot(voc_set, converted):
     assert converted(voc.read(voc_set))[0].keys() == {"a", "b"}
 
 
-def test_voc_s_faults_together(voc_set, mask_file, picture, converted, file):
+def test_voc_s_faults_together(voc_set, mask_file, write_image, converted, file):
     file("VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt", "a\nnone\n../../x\nc\nd\ne\nb\n")
     for name in "cde":
-        picture(f"VOCdevkit/VOC2012/JPEGImages/{name}.jpg")
+        write_image(f"VOCdevkit/VOC2012/JPEGImages/{name}.jpg")
     mask_file("VOCdevkit/VOC2012/SegmentationClass/d.png", np.full((24, 32), 77, np.uint8))
-    smooth = COLOURS[MASK].copy()
+    smooth = COLORS[MASK].copy()
     smooth[0, :3] = 9
     mask_file("VOCdevkit/VOC2012/SegmentationClass/e.png", smooth)
     with pytest.raises(DataError) as error:
         converted(voc.read(voc_set))
-    told = "\n".join(map(str, error.value.faults))
+    message = "\n".join(map(str, error.value.faults))
     for part in (
         *("train.txt, line 2: there is no JPEGImages/none", "line 3: there is no JPEGImages/../../x"),
         *("line 4: there is no SegmentationClass/c", "the numbers 77", "3 pixels of colours", "(9, 9, 9)"),
         "val.txt, line 1: b is also in",
     ):
-        assert part in told
+        assert part in message
     assert len(error.value.faults) == 6
 
 
@@ -119,9 +119,9 @@ IDS = [(0, 255), (7, 0), (8, 1), (11, 2), (18, 255), (26, 13), (29, 255), (33, 1
 
 
 @pytest.fixture
-def city(picture, tmp_path):
+def city(write_image, tmp_path):
     def put(split, name="aachen_000000_000019"):
-        picture(f"city/leftImg8bit/{split}/aachen/{name}_leftImg8bit.png", kind="PNG")
+        write_image(f"city/leftImg8bit/{split}/aachen/{name}_leftImg8bit.png", kind="PNG")
         return f"city/gtFine/{split}/aachen/{name}_gtFine"
 
     return put
@@ -168,9 +168,9 @@ def test_cityscapes_faults_together(city, file, mask_file, converted, tmp_path):
     file(city("val", "d") + "_polygons.json", {**objects(), "imgWidth": 10**9})
     with pytest.raises(DataError) as error:
         converted(cityscapes.read(tmp_path / "city"))
-    told = "\n".join(map(str, error.value.faults))
+    message = "\n".join(map(str, error.value.faults))
     parts = ["the numbers 200", "b_gtFine_labelIds.png", *(f"objects[{n}]" for n in range(5)), "d_gtFine_polygons"]
-    assert [part for part in parts if part not in told] == []
+    assert [part for part in parts if part not in message] == []
     assert len(error.value.faults) == len(parts)
 
 

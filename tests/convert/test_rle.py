@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagemaker_semseg.convert.rle import Unusable, check_runs, decode_runs, inside_of, runs_of_bitmap
+from sagemaker_semseg.convert.rle import ShapeError, check_runs, decode_columns, decode_runs, encode_bitmap
 from sagemaker_semseg.convert.shapes import RLE, Mask, Polygon, Region, box, circle, rasterize
 from sagemaker_semseg.errors import DataError
 
 
 def pixels(runs: np.ndarray, height: int, width: int) -> np.ndarray:
-    left, inside = inside_of(runs, height)
+    left, inside = decode_columns(runs, height)
     whole = np.zeros((height, width), bool)
     whole[:, left : left + inside.shape[1]] = inside
     return whole
@@ -52,7 +52,7 @@ def test_runs_of_a_bitmap(seed, height, width, top, left):
     bitmap = np.random.default_rng(seed).random((height, width)) < 0.5
     whole = np.zeros((height + top + seed % 3, width + left + seed % 2), bool)
     whole[top : top + height, left : left + width] = bitmap
-    runs = check_runs(runs_of_bitmap(bitmap, top, left, *whole.shape), *whole.shape)
+    runs = check_runs(encode_bitmap(bitmap, top, left, *whole.shape), *whole.shape)
     np.testing.assert_array_equal(pixels(runs, *whole.shape), whole)
 
 
@@ -79,12 +79,12 @@ def test_runs_of_a_bitmap(seed, height, width, top, left):
     ],
 )
 def test_runs_that_are_refused(counts, what):
-    with pytest.raises(Unusable, match=what):
+    with pytest.raises(ShapeError, match=what):
         check_runs(decode_runs(counts), 3, 4)
 
 
 def test_hostile_runs():
-    """Whatever the counts, either the runs cover the picture or there is an Unusable."""
+    """Whatever the counts, either the runs cover the image or there is an ShapeError."""
     draw_from = random.Random(1)
     good = 0
     for _ in range(3000):
@@ -94,7 +94,7 @@ def test_hostile_runs():
             letters[draw_from.randrange(len(letters))] = chr(draw_from.choice([*range(48, 112), 0, 200, 0xD800]))
         try:
             runs = check_runs(decode_runs("".join(letters)), 6, 7)
-        except Unusable:
+        except ShapeError:
             continue
         good += 1
         assert pixels(runs, 6, 7).shape == (6, 7)
@@ -134,13 +134,13 @@ def test_a_rectangle_that_reaches_out_is_cut():
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_polygons_cover_the_pixels_whose_centres_they_hold(seed):
+def test_polygons_cover_the_pixels_whose_centers_they_hold(seed):
     """COCO's code draws the edges in fifths of a pixel: beside the edge it may differ by a pixel, and nowhere else."""
     random_ = np.random.default_rng(seed)
     corners = random_.uniform(-4, 28, (int(random_.integers(3, 8)), 2))
     angle = np.arctan2(*(corners - corners.mean(axis=0)).T)
     corners = corners[np.argsort(angle)]
-    expected = filled(32, 32, corners + 4)  # with a rim, so that an edge outside the picture is seen, too
+    expected = filled(32, 32, corners + 4)  # with a rim, so that an edge outside the image is seen, too
     edge, expected = near_edge(expected)[4:28, 4:28], expected[4:28, 4:28]
     differs = outline(24, 24, corners) != expected
     assert not (differs & ~edge).any()
@@ -184,7 +184,7 @@ def test_a_circle():
     ],
 )
 def test_outlines_that_never_reach_the_c_code(part, what):
-    with pytest.raises(Unusable, match=what):
+    with pytest.raises(ShapeError, match=what):
         outline(10, 10, part)
 
 
@@ -199,18 +199,18 @@ def region(left, top, right, bottom, label, below=False):
 
 def test_smaller_regions_lie_above_larger_ones():
     regions = [region(4, 4, 6, 6, 1), region(2, 2, 8, 8, 2), region(0, 0, 10, 10, 3)]
-    mask = rasterize(regions, 10, 10, ground=0, larger_first=True)
+    mask = rasterize(regions, 10, 10, background=0, larger_first=True)
     assert [mask[5, 5], mask[3, 3], mask[0, 0]] == [1, 2, 3]
-    mask = rasterize(regions, 10, 10, ground=0, larger_first=False)
+    mask = rasterize(regions, 10, 10, background=0, larger_first=False)
     assert (mask == 3).all()
 
 
 def test_what_is_below_stays_below():
     regions = [region(0, 0, 10, 10, 1), region(4, 4, 6, 6, 2, below=True)]
-    assert (rasterize(regions, 10, 10, ground=0, larger_first=True) == 1).all()
+    assert (rasterize(regions, 10, 10, background=0, larger_first=True) == 1).all()
 
 
-def test_every_region_at_fault_is_told():
+def test_every_region_at_fault_is_reported():
     bad = Region(Polygon((np.array([[0, 0], [1, 1], [99, 0]], float),)), 1, "first")
     other = Region(RLE([3, 5], (10, 10)), 1, "second")
     third = Region(Mask(np.ones((4, 4), bool), 8, 8), 1, "third")
@@ -221,10 +221,10 @@ def test_every_region_at_fault_is_told():
 
 
 def test_runs_for_another_size():
-    with pytest.raises(Unusable, match="4 x 3 pixels in a picture of 3 x 4"):
+    with pytest.raises(ShapeError, match="4 x 3 pixels in an image of 3 x 4"):
         RLE([12], (3, 4)).runs(4, 3)
 
 
-def test_a_narrow_shape_in_a_large_picture_takes_little_memory():
-    left, inside = inside_of(Polygon((box(5000, 10, 5003, 20),)).runs(10_000, 10_000), 10_000)
+def test_a_narrow_shape_in_a_large_image_takes_little_memory():
+    left, inside = decode_columns(Polygon((box(5000, 10, 5003, 20),)).runs(10_000, 10_000), 10_000)
     assert (left, inside.shape) == (5000, (10_000, 3))

@@ -25,8 +25,8 @@ def dataset(*paths, size=None, names=None):
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_pictures_keep_their_bytes(picture, tmp_path, link):
-    paths = [picture("in/a.jpg"), picture("in/b.PNG", kind="PNG")]
+def test_images_keep_their_bytes(write_image, tmp_path, link):
+    paths = [write_image("in/a.jpg"), write_image("in/b.PNG", kind="PNG")]
     write(random_split(dataset(*paths)), tmp_path / "out", link=link)
     for path in paths:
         (found,) = (tmp_path / "out").glob(f"*/{path.name}")
@@ -34,7 +34,7 @@ def test_pictures_keep_their_bytes(picture, tmp_path, link):
         assert found.samefile(path) == link
 
 
-# where the upper left corner of the stored pixels is shown: (rows, columns) of a displayed picture
+# where the upper left corner of the stored pixels is shown: (rows, columns) of a displayed image
 TURNED = {
     1: (slice(0, 3), slice(0, 5)),
     2: (slice(0, 3), slice(-5, None)),
@@ -49,9 +49,9 @@ TURNED = {
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("way", ["stored", "displayed"])
-def test_annotations_of_turned_pictures(picture, converted, orientation, way):
+def test_annotations_of_turned_images(write_image, converted, orientation, way):
     """24 x 32 pixels are stored. A size that says 24 x 32 fits only the stored ones where EXIF turns by a quarter."""
-    paths = [picture(f"in/{name}.jpg", orientation=orientation) for name in "ab"]
+    paths = [write_image(f"in/{name}.jpg", orientation=orientation) for name in "ab"]
     shown = (32, 24) if orientation >= 5 else (24, 32)
     size = (24, 32) if way == "stored" else shown
     auto = way == "displayed" or orientation >= 5
@@ -62,24 +62,30 @@ def test_annotations_of_turned_pictures(picture, converted, orientation, way):
     assert bool(written.notes) == (orientation != 1)
 
 
-def test_a_size_of_neither(picture, tmp_path):
-    paths = [picture(f"in/{name}.jpg", orientation=6) for name in "ab"]
+def test_a_size_of_neither(write_image, tmp_path):
+    paths = [write_image(f"in/{name}.jpg", orientation=6) for name in "ab"]
     with pytest.raises(DataError, match="24 x 32 pixels as displayed, but its annotations are for 31 x 24"):
         write(random_split(dataset(*paths, size=(24, 31))), tmp_path / "out")
     with pytest.raises(DataError, match="annotations are for 32 x 24"):
         write(random_split(dataset(*paths, size=(24, 32))), tmp_path / "out", orientation="displayed")
 
 
-def test_names_that_are_taken_or_hidden(picture, converted):
-    paths = [picture("a.jpg"), picture("b.png", kind="PNG"), picture("c.jpg"), picture("d.jpg"), picture("e.jpg")]
+def test_names_that_are_taken_or_hidden(write_image, converted):
+    paths = [
+        write_image("a.jpg"),
+        write_image("b.png", kind="PNG"),
+        write_image("c.jpg"),
+        write_image("d.jpg"),
+        write_image("e.jpg"),
+    ]
     masks, written = converted(dataset(*paths, names=["x", "x", "X", ".hidden/.y", "e\u0301"]))
     assert set(masks) <= {"x", "x-2", "x-3", "X", "X-2", "X-3", "_hidden/_y", "é"}
     assert len(masks) == 5
     assert "new name" in written.notes[0]
 
 
-def test_nothing_is_left_of_a_conversion_that_fails(picture, tmp_path):
-    good, cut = picture("in/a.jpg"), picture("in/b.jpg")
+def test_nothing_is_left_of_a_conversion_that_fails(write_image, tmp_path):
+    good, cut = write_image("in/a.jpg"), write_image("in/b.jpg")
     cut.write_bytes(cut.read_bytes()[:300])
     other = tmp_path / "in" / "c.jpg"
     other.write_bytes(b"BM" + bytes(100))
@@ -89,29 +95,29 @@ def test_nothing_is_left_of_a_conversion_that_fails(picture, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
 
-def test_an_interrupt_leaves_nothing(picture, tmp_path):
+def test_an_interrupt_leaves_nothing(write_image, tmp_path):
     def stop(done, in_all):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(random_split(dataset(picture("in/a.jpg"), picture("in/b.jpg"))), tmp_path / "out", progress=stop)
+        write(random_split(dataset(write_image("in/a.jpg"), write_image("in/b.jpg"))), tmp_path / "out", progress=stop)
     assert {path.name for path in tmp_path.iterdir()} == {"in"}
 
 
-def test_what_is_there_is_not_overwritten(picture, tmp_path):
-    paths = [picture("in/a.jpg"), picture("in/b.jpg")]
+def test_what_is_there_is_not_overwritten(write_image, tmp_path):
+    paths = [write_image("in/a.jpg"), write_image("in/b.jpg")]
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("kept")
     with pytest.raises(UserError, match="is there already"):
         write(random_split(dataset(*paths)), tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
     (tmp_path / "empty").mkdir()
-    assert write(random_split(dataset(*paths)), tmp_path / "empty").pictures == {"train": 1, "validation": 1}
+    assert write(random_split(dataset(*paths)), tmp_path / "empty").images == {"train": 1, "validation": 1}
 
 
-def test_one_picture_is_too_few(picture, tmp_path):
-    with pytest.raises(DataError, match="no picture for validation"):
-        write(random_split(dataset(picture("in/a.jpg"))), tmp_path / "out")
+def test_one_image_is_too_few(write_image, tmp_path):
+    with pytest.raises(DataError, match="no image for validation"):
+        write(random_split(dataset(write_image("in/a.jpg"))), tmp_path / "out")
 
 
 def test_lots(tmp_path):
@@ -132,4 +138,4 @@ def test_a_list_of_names(tmp_path):
     divided = by_names(items, ["b.jpg", "c", "none"], "val.txt")
     assert [item.split for item in divided.items] == ["train", "validation", "validation"]
     (fault,) = divided.faults.kinds["unknown name"]
-    assert (fault.where, fault.what) == ("val.txt", "there is no picture none")
+    assert (fault.where, fault.what) == ("val.txt", "there is no image none")

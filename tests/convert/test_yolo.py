@@ -1,4 +1,4 @@
-"""YOLO's polygons: masks by hand, the places of pictures, faults together, and hostile files."""
+"""YOLO's polygons: masks by hand, the places of images, faults together, and hostile files."""
 
 import random
 
@@ -15,9 +15,9 @@ SETTINGS = "path: ../datasets/none\ntrain: images/train\nval: images/val\nnames:
 
 
 @pytest.fixture
-def source(picture, file, tmp_path):
+def source(write_image, file, tmp_path):
     for split in ("train", "val"):
-        picture(f"set/images/{split}/a.jpg")
+        write_image(f"set/images/{split}/a.jpg")
         file(f"set/labels/{split}/a.txt", f"1 {SQUARE}\n\n0 0.5 0.5 0.75 0.5 0.75 1 0.5 1\n")
     return file("set/data.yaml", SETTINGS)
 
@@ -42,7 +42,7 @@ def test_polygons(source, converted):
         "train: train.txt\nval: val.txt\nnames: {0: person, 1: car}",
     ],
 )
-def test_ways_to_say_where_pictures_are(source, file, settings):
+def test_ways_to_say_where_images_are(source, file, settings):
     file("set/train.txt", "./images/train/a.jpg\n")
     file("set/val.txt", "images/val/a.jpg\n")
     source.write_text(settings)
@@ -52,15 +52,15 @@ def test_ways_to_say_where_pictures_are(source, file, settings):
     assert not dataset.faults.kinds
 
 
-def test_a_folder_without_settings(picture, file, tmp_path, converted):
+def test_a_folder_without_settings(write_image, file, tmp_path, converted):
     for name in ("a", "b", "c"):
-        picture(f"set/images/{name}.png", kind="PNG")
+        write_image(f"set/images/{name}.png", kind="PNG")
     file("set/labels/a.txt", f"0 {SQUARE}")
     file("set/labels/b.txt", "")
     file("set/classes.txt", "car\n")
     masks, written = converted(yolo.read(tmp_path / "set", ClassSelection()))
     assert {name: int(mask.max()) for name, mask in masks.items()} == {"a": 1, "b": 0, "c": 0}
-    assert "1 pictures without a file of labels" in written.notes[0]
+    assert "1 images without a file of labels" in written.notes[0]
 
 
 @pytest.mark.parametrize(("boxes", "inside"), [("ignore", 255), ("fill", 2)])
@@ -86,19 +86,19 @@ FAULTS = {
 }
 
 
-def test_all_faults_together(source, picture, file, converted):
+def test_all_faults_together(source, write_image, file, converted):
     (source.parent / "labels/train/a.txt").write_text("\n".join(FAULTS))
-    picture("set/images/train/b.jpg")
+    write_image("set/images/train/b.jpg")
     (source.parent / "images/train/c.webp").write_bytes(b"RIFF")
     file("set/labels/train/b.txt", b"1 \xff\xfe")
     file("set/labels/train/lonely.txt", f"1 {SQUARE}")
     with pytest.raises(DataError) as error:
         converted(yolo.read(source, ClassSelection()))
-    told = "\n".join(map(str, error.value.faults))
+    message = "\n".join(map(str, error.value.faults))
     for number, what in enumerate(FAULTS.values(), start=1):
-        assert any(f"a.txt, line {number}:" in line and what in line for line in told.splitlines()), what
+        assert any(f"a.txt, line {number}:" in line and what in line for line in message.splitlines()), what
     for part in ("c.webp", "lonely.txt", "b.txt, line 1: is no text"):
-        assert part in told
+        assert part in message
     assert len(error.value.faults) == len(FAULTS) + 3
 
 
@@ -126,8 +126,8 @@ def test_settings_that_are_refused(source, settings, what):
 
 
 @pytest.mark.parametrize("place", ["../../outside", "/etc", "nowhere"])
-def test_pictures_outside_are_not_read(source, picture, place):
-    picture("outside/x.jpg")
+def test_images_outside_are_not_read(source, write_image, place):
+    write_image("outside/x.jpg")
     source.write_text(f"names: [a, b]\ntrain: {place}\nval: images/val")
     dataset = yolo.read(source, ClassSelection())
     assert [fault.where for fault in dataset.faults.kinds["missing folder"]] == [str(source.parent)]
