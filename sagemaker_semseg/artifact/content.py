@@ -186,7 +186,7 @@ def _faults_of_weights(weights: Mapping[str, Any]) -> list[Fault]:
 
 def _faults_of_graph(graph: bytes, labels: Mapping[str, Any] | None) -> list[Fault]:
     """Faults of the graph, and whether it agrees with ``labels`` where those are right."""
-    remedy = "write it anew with: sagemaker-semseg export MODEL -o NEW"
+    remedy = "write it again with: sagemaker-semseg export MODEL -o NEW"
     try:
         classes = check_graph(graph)
     except ValueError as error:

@@ -36,7 +36,7 @@ _SOI, _EOI, _SOS, _APP1, _APP2, _APP14, _COMMENT = 0xD8, 0xD9, 0xDA, 0xE1, 0xE2,
 _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ORIENTATION_TAG: Final = 0x0112
 _TRUNCATED: Final = "copy or download the file again: it is cut short"
-_DAMAGED: Final = "copy or download the file again, or save it anew from its source"
+_DAMAGED: Final = "copy or download the file again, or save it again from its source"
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ def _read_jpeg(data: bytes, where: str) -> tuple[ImageHeader, bytes]:
             raise ImageError(where, "the JPEG is truncated in its header", _TRUNCATED)
         if marker == _SOS:
             if data.count(b"\xff\xda", at - 1) > MAX_SCANS:
-                raise ImageError(where, f"a JPEG of more than {MAX_SCANS} scans", "save it anew, as a baseline JPEG")
+                raise ImageError(where, f"a JPEG of more than {MAX_SCANS} scans", "save it again, as a baseline JPEG")
             kept.append(data[at - 1 :])
             return _jpeg_header(frame, orientation or 1, adobe, where), b"".join(kept)
         body = data[at + 3 : end]
@@ -293,7 +293,7 @@ def _exif_orientation(tiff: bytes) -> int:
 
 
 def _too_many_parts(kind: str, parts: str, where: str) -> ImageError:
-    return ImageError(where, f"a {kind} of more than {MAX_PARTS} {parts}", f"save it anew, as a plain {kind}")
+    return ImageError(where, f"a {kind} of more than {MAX_PARTS} {parts}", f"save it again, as a plain {kind}")
 
 
 def _printable(name: bytes) -> str:

@@ -71,7 +71,7 @@ class PollConfig:
             self.health_check()
             waited = time.monotonic() - start
             if waited > self.timeout:
-                remedy = "check whoever writes the channel, and that it writes one FIFO for each epoch"
+                remedy = "check the program that writes the channel: it has to write one FIFO for each epoch"
                 raise DataError("a stream has dried up", [Fault(str(path), f"{what} for {waited:.0f} s", remedy)])
             if waited > self.warn_after and not warned:
                 _log.warning("%s: %s for %.0f s; waiting for %.0f", path, what, waited, self.timeout)

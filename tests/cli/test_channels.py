@@ -71,8 +71,8 @@ def test_check_names_files_below_the_data_wherever_they_are(in_s3, data, tmp_pat
         main(["check", "--data", place, "--num-classes", "2"])
         return capsys.readouterr().out
 
-    in_s3.put_object(Bucket="images", Key="set/train/broken.jpg", Body=b"no picture")
-    in_s3.put_object(Bucket="images", Key="set/train_annotation/broken.png", Body=b"no picture")
+    in_s3.put_object(Bucket="images", Key="set/train/broken.jpg", Body=b"no image")
+    in_s3.put_object(Bucket="images", Key="set/train_annotation/broken.png", Body=b"no image")
     text = shown("s3://images/set")
     assert "train/broken.jpg" in text
     assert str(tmp_path) not in text

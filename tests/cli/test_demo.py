@@ -1,4 +1,4 @@
-"""``demo``: the folder it takes and the ones it leaves alone; the whole of it with few pictures."""
+"""``demo``: the folder it takes and the ones it leaves alone; the whole of it with few images."""
 
 import numpy as np
 import pytest
@@ -71,10 +71,10 @@ def test_what_is_not_a_demos_is_left_alone(tmp_path, capsys, what):
 
 
 def test_contact_sheet():
-    pictures = [
-        Image.new("RGB", size, colour) for size, colour in (((30, 10), "red"), ((20, 16), "blue"), ((8, 4), "lime"))
+    images = [
+        Image.new("RGB", size, color) for size, color in (((30, 10), "red"), ((20, 16), "blue"), ((8, 4), "lime"))
     ]
-    sheet = demo_command.contact_sheet(pictures, columns=2)
+    sheet = demo_command.contact_sheet(images, columns=2)
     assert sheet.size == (60, 20)
     assert [sheet.getpixel(at) for at in ((0, 0), (30, 0), (0, 16), (50, 0), (0, 10))] == [
         (255, 0, 0), (0, 0, 255), (0, 255, 0), (255, 255, 255), (255, 255, 255)]  # fmt: skip

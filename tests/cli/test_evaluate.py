@@ -32,7 +32,7 @@ def test_counts_what_predict_writes(scores, trained, data, tmp_path):
     assert (scores["split"], scores["images"]) == ("validation", 3)
 
 
-def test_agrees_with_what_training_told(scores, trained):
+def test_agrees_with_what_training_reported(scores, trained):
     assert f"validation mIOU {scores['mIOU']:.4f}" in trained.text
 
 
@@ -79,7 +79,7 @@ def test_an_artifact_whose_weights_do_not_fit(trained, data, tmp_path, capsys):
         (["evaluate", "--data", "{data}"], "the following arguments are required: MODEL"),
     ],
 )
-def test_what_is_wrong_is_told(trained, data, capsys, arguments, expected):
+def test_what_is_wrong_is_reported(trained, data, capsys, arguments, expected):
     assert main([part.format(model=trained.output, data=data) for part in arguments]) == 2
     captured = capsys.readouterr()
     assert expected in captured.err

@@ -12,12 +12,12 @@ from sagemaker_semseg.cli import main
 
 
 def test_the_graph_alone_gives_the_masks_of_predict(trained, data, tmp_path, capsys):
-    picture = data / "test" / "0000.jpg"
+    source = data / "test" / "0000.jpg"
     assert main(["export", str(trained.output), "-o", str(tmp_path / "new" / "m.onnx")]) == 0
     assert "100.00% of the labels are the same" in capsys.readouterr().out
-    assert main(["predict", str(trained.output), str(picture), "-o", str(tmp_path / "masks")]) == 0
+    assert main(["predict", str(trained.output), str(source), "-o", str(tmp_path / "masks")]) == 0
     session = onnxruntime.InferenceSession(str(tmp_path / "new" / "m.onnx"))
-    with Image.open(picture) as image, Image.open(tmp_path / "masks" / "0000.png") as mask:
+    with Image.open(source) as image, Image.open(tmp_path / "masks" / "0000.png") as mask:
         (logits,) = session.run(["logits"], {"image": np.asarray(image.convert("RGB"))[None]})
         assert (logits[0].argmax(0) == np.asarray(mask)).mean() > 0.999
 
@@ -49,7 +49,7 @@ def test_an_artifact_without_a_graph_gets_one(trained, tmp_path):
         (["/nowhere.tar.gz", "-o", "{out}/m.onnx"], "/nowhere.tar.gz"),
     ],
 )
-def test_what_cannot_be_exported_is_told(trained, tmp_path, capsys, arguments, expected):
+def test_what_cannot_be_exported_is_reported(trained, tmp_path, capsys, arguments, expected):
     filled = [argument.format(model=trained.output, out=tmp_path) for argument in arguments]
     assert main(["export", *filled]) == 2
     assert expected in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""``import``: a model in AWS's form becomes one that predicts; what is wrong is told before TensorFlow is loaded."""
+"""``import``: a model in AWS's form becomes one that predicts; faults are reported before TensorFlow is loaded."""
 
 import gzip
 import io

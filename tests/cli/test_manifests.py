@@ -41,7 +41,7 @@ def places(tmp_path):
         ("output.manifest", "validation.manifest"),
     ],
 )
-def test_the_neighbour_is_validation(places, train, validation):
+def test_the_neighbor_is_validation(places, train, validation):
     train, validation = places(train, validation)
     assert folders("--data", str(train))[0] == {"train": train, "validation": validation}
 
@@ -53,7 +53,7 @@ def test_the_name_says_which_one_a_manifest_is(places):
     assert folders("--data", str(odd), "--train", str(train))[0] == {"train": train, "validation": odd}
 
 
-def test_without_a_neighbour(places, tmp_path):
+def test_without_a_neighbor(places, tmp_path):
     train, other = places("train.manifest", "other.manifest")
     with pytest.raises(DataError, match=r"for validation there is no validation\.manifest beside it .*--validation"):
         folders("--data", str(train))
@@ -96,18 +96,18 @@ def test_manifests_in_s3(bucket, data, tmp_path, monkeypatch):
         folders("--data", "s3://images/set/train.manifest")
 
 
-COLOURS = {"a ground": "#102030", "b disc": "#2ca02c", "c box": "#1f77b4", "d triangle": "#ff7f0e"}  # in order by name
+COLORS = {"a ground": "#102030", "b disc": "#2ca02c", "c box": "#1f77b4", "d triangle": "#ff7f0e"}  # in order by name
 
 
-def rgb(colour):
-    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+def rgb(color):
+    return [int(color[at : at + 2], 16) for at in (1, 3, 5)]
 
 
 @pytest.fixture(scope="module")
 def ground_truth(data, tmp_path_factory):
     """The demo set as Ground Truth gives it: colours, with keys that change from line to line."""
     root = tmp_path_factory.mktemp("ground truth")
-    table = np.array([rgb(colour) for colour in COLOURS.values()], np.uint8)
+    table = np.array([rgb(color) for color in COLORS.values()], np.uint8)
     for split in ("train", "validation"):
         lines = []
         for number, image in enumerate(sorted((data / split).iterdir())):
@@ -115,16 +115,16 @@ def ground_truth(data, tmp_path_factory):
                 labels = np.asarray(mask)
             Image.fromarray(table[labels]).save(root / f"{split}-{image.stem}.png")
             there = [label for label in range(4) if (labels == label).any()]
-            names = list(COLOURS)
-            colour_map = {
-                str(key): {"class-name": names[label], "hex-color": COLOURS[names[label]]}
+            names = list(COLORS)
+            color_map = {
+                str(key): {"class-name": names[label], "hex-color": COLORS[names[label]]}
                 for key, label in enumerate(there[number % 2 :] + there[: number % 2])
             }
             lines.append(
                 {
                     "source-ref": str(image),
                     "shapes-ref": f"{split}-{image.stem}.png",
-                    "shapes-ref-metadata": {"internal-color-map": colour_map},
+                    "shapes-ref-metadata": {"internal-color-map": color_map},
                 }
             )
         (root / f"{split}.manifest").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -132,7 +132,7 @@ def ground_truth(data, tmp_path_factory):
 
 
 def test_a_training_from_a_manifest_is_the_one_from_folders(ground_truth, trained, settings, tmp_path, capsys):
-    """The same pictures in the same order, masks in colours: the same model. It knows the classes' names."""
+    """The same images in the same order, masks in colours: the same model. It knows the classes' names."""
     at = settings.index("--class-names")
     settings = settings[:at] + settings[at + 2 :]
     arguments = ["--data", str(ground_truth / "train.manifest"), "--output", str(tmp_path), "--epochs", "1", *settings]
@@ -141,7 +141,7 @@ def test_a_training_from_a_manifest_is_the_one_from_folders(ground_truth, traine
     ours, theirs = read_artifact(tmp_path / "model.tar.gz"), read_artifact(trained.output / "model.tar.gz")
     for name, array in theirs.weights.items():
         np.testing.assert_allclose(ours.weights[name], array, rtol=1e-3, atol=1e-4, err_msg=name)
-    assert ours.labels["class_names"] == list(COLOURS)
+    assert ours.labels["class_names"] == list(COLORS)
     # the model's names decide what a label is, also where the manifest alone would give others
     lines = (ground_truth / "validation.manifest").read_text().splitlines()
     one = next(line for line in lines if "c box" not in line)
@@ -149,6 +149,6 @@ def test_a_training_from_a_manifest_is_the_one_from_folders(ground_truth, traine
     assert main(["evaluate", str(tmp_path), "--data", str(ground_truth / "one.manifest"), "--json", "-"]) == 0
     scores = json.loads(capsys.readouterr().out)
     with Image.open(ground_truth / json.loads(one)["shapes-ref"]) as mask:
-        colours = np.asarray(mask).reshape(-1, 3).tolist()
-    expected = [sum(colour == rgb(code) for colour in colours) for code in COLOURS.values()]
+        colors = np.asarray(mask).reshape(-1, 3).tolist()
+    expected = [sum(color == rgb(code) for color in colors) for code in COLORS.values()]
     assert np.sum(scores["confusion_matrix"], axis=1).tolist() == expected

@@ -40,7 +40,7 @@ def settings(monkeypatch, tmp_path):
     return settings
 
 
-def picture(height=97, width=131):
+def make_image(height=97, width=131):
     coarse = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(file, "JPEG")
@@ -89,7 +89,7 @@ def test_flags_win(settings):
     assert found.options == {"scales": (1.0, 2.0), "flip": False}
 
 
-def test_everything_that_is_wrong_is_told_at_once(settings):
+def test_everything_that_is_wrong_is_reported_at_once(settings):
     with pytest.raises(UserError) as caught:
         settings(
             "--prot",
@@ -197,7 +197,7 @@ def post(port, body, path="/invocations", **headers):
 def test_replies_are_what_prediction_gives_offline(serving, small_model):
     _, port = serving("--model", str(small_model), "--port", "0")
     segmenter = Segmenter(read_inference_artifact(small_model))
-    image = picture()
+    image = make_image()
     pixels = decode_image(image)
     mask = encode_mask(segmenter.labels(pixels))
     assert post(port, image) == (200, "image/png", mask)
@@ -216,7 +216,7 @@ def test_as_in_a_container(serving, small_model, tmp_path):
     variables = {"SAGEMAKER_BASE_DIR": str(tmp_path), "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/x-npy"}
     address, port = serving("--port", "0", **variables)
     assert address == "0.0.0.0"
-    assert post(port, picture())[1] == "application/x-npy"
+    assert post(port, make_image())[1] == "application/x-npy"
 
 
 def test_awss_own_client(serving, small_model, aws):
@@ -226,7 +226,7 @@ def test_awss_own_client(serving, small_model, aws):
     _, port = serving("--model", str(small_model), "--port", "0", "--quiet")
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
     client = boto3.client("sagemaker-runtime", endpoint_url=f"http://127.0.0.1:{port}", **keys)
-    image = picture()
+    image = make_image()
     given = {"EndpointName": "mine", "ContentType": "image/jpeg", "CustomAttributes": "a=1", "Body": image}
     reply = client.invoke_endpoint(**given, Accept="image/png")
     assert reply["Body"].read() == encode_mask(
@@ -250,7 +250,7 @@ def test_awss_own_client(serving, small_model, aws):
         (["--host", "256.1.1.1"], {}, "No connections can be taken at 256.1.1.1"),
     ],
 )
-def test_what_is_found_out_later_is_told_as_well(small_model, monkeypatch, capfd, flags, variables, expected):
+def test_what_is_found_out_later_is_reported_as_well(small_model, monkeypatch, capfd, flags, variables, expected):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert main(["serve", "--model", str(small_model), "--port", "0", *flags]) == 2
@@ -269,7 +269,7 @@ def test_a_model_without_a_graph(tmp_path, capfd):
 
 
 def test_the_server_itself_stays_small():
-    """What reads images and runs models is loaded by the workers, TensorFlow by nobody."""
+    """What reads images and runs models is loaded by the workers, TensorFlow by none."""
     front = ("server", "app", "connection", "admission", "request_metrics")
     heavy = ["numpy", "PIL", "onnxruntime", "tensorflow"]
     for names, unwanted in ((front, heavy), (["worker"], ["tensorflow", "keras"])):

@@ -1,4 +1,4 @@
-"""``train``: what it tells and leaves, what it refuses, and how it stops and goes on."""
+"""``train``: what it prints and writes, what it refuses, how it stops and resumes."""
 
 import json
 import os
@@ -167,7 +167,7 @@ def test_stop_and_go_on_and_restart(data, settings, tmp_path, capsys, monkeypatc
     assert (output / "checkpoints" / "mine.txt").read_text() == "stays"
 
 
-def test_a_damaged_checkpoint_is_told_and_restart_passes_it(data, settings, tmp_path, capsys):
+def test_a_damaged_checkpoint_is_reported_and_restart_passes_it(data, settings, tmp_path, capsys):
     output = tmp_path / "out"
     (output / "checkpoints").mkdir(parents=True)
     (output / "checkpoints" / "last.safetensors").write_bytes(b"damaged")

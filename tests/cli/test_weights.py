@@ -64,10 +64,10 @@ def test_fetch_and_verify(hub, cache, file, capsys):
     path = cache / "resnet18.gluon_in1k.safetensors"
     assert path.read_bytes() == file
     count, digest = len(ArchitectureSpec("resnet-18").shapes), hashlib.sha256(file).hexdigest()
-    told = f"{path}: {count} arrays of the right shapes; sha256 {digest}"
-    assert told in capsys.readouterr().out
+    reported = f"{path}: {count} arrays of the right shapes; sha256 {digest}"
+    assert reported in capsys.readouterr().out
     assert main(["weights", "verify"]) == 0
-    assert told in capsys.readouterr().out
+    assert reported in capsys.readouterr().out
     path.write_bytes(file[:-4] + b"\0\0\0\0")
     assert main(["weights", "verify", "resnet-18"]) == 2
     assert "is expected (remove it" in capsys.readouterr().err

@@ -24,11 +24,11 @@ CAMVID = Path(__file__).resolve().parents[2] / "../shared/datasets/camvid"
 
 
 def image_bytes(height: int = 6, width: int = 8, kind: str = "JPEG", orientation: int = 1) -> bytes:
-    picture = Image.fromarray(np.full((height, width, 3), 90, np.uint8))
+    image = Image.fromarray(np.full((height, width, 3), 90, np.uint8))
     tags = Image.Exif()
     tags[0x0112] = orientation
     out = io.BytesIO()
-    picture.save(out, kind, exif=tags)
+    image.save(out, kind, exif=tags)
     return out.getvalue()
 
 
@@ -158,7 +158,7 @@ def test_threads_end_when_the_caller_gives_up(root: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-samples")]
 
 
-def test_large_pictures_one_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_one_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Counting:
         """A lock that counts how often it was taken."""
 
@@ -219,7 +219,7 @@ def test_a_label_map_of_its_own_wins(root: Path) -> None:
     assert read_channels(find_channels(root), 2).validation.pixel_counts.tolist() == [40, 8]
 
 
-def test_bad_label_map_is_told_with_the_other_faults_and_once(root: Path) -> None:
+def test_bad_label_map_is_reported_with_the_other_faults_and_once(root: Path) -> None:
     write(root / "label_map/label_map.json", b'{"scale": 0, "other": 1}')
     put(root, train__a_jpg=b"?")
     with pytest.raises(DataError) as error:
@@ -256,8 +256,8 @@ def test_channel_whose_folder_does_not_exist(root: Path) -> None:
 
 
 def test_no_channels_at_all(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    with pytest.raises(DataError, match="pictures"):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(DataError, match="images"):
         find_channels(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         find_channels(tmp_path / "nowhere")
@@ -275,7 +275,7 @@ def test_find_channels_takes_what_is_there(root: Path) -> None:
     }
 
 
-def test_channel_without_pictures(root: Path) -> None:
+def test_channel_without_images(root: Path) -> None:
     (root / "validation/v.jpg").rename(root / "validation/v.tif")
     found = faults(root)
     assert set(found) == {"validation"}
@@ -326,7 +326,7 @@ def test_a_pair_that_decodes_to_its_end_only(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a_mask.png", "A.png"])
-def test_unmatched_names_that_look_alike(root: Path, name: str) -> None:
+def test_unmatched_names_that_are_similar(root: Path, name: str) -> None:
     (root / "train_annotation/a.png").rename(root / "train_annotation" / name)
     with pytest.raises(DataError) as error:
         read_channels(find_channels(root), 3)

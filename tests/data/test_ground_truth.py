@@ -25,22 +25,22 @@ CLASSES = {"BACKGROUND": "#ffffff", "road": "#2ca02c", "car": "#1f77b4", "sky": 
 SHAPE = (6, 8)
 
 
-def rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+def rgb(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
-def coloured(names: list[str], colours: dict[str, str] = CLASSES) -> np.ndarray:
+def colored(names: list[str], colors: dict[str, str] = CLASSES) -> np.ndarray:
     """(6, 8, 3): each class fills one row, the last one also the rest."""
     rows = [*names, *[names[-1]] * SHAPE[0]][: SHAPE[0]]
-    return np.array([[rgb(colours[name])] * SHAPE[1] for name in rows], np.uint8)
+    return np.array([[rgb(colors[name])] * SHAPE[1] for name in rows], np.uint8)
 
 
 def png(pixels: np.ndarray, palette: list[str] | None = None) -> bytes:
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     if palette:
-        picture.putpalette([value for colour in palette for value in rgb(colour)])
+        image.putpalette([value for color in palette for value in rgb(color)])
     out = io.BytesIO()
-    picture.save(out, "PNG")
+    image.save(out, "PNG")
     return out.getvalue()
 
 
@@ -53,9 +53,9 @@ def indexed(names: list[str], numbers: dict[str, int]) -> bytes:
     return png(np.array([[numbers[name]] * SHAPE[1] for name in rows], np.uint8), palette)
 
 
-def colour_map(keys: dict[str, int], colours: dict[str, str] = CLASSES) -> dict:
+def metadata_map(keys: dict[str, int], colors: dict[str, str] = CLASSES) -> dict:
     return {
-        str(key): {"class-name": name, "hex-color": colours[name], "confidence": 0.5 + key / 100}
+        str(key): {"class-name": name, "hex-color": colors[name], "confidence": 0.5 + key / 100}
         for name, key in keys.items()
     }
 
@@ -107,7 +107,7 @@ KINDS = ("rgb", "rgba", "palette")
 def mask(kind: str, names: list[str]) -> bytes:
     if kind == "palette":
         return indexed(names, {"sky": 3, "car": 7, "BACKGROUND": 1, "road": 0})
-    pixels = coloured(names)
+    pixels = colored(names)
     return png(pixels if kind == "rgb" else np.dstack([pixels, np.full(SHAPE, 255, np.uint8)]))
 
 
@@ -115,10 +115,10 @@ def mask(kind: str, names: list[str]) -> bytes:
 def test_maps_that_omit_classes_and_change_keys(tmp_path: Path, kind: str) -> None:
     a, b, c = ["road", "car"], ["car", "BACKGROUND"], ["sky", "road"]
     train = [
-        line(tmp_path, "a", mask(kind, a), colour_map({"road": 0, "car": 1})),
-        line(tmp_path, "b", mask(kind, b), colour_map({"BACKGROUND": 0, "car": 5})),
+        line(tmp_path, "a", mask(kind, a), metadata_map({"road": 0, "car": 1})),
+        line(tmp_path, "b", mask(kind, b), metadata_map({"BACKGROUND": 0, "car": 5})),
     ]
-    validation = [line(tmp_path, "c", mask(kind, c), colour_map({"sky": 0, "road": 9}))]
+    validation = [line(tmp_path, "c", mask(kind, c), metadata_map({"sky": 0, "road": 9}))]
     found = read_channels(channels(tmp_path, train, validation), 4)
     by_name = ["BACKGROUND", "car", "road", "sky"]
     assert list(found.train.class_names) == list(found.validation.class_names) == by_name
@@ -134,8 +134,8 @@ def test_maps_that_omit_classes_and_change_keys(tmp_path: Path, kind: str) -> No
 def test_keys_that_agree_give_the_order(tmp_path: Path) -> None:
     keys = {"BACKGROUND": 0, "sky": 1, "road": 2, "car": 4}
     lines = [
-        line(tmp_path, "a", mask("rgb", ["road", "sky"]), colour_map({name: keys[name] for name in ("sky", "road")})),
-        line(tmp_path, "b", mask("rgb", ["car"]), colour_map({name: keys[name] for name in ("car", "BACKGROUND")})),
+        line(tmp_path, "a", mask("rgb", ["road", "sky"]), metadata_map({name: keys[name] for name in ("sky", "road")})),
+        line(tmp_path, "b", mask("rgb", ["car"]), metadata_map({name: keys[name] for name in ("car", "BACKGROUND")})),
     ]
     found = read_channels(channels(tmp_path, lines), 4)
     assert found.train.class_names == ("BACKGROUND", "sky", "road", "car")
@@ -144,7 +144,7 @@ def test_keys_that_agree_give_the_order(tmp_path: Path) -> None:
 
 
 def test_given_names_are_the_order_and_a_background_may_be_left_out(tmp_path: Path) -> None:
-    lines = [line(tmp_path, "a", mask("rgb", ["car", "BACKGROUND"]), colour_map({"BACKGROUND": 0, "car": 1}))]
+    lines = [line(tmp_path, "a", mask("rgb", ["car", "BACKGROUND"]), metadata_map({"BACKGROUND": 0, "car": 1}))]
     found = read_channels(channels(tmp_path, lines), 3, class_names=("road", "sky", "car"))
     wanted = np.full(SHAPE, 255)
     wanted[0] = 2
@@ -154,13 +154,13 @@ def test_given_names_are_the_order_and_a_background_may_be_left_out(tmp_path: Pa
 
 
 def test_one_split_by_the_names_of_a_model(tmp_path: Path) -> None:
-    lines = [line(tmp_path, "a", mask("rgb", ["sky"]), colour_map({"sky": 0}))]
+    lines = [line(tmp_path, "a", mask("rgb", ["sky"]), metadata_map({"sky": 0}))]
     split = read_split(channels(tmp_path, lines), 4, class_names=tuple(CLASSES))
     assert split.pixel_counts.tolist() == [0, 0, 0, 48]
 
 
 def test_the_spelling_of_the_algorithms_page(tmp_path: Path) -> None:
-    lines = [line(tmp_path, "a", mask("rgb", ["sky"]), colour_map({"sky": 0, "car": 1}), "labels-metadata")]
+    lines = [line(tmp_path, "a", mask("rgb", ["sky"]), metadata_map({"sky": 0, "car": 1}), "labels-metadata")]
     assert read_channels(channels(tmp_path, lines), 2).train.class_names == ("sky", "car")
 
 
@@ -176,7 +176,7 @@ def test_the_spelling_of_the_algorithms_page(tmp_path: Path) -> None:
     ],
 )
 def test_numbers_that_are_not_the_labels(tmp_path: Path, numbers: dict[str, int], said: str | None) -> None:
-    content = colour_map({"BACKGROUND": 0, "road": 1, "car": 2, "sky": 3})
+    content = metadata_map({"BACKGROUND": 0, "road": 1, "car": 2, "sky": 3})
     names = [["road", "sky"], ["car", "BACKGROUND"]]
     lines = [line(tmp_path, name, indexed(rows, numbers), content) for name, rows in zip("ab", names, strict=True)]
     found = read_channels(channels(tmp_path, lines), 4)
@@ -186,13 +186,13 @@ def test_numbers_that_are_not_the_labels(tmp_path: Path, numbers: dict[str, int]
 
 
 def test_keys_that_are_not_the_labels(tmp_path: Path) -> None:
-    lines = [line(tmp_path, "a", indexed(["car"], {"road": 4, "car": 7}), colour_map({"road": 4, "car": 7}))]
+    lines = [line(tmp_path, "a", indexed(["car"], {"road": 4, "car": 7}), metadata_map({"road": 4, "car": 7}))]
     notes = read_channels(channels(tmp_path, lines), 2).train.notes
     assert "train: masks are read by their colours, not by their numbers (the number is the map's key: 1)" in notes
 
 
 def test_with_a_label_map_the_numbers_count(tmp_path: Path) -> None:
-    content = colour_map({"road": 0, "car": 1})
+    content = metadata_map({"road": 0, "car": 1})
     lines = [line(tmp_path, "a", indexed(["car", "road"], {"road": 1, "car": 0}), content)]
     write(tmp_path / "maps/label_map.json", b'{"scale": 1}')
     found = read_channels({**channels(tmp_path, lines), "label_map": tmp_path / "maps"}, 2)
@@ -204,54 +204,54 @@ def test_with_a_label_map_the_numbers_count(tmp_path: Path) -> None:
 # ---- pixels that have no colour of the map
 
 
-def test_a_smoothed_edge_is_an_error_with_colour_and_count(tmp_path: Path) -> None:
-    pixels = coloured(["road", "car"])
+def test_a_smoothed_edge_is_an_error_with_color_and_count(tmp_path: Path) -> None:
+    pixels = colored(["road", "car"])
     pixels[1, 2:5] = (0x25, 0x8B, 0x70)
-    lines = [line(tmp_path, "a", png(pixels), colour_map({"road": 0, "car": 1}))]
+    lines = [line(tmp_path, "a", png(pixels), metadata_map({"road": 0, "car": 1}))]
     faults = refused(tmp_path, lines, 2)
     assert "its line doesn't have: #258b70 (3 pixels)" in faults[0]
     assert faults[0].startswith(f"{tmp_path}/a.png ({tmp_path}/t.manifest, line 1): ")
     index = np.zeros(SHAPE, np.uint8)
     index[0, :2] = 1
-    lines = [line(tmp_path, "a", png(index, [CLASSES["road"], "#0a0b0c"]), colour_map({"road": 0, "car": 1}))]
+    lines = [line(tmp_path, "a", png(index, [CLASSES["road"], "#0a0b0c"]), metadata_map({"road": 0, "car": 1}))]
     assert "#0a0b0c (2 pixels)" in refused(tmp_path, lines, 2)[0]
 
 
 @pytest.mark.parametrize("background", [True, False])
 def test_transparent_and_white_pixels_are_background(background: bool) -> None:
-    pixels = np.dstack([coloured(["road", "car"]), np.full(SHAPE, 255, np.uint8)])
+    pixels = np.dstack([colored(["road", "car"]), np.full(SHAPE, 255, np.uint8)])
     pixels[2, :4, 3] = 0
     pixels[3] = 255
     names = ("car", "Background", "road") if background else ("car", "road")
-    colours = ColorMap((ColorMapEntry(0, "road", 0x2CA02C), ColorMapEntry(1, "car", 0x1F77B4))).with_names(names)
+    colors = ColorMap((ColorMapEntry(0, "road", 0x2CA02C), ColorMapEntry(1, "car", 0x1F77B4))).with_names(names)
     wanted = np.full(SHAPE, names.index("car"))
     wanted[0] = names.index("road")
     wanted[2, :4] = wanted[3] = 1 if background else 255
-    np.testing.assert_array_equal(decode_color_mask(png(pixels), colours).labels, wanted)
+    np.testing.assert_array_equal(decode_color_mask(png(pixels), colors).labels, wanted)
 
 
 def test_half_transparent_pixels_are_an_error() -> None:
-    pixels = np.dstack([coloured(["road"]), np.full(SHAPE, 255, np.uint8)])
+    pixels = np.dstack([colored(["road"]), np.full(SHAPE, 255, np.uint8)])
     pixels[0, 0, 3] = 100
-    colours = color_map(road=0x2CA02C)
+    colors = color_map(road=0x2CA02C)
     with pytest.raises(DataError) as error:
-        decode_color_mask(png(pixels), colours)
+        decode_color_mask(png(pixels), colors)
     assert "#2ca02c half transparent (1 pixels)" in error.value.faults[0].what
 
 
-def test_many_unknown_colours_are_counted(tmp_path: Path) -> None:
+def test_many_unknown_colors_are_counted(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (400, 300, 3), np.uint8)
-    colours = color_map(road=0x2CA02C)
+    colors = color_map(road=0x2CA02C)
     with pytest.raises(DataError) as error:
-        decode_color_mask(png(noise), colours)
+        decode_color_mask(png(noise), colors)
     assert "more" in error.value.faults[0].what
 
 
-def test_grey_masks_and_jpegs_have_no_colours(tmp_path: Path) -> None:
-    grey = png(np.zeros(SHAPE, np.uint8))
+def test_gray_masks_and_jpegs_have_no_colors(tmp_path: Path) -> None:
+    gray = png(np.zeros(SHAPE, np.uint8))
     lines = [
-        line(tmp_path, "a", grey, colour_map({"road": 0, "car": 1})),
-        line(tmp_path, "b", image_bytes(), colour_map({"road": 0})),
+        line(tmp_path, "a", gray, metadata_map({"road": 0, "car": 1})),
+        line(tmp_path, "b", image_bytes(), metadata_map({"road": 0})),
     ]
     faults = refused(tmp_path, lines, 2)
     assert "the mask is grey of 8 bits, but its line has a map of 8-bit colours" in faults[0]
@@ -259,29 +259,29 @@ def test_grey_masks_and_jpegs_have_no_colours(tmp_path: Path) -> None:
 
 
 def test_labels_lie_as_the_mask_is_displayed() -> None:
-    pixels = coloured(["road", "car"])
-    picture, tags, out = Image.fromarray(pixels), Image.Exif(), io.BytesIO()
+    pixels = colored(["road", "car"])
+    image, tags, out = Image.fromarray(pixels), Image.Exif(), io.BytesIO()
     tags[0x0112] = 6
-    picture.save(out, "PNG", exif=tags)
-    colours = ColorMap((ColorMapEntry(0, "road", 0x2CA02C), ColorMapEntry(1, "car", 0x1F77B4))).with_names(
+    image.save(out, "PNG", exif=tags)
+    colors = ColorMap((ColorMapEntry(0, "road", 0x2CA02C), ColorMapEntry(1, "car", 0x1F77B4))).with_names(
         ["road", "car"]
     )
     wanted = np.rot90(expected(["road", "car"], ["road", "car"]), -1)
-    np.testing.assert_array_equal(decode_color_mask(out.getvalue(), colours).labels, wanted)
+    np.testing.assert_array_equal(decode_color_mask(out.getvalue(), colors).labels, wanted)
 
 
 def test_a_palette_is_as_long_as_the_file_says() -> None:
-    colours = color_map(road=0)
+    colors = color_map(road=0)
     out = io.BytesIO()
-    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
-    picture.putpalette([0, 0, 0, 9, 9, 9])
-    picture.save(out, "PNG", bits=8)
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([0, 0, 0, 9, 9, 9])
+    image.save(out, "PNG", bits=8)
     data = out.getvalue()
     start = data.index(b"PLTE") - 4
     body = b"PLTE" + bytes(3)  # one colour, and an index of 1
     short = data[:start] + struct.pack(">I", 3) + body + struct.pack(">I", zlib.crc32(body)) + data[start + 18 :]
     with pytest.raises(DataError) as error:
-        decode_color_mask(short, colours)
+        decode_color_mask(short, colors)
     assert "beyond the palette (1 pixels)" in error.value.faults[0].what
 
 
@@ -311,21 +311,21 @@ def test_a_palette_is_as_long_as_the_file_says() -> None:
     ],
 )
 def test_a_bad_map(tmp_path: Path, content: object, what: str) -> None:
-    good = line(tmp_path, "a", mask("rgb", ["road"]), colour_map({"road": 0, "car": 1}))
+    good = line(tmp_path, "a", mask("rgb", ["road"]), metadata_map({"road": 0, "car": 1}))
     faults = refused(tmp_path, [good, line(tmp_path, "b", mask("rgb", ["road"]), content)])  # type: ignore[arg-type]
     at_line = [fault for fault in faults if fault.startswith(f"{tmp_path}/t.manifest, line 2: labels-ref-metadata: ")]
     assert any(what in fault for fault in at_line)
 
 
-def test_short_and_long_colours_of_any_case() -> None:
+def test_short_and_long_colors_of_any_case() -> None:
     entries = {"0": {"class-name": "a", "hex-color": "#ABC"}, "1": {"class-name": "b", "hex-color": "#aAbBcD"}}
-    colours, wrong = parse_map(entries)
+    colors, wrong = parse_map(entries)
     assert not wrong
-    assert colours == ColorMap((ColorMapEntry(0, "a", 0xAABBCC), ColorMapEntry(1, "b", 0xAABBCD)))
+    assert colors == ColorMap((ColorMapEntry(0, "a", 0xAABBCC), ColorMapEntry(1, "b", 0xAABBCD)))
 
 
 def test_num_classes_that_is_not_the_number_of_classes(tmp_path: Path) -> None:
-    lines = [line(tmp_path, "a", mask("rgb", ["road"]), colour_map({"road": 0, "car": 1, "sky": 2}))]
+    lines = [line(tmp_path, "a", mask("rgb", ["road"]), metadata_map({"road": 0, "car": 1, "sky": 2}))]
     for num_classes in (2, 4):
         (fault,) = refused(tmp_path, lines, num_classes)
         assert f"name 3 classes (road, car, sky), num_classes is {num_classes}" in fault
@@ -333,7 +333,7 @@ def test_num_classes_that_is_not_the_number_of_classes(tmp_path: Path) -> None:
 
 
 def test_a_class_that_is_not_among_the_given_ones(tmp_path: Path) -> None:
-    lines = [line(tmp_path, "a", mask("rgb", ["road"]), colour_map({"road": 0, "car": 1}))]
+    lines = [line(tmp_path, "a", mask("rgb", ["road"]), metadata_map({"road": 0, "car": 1}))]
     faults = refused(tmp_path, lines, 2, class_names=("roads", "car"))
     assert faults[0].startswith(f"{tmp_path}/t.manifest, line 1: the class 'road' isn't among roads, car")
     assert "instead of 'roads'" in faults[0]
@@ -341,7 +341,7 @@ def test_a_class_that_is_not_among_the_given_ones(tmp_path: Path) -> None:
 
 def test_a_line_without_map_among_those_with_one(tmp_path: Path) -> None:
     lines = [
-        line(tmp_path, "a", mask("rgb", ["road"]), colour_map({"road": 0, "car": 1})),
+        line(tmp_path, "a", mask("rgb", ["road"]), metadata_map({"road": 0, "car": 1})),
         line(tmp_path, "b", mask("palette", ["road"]), None),
     ]
     faults = refused(tmp_path, lines, 2)
@@ -366,7 +366,7 @@ def test_a_label_is_one_class_whatever_the_lines_order(maps: list[dict[str, int]
 
 
 def test_damaged_masks_are_refused_or_read() -> None:
-    colours = ColorMap((ColorMapEntry(0, "road", 0x2CA02C), ColorMapEntry(1, "car", 0x1F77B4))).with_names(
+    colors = ColorMap((ColorMapEntry(0, "road", 0x2CA02C), ColorMapEntry(1, "car", 0x1F77B4))).with_names(
         ["road", "car"]
     )
     rng = np.random.default_rng(1)
@@ -377,6 +377,4 @@ def test_damaged_masks_are_refused_or_read() -> None:
             for at in rng.integers(0, len(data), rng.integers(1, 4)):
                 data[at] = rng.integers(0, 256)
             with contextlib.suppress(DataError):  # and nothing else
-                assert (
-                    decode_color_mask(bytes(data[: rng.integers(1, len(data) + 1)]), colours).labels.dtype == np.uint8
-                )
+                assert decode_color_mask(bytes(data[: rng.integers(1, len(data) + 1)]), colors).labels.dtype == np.uint8

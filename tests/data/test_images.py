@@ -18,7 +18,7 @@ from sagemaker_semseg.data.image_headers import EncodedImage
 from sagemaker_semseg.data.images import decode_image, decode_mask, decode_thumbnail, encode_mask, palette
 from sagemaker_semseg.errors import DataError
 
-GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
 ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 SIZES = [(1, 1), (3, 2), (5, 13), (9, 8), (17, 23)]
 
@@ -51,9 +51,9 @@ def rows(samples: np.ndarray, depth: int) -> bytes:
 def png(
     samples: np.ndarray,
     depth: int = 8,
-    colour: int = GREY,
+    color: int = GRAY,
     interlaced: bool = False,
-    colours: bytes = bytes(range(256)) * 3,
+    colors: bytes = bytes(range(256)) * 3,
     before: bytes = b"",
     after: bytes = b"",
 ) -> bytes:
@@ -62,8 +62,8 @@ def png(
     samples = samples.reshape(height, width, -1)
     parts = [samples[y::dy, x::dx] for x, y, dx, dy in ADAM7] if interlaced else [samples]
     data = zlib.compress(b"".join(rows(part, depth) for part in parts if part.size))
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, int(interlaced))
-    plte = chunk(b"PLTE", colours[: 3 << depth]) if colour == PALETTE else b""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, int(interlaced))
+    plte = chunk(b"PLTE", colors[: 3 << depth]) if color == PALETTE else b""
     half = len(data) // 2
     pixels = chunk(b"IDAT", data[:half]) + chunk(b"IDAT", data[half:])
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + plte + before + pixels + after + chunk(b"IEND", b"")
@@ -85,9 +85,9 @@ def exif(orientation: int, order: str = "<") -> bytes:
 
 def jpeg(pixels: np.ndarray, mode: str | None = None, **options: object) -> bytes:
     size = (pixels.shape[1], pixels.shape[0])
-    picture = Image.frombytes(mode, size, pixels.tobytes()) if mode else Image.fromarray(pixels)
+    image = Image.frombytes(mode, size, pixels.tobytes()) if mode else Image.fromarray(pixels)
     out = io.BytesIO()
-    picture.save(out, "JPEG", **options)
+    image.save(out, "JPEG", **options)
     return out.getvalue()
 
 
@@ -95,7 +95,7 @@ def segment(marker: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
-def photo(height: int = 24, width: int = 40) -> np.ndarray:
+def make_image(height: int = 24, width: int = 40) -> np.ndarray:
     y, x = np.mgrid[:height, :width]
     return np.stack([x * 6 % 256, y * 9 % 256, (x * y) % 256], axis=2).astype(np.uint8)
 
@@ -110,12 +110,12 @@ def fault(error: pytest.ExceptionInfo[DataError]) -> str:
 
 
 @pytest.mark.parametrize("interlaced", [False, True])
-@pytest.mark.parametrize("colour", [GREY, PALETTE])
+@pytest.mark.parametrize("color", [GRAY, PALETTE])
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
-def test_mask_values_are_those_in_the_file(depth: int, colour: int, interlaced: bool) -> None:
+def test_mask_values_are_those_in_the_file(depth: int, color: int, interlaced: bool) -> None:
     for seed, shape in enumerate(SIZES):
         written = values(shape, (1 << depth) - 1, seed)
-        mask = decode_mask(png(written, depth, colour, interlaced))
+        mask = decode_mask(png(written, depth, color, interlaced))
         assert mask.dtype == np.uint8
         assert mask.flags.c_contiguous
         np.testing.assert_array_equal(mask, written)
@@ -123,7 +123,7 @@ def test_mask_values_are_those_in_the_file(depth: int, colour: int, interlaced: 
 
 def test_mask_indices_beyond_a_short_palette() -> None:
     written = values((4, 9), 255)
-    np.testing.assert_array_equal(decode_mask(png(written, 8, PALETTE, colours=b"\1\2\3" * 2)), written)
+    np.testing.assert_array_equal(decode_mask(png(written, 8, PALETTE, colors=b"\1\2\3" * 2)), written)
 
 
 @pytest.mark.parametrize("transparency", [b"\0", b"\xff\0\x80"])
@@ -135,7 +135,7 @@ def test_mask_palette_with_transparent_entries(transparency: bytes) -> None:
 @pytest.mark.parametrize("interlaced", [False, True])
 def test_mask_of_16_bits(interlaced: bool) -> None:
     written = values((5, 13), 255)
-    mask = decode_mask(png(written, 16, GREY, interlaced))
+    mask = decode_mask(png(written, 16, GRAY, interlaced))
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, written)
 
@@ -143,16 +143,16 @@ def test_mask_of_16_bits(interlaced: bool) -> None:
 def test_mask_of_16_bits_above_255() -> None:
     written = np.array([[0, 256, 7], [40000, 255, 1]])
     with pytest.raises(DataError) as error:
-        decode_mask(png(written, 16, GREY))
+        decode_mask(png(written, 16, GRAY))
     assert "40000" in fault(error)
     assert "2 pixels" in fault(error)
 
 
-@pytest.mark.parametrize(("colour", "channels", "name"), [(RGB, 3, "RGB"), (RGBA, 4, "RGBA"), (GREY_ALPHA, 2, "alpha")])
+@pytest.mark.parametrize(("color", "channels", "name"), [(RGB, 3, "RGB"), (RGBA, 4, "RGBA"), (GRAY_ALPHA, 2, "alpha")])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_mask_of_several_channels(colour: int, channels: int, name: str, depth: int) -> None:
+def test_mask_of_several_channels(color: int, channels: int, name: str, depth: int) -> None:
     with pytest.raises(DataError) as error:
-        decode_mask(png(values((3, 4, channels), 1), depth, colour), "masks/a.png")
+        decode_mask(png(values((3, 4, channels), 1), depth, color), "masks/a.png")
     assert name in fault(error)
     assert error.value.faults[0].where == "masks/a.png"
     assert "palette" in error.value.faults[0].remedy
@@ -160,7 +160,7 @@ def test_mask_of_several_channels(colour: int, channels: int, name: str, depth: 
 
 def test_mask_as_jpeg() -> None:
     with pytest.raises(DataError) as error:
-        decode_mask(jpeg(photo()))
+        decode_mask(jpeg(make_image()))
     assert "JPEG" in fault(error)
 
 
@@ -169,33 +169,33 @@ def test_mask_as_jpeg() -> None:
 
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_grey_png_image_fills_the_range(depth: int, interlaced: bool) -> None:
+def test_gray_png_image_fills_the_range(depth: int, interlaced: bool) -> None:
     written = values((9, 14), (1 << depth) - 1)
     expected = written >> 8 if depth == 16 else written * 255 // ((1 << depth) - 1)
-    image = decode_image(png(written, depth, GREY, interlaced))
+    image = decode_image(png(written, depth, GRAY, interlaced))
     assert image.shape == (9, 14, 3)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, np.repeat(expected[:, :, None], 3, 2))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-@pytest.mark.parametrize(("colour", "channels"), [(RGB, 3), (RGBA, 4), (GREY_ALPHA, 2)])
+@pytest.mark.parametrize(("color", "channels"), [(RGB, 3), (RGBA, 4), (GRAY_ALPHA, 2)])
 @pytest.mark.parametrize("interlaced", [False, True])
-def test_colour_png_image_without_its_alpha(colour: int, channels: int, depth: int, interlaced: bool) -> None:
+def test_color_png_image_without_its_alpha(color: int, channels: int, depth: int, interlaced: bool) -> None:
     written = values((7, 10, channels), (1 << depth) - 1)
     kept = written[:, :, :3] if channels >= 3 else np.repeat(written[:, :, :1], 3, 2)
-    np.testing.assert_array_equal(decode_image(png(written, depth, colour, interlaced)), kept >> (depth - 8))
+    np.testing.assert_array_equal(decode_image(png(written, depth, color, interlaced)), kept >> (depth - 8))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
 def test_palette_png_image(depth: int) -> None:
-    colours = np.random.default_rng(5).integers(0, 256, (1 << depth, 3)).astype(np.uint8)
+    colors = np.random.default_rng(5).integers(0, 256, (1 << depth, 3)).astype(np.uint8)
     written = values((6, 11), (1 << depth) - 1)
-    file = png(written, depth, PALETTE, colours=colours.tobytes(), before=chunk(b"tRNS", b"\0\x80"))
-    np.testing.assert_array_equal(decode_image(file), colours[written])
+    file = png(written, depth, PALETTE, colors=colors.tobytes(), before=chunk(b"tRNS", b"\0\x80"))
+    np.testing.assert_array_equal(decode_image(file), colors[written])
 
 
-def test_jpeg_image_rgb_and_grey() -> None:
+def test_jpeg_image_rgb_and_gray() -> None:
     pixels = np.full((24, 40, 3), (200, 90, 30), np.uint8)
     np.testing.assert_allclose(decode_image(jpeg(pixels, quality=95)).astype(int), pixels, atol=3)
     image = decode_image(jpeg(np.full((5, 6), 77, np.uint8), quality=95))
@@ -204,7 +204,7 @@ def test_jpeg_image_rgb_and_grey() -> None:
 
 def test_progressive_jpeg() -> None:
     np.testing.assert_array_equal(
-        decode_image(jpeg(photo(), progressive=True, quality=95)), decode_image(jpeg(photo(), quality=95))
+        decode_image(jpeg(make_image(), progressive=True, quality=95)), decode_image(jpeg(make_image(), quality=95))
     )
 
 
@@ -240,14 +240,14 @@ def test_adobe_ycck_jpeg() -> None:
         y + 1.772 * (cb - 128),
     )
     # YCbCr stands for 255 - (stored) ink, and what is stored is 255 - ink: stored ink = 255 - colour
-    expected = [(255 - colour) * k / 255 for colour in (red, green, blue)]
+    expected = [(255 - color) * k / 255 for color in (red, green, blue)]
     image = decode_image(bytes(file))
     np.testing.assert_allclose(image.astype(int), np.broadcast_to(expected, image.shape), atol=3)
 
 
 # orientation
 
-SIDES = {  # EXIF 2.32: where the 0th row and the 0th column of the stored picture are seen
+SIDES = {  # EXIF 2.32: where the 0th row and the 0th column of the stored image are seen
     1: ("top", "left"),
     2: ("top", "right"),
     3: ("bottom", "right"),
@@ -275,7 +275,7 @@ def displayed(stored: np.ndarray, orientation: int) -> np.ndarray:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_orientation_of_a_jpeg(orientation: int, order: str) -> None:
-    plain = jpeg(photo(), quality=90)
+    plain = jpeg(make_image(), quality=90)
     turned = plain[:2] + segment(0xE1, b"Exif\0\0" + exif(orientation, order)) + plain[2:]
     expected = displayed(decode_image(plain), orientation)
     np.testing.assert_array_equal(decode_image(turned), expected)
@@ -326,7 +326,7 @@ def test_other_formats(data: bytes) -> None:
 def test_tiff_and_others_are_refused_though_pillow_knows_them() -> None:
     for name in ("TIFF", "BMP", "GIF", "WEBP", "PPM"):
         out = io.BytesIO()
-        Image.fromarray(photo()).save(out, name)
+        Image.fromarray(make_image()).save(out, name)
         with pytest.raises(DataError, match="not a JPEG or PNG"):
             decode_image(out.getvalue())
 
@@ -341,7 +341,7 @@ def test_every_prefix_of_a_png_is_refused() -> None:
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_every_prefix_of_a_jpeg_is_refused(progressive: bool) -> None:
-    file = jpeg(photo(), progressive=progressive, quality=90)
+    file = jpeg(make_image(), progressive=progressive, quality=90)
     whole = decode_image(file)
     for end in range(len(file)):
         for read in (check_pixels, decode_image):
@@ -402,7 +402,7 @@ def survives(data: bytes) -> None:
 
 
 def fuzzed() -> list[tuple[str, bytes]]:
-    small, rgb = photo(16, 24), values((8, 11, 3), 255)
+    small, rgb = make_image(16, 24), values((8, 11, 3), 255)
     turned = jpeg(small)[:2] + segment(0xE1, b"Exif\0\0" + exif(6)) + jpeg(small)[2:]
     return [
         ("jpeg", turned),
@@ -434,22 +434,22 @@ def test_pixels_are_bounded_before_they_are_decoded() -> None:
     with pytest.raises(DataError, match="at most"):
         size_of(header_of(20_000, 20_000))
     with pytest.raises(DataError, match="at most"):
-        decode_image(jpeg(photo()).replace(struct.pack(">HH", 24, 40), struct.pack(">HH", 65_000, 65_000)))
+        decode_image(jpeg(make_image()).replace(struct.pack(">HH", 24, 40), struct.pack(">HH", 65_000, 65_000)))
     with pytest.raises(DataError, match="too little data"):
         decode_image(header_of(14_000, 14_000))
 
 
 def test_the_limit_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sagemaker_semseg.data.image_headers.MAX_PIXELS", 24 * 40)
-    assert check_pixels(jpeg(photo(24, 40))) == (24, 40)
+    assert check_pixels(jpeg(make_image(24, 40))) == (24, 40)
     with pytest.raises(DataError):
-        check_pixels(jpeg(photo(24, 41)))
+        check_pixels(jpeg(make_image(24, 41)))
 
 
 def test_above_pillows_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow warns or raises through global state above its limit; ours is the one that counts."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    assert decode_image(jpeg(photo())).shape == (24, 40, 3)
+    assert decode_image(jpeg(make_image())).shape == (24, 40, 3)
     assert decode_mask(png(values((5, 8), 200))).shape == (5, 8)
 
 
@@ -468,7 +468,7 @@ def test_bombs_in_metadata_are_never_unpacked() -> None:
 
 
 def test_scans_of_a_jpeg_are_bounded() -> None:
-    file = jpeg(photo(), progressive=True)
+    file = jpeg(make_image(), progressive=True)
     last = file[file.rindex(b"\xff\xda") : -2]
     assert decode_image(file[:-2] + last + file[-2:]).shape == (24, 40, 3)
     with pytest.raises(DataError, match="scans"):
@@ -481,9 +481,9 @@ def test_unknown_critical_chunk_is_refused() -> None:
         size_of(png(values((3, 3), 9), before=chunk(b"CgBI", b"\0\0\0\0")))
 
 
-def test_second_picture_behind_a_jpeg_is_not_read() -> None:
-    file = jpeg(photo())
-    np.testing.assert_array_equal(decode_image(file + jpeg(photo(8, 8))), decode_image(file))
+def test_second_image_behind_a_jpeg_is_not_read() -> None:
+    file = jpeg(make_image())
+    np.testing.assert_array_equal(decode_image(file + jpeg(make_image(8, 8))), decode_image(file))
 
 
 # masks out
@@ -521,6 +521,6 @@ def test_palette_is_pascal_vocs() -> None:
     first = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128)]
     first += [(128, 128, 128), (64, 0, 0), (192, 0, 0), (64, 128, 0), (192, 128, 0), (64, 0, 128), (192, 0, 128)]
     first += [(64, 128, 128), (192, 128, 128), (0, 64, 0), (128, 64, 0), (0, 192, 0), (128, 192, 0), (0, 64, 128)]
-    assert palette(21).tolist() == [list(colour) for colour in first]
+    assert palette(21).tolist() == [list(color) for color in first]
     assert palette()[255].tolist() == [224, 224, 192]
     assert len(np.unique(palette(), axis=0)) == 256

@@ -244,7 +244,7 @@ def test_a_folder_that_holds_a_manifest(root: Path) -> None:
     assert [*faults.kinds] == ["two manifests"]
 
 
-def test_a_manifest_among_pictures_is_a_file_that_is_left_out(root: Path) -> None:
+def test_a_manifest_among_images_is_a_file_that_is_left_out(root: Path) -> None:
     put(root / "images/train.manifest", "a")
     notes: list[str] = []
     channels = {"train": root / "images", "train_annotation": root / "masks"}
@@ -252,7 +252,7 @@ def test_a_manifest_among_pictures_is_a_file_that_is_left_out(root: Path) -> Non
     assert notes == ["train: files that are no images were left out (1 x .manifest)"]
 
 
-def test_a_link_to_a_manifest_leads_to_its_pictures(root: Path) -> None:
+def test_a_link_to_a_manifest_leads_to_its_images(root: Path) -> None:
     (root / "job/train").mkdir(parents=True)
     (root / "job/train/x.manifest").symlink_to(put(root / "x.manifest", "a"))
     (pair,) = find_pairs({"train": root / "job/train"}, "train", FaultList(), [])

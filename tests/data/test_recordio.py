@@ -114,7 +114,7 @@ def test_a_payload_isnt_copied_to_be_framed() -> None:
         (MAGIC + struct.pack("<I", 1 << 29), "record 1 at byte 8: ends after 0 of the 8 bytes"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_the_record_and_the_byte(data: bytes, expected: str) -> None:
+def test_what_is_wrong_is_reported_with_the_record_and_the_byte(data: bytes, expected: str) -> None:
     assert f"train_0, {expected}"[9 if expected.startswith("here") else 0 :] in refusal(data)
 
 

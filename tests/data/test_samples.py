@@ -21,6 +21,6 @@ def test_every_pass_visits_every_sample_in_an_order_of_its_own() -> None:
 
 
 def test_orders_stay_the_same_between_releases() -> None:
-    # a run that is continued by a later release must see the pictures in the order it would have seen
+    # a run that is continued by a later release must see the images in the order it would have seen
     keys = struct.unpack("<8Q", hashlib.shake_256(b"order 0 0 0").digest(64))
     assert shuffled_order(0, 0, 8).tolist() == sorted(range(8), key=keys.__getitem__) == [3, 0, 6, 2, 1, 5, 4, 7]
