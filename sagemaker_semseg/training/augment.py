@@ -65,9 +65,9 @@ class CropTransform:
             out[...] = IGNORE
         if self.rows.step < 1:  # some rows come twice: look them up once
             first = int(rows[0])
-            labels = _look_up(lookup, mask[first : rows[-1] + 1].take(columns, 1)).take(rows - first, 0)
+            labels = _map_values(lookup, mask[first : rows[-1] + 1].take(columns, 1)).take(rows - first, 0)
         else:
-            labels = _look_up(lookup, mask.take(rows, 0).take(columns, 1))
+            labels = _map_values(lookup, mask.take(rows, 0).take(columns, 1))
         self._content(out)[...] = labels
 
     @property
@@ -118,7 +118,7 @@ class _RandomNumbers:
         return low + int(self.uniform() * (high - low + 1))
 
 
-def _look_up(table: Pixels, values: Pixels) -> Pixels:
+def _map_values(table: Pixels, values: Pixels) -> Pixels:
     """``table[values]``, faster than numpy's."""
     return np.frombuffer(values.tobytes().translate(table.tobytes()), np.uint8).reshape(values.shape)
 

@@ -21,13 +21,7 @@ Logs = dict[str, Any] | None
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Saves the weights of the epoch with the highest validation mIOU.
-
-    Args:
-        state: Of the training; its ``progress`` is updated.
-        path: Of the file.
-        tolerance: Of early stopping, relative.
-    """
+    """Saves the weights of the epoch with the highest validation mIOU to ``path``, and updates ``state.progress``."""
 
     def __init__(self, state: TrainingState, path: Path, tolerance: float):
         super().__init__()

@@ -38,10 +38,6 @@ class EarlyStopping:
         self.best, self.best_epoch = miou, epoch
         return True
 
-    def forget_best(self) -> None:
-        """Let the next epoch be the best one."""
-        self.best, self.best_epoch = -1.0, -1
-
     def should_stop(self, epoch: int, hp: Hyperparameters) -> bool:
         """Whether training ends after this epoch (early_stopping, _min_epochs, _patience)."""
         enough = epoch + 1 >= hp.early_stopping_min_epochs and self.waited >= hp.early_stopping_patience

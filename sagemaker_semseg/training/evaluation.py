@@ -1,4 +1,4 @@
-"""Evaluates a network: confusion counts of a data set, and masks of images at their own size."""
+"""Evaluates a network on whole images at their native size."""
 
 from __future__ import annotations
 
@@ -30,25 +30,23 @@ class Evaluator:
         self.num_classes = num_classes
         self.strategy = strategy or tf.distribute.get_strategy()
         main = keras.Model(network.inputs, network.outputs[0])
-        signature = [tf.TensorSpec((None, None, None, 3), tf.uint8), tf.TensorSpec((None, None, None), tf.uint8)]
 
-        @tf.function(input_signature=signature[:1], jit_compile=False)
+        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], jit_compile=False)
         def predict(images: Any) -> Any:
             logits = main(normalize(images, network.input.dtype), training=False)
-            return tf.cast(tf.argmax(logits, axis=-1, output_type=tf.int32), tf.uint8)
+            return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+        def count_of_replica(images: Any, labels: Any) -> Any:
+            cells = tf.cast(labels, tf.int32) * num_classes + predict(images)
+            cells = tf.where(labels == IGNORE, num_classes**2, cells)  # a cell of their own, which is cut off
+            length = num_classes**2 + 1
+            return tf.math.bincount(tf.reshape(cells, [-1]), minlength=length, maxlength=length)[:-1]
 
         @tf.function(reduce_retracing=True, jit_compile=False)
         def count(images: Any, labels: Any) -> Any:
-            return self.strategy.reduce("SUM", self.strategy.run(self._count, args=(images, labels)), axis=None)
+            return self.strategy.reduce("SUM", self.strategy.run(count_of_replica, args=(images, labels)), axis=None)
 
-        self.predict_batch, self._predict, self._counts = predict, predict, count
-
-    def _count(self, images: Any, labels: Any) -> Any:
-        """Count each (label, prediction), flat; ignored pixels have a cell of their own, which is cut off."""
-        cells = tf.cast(labels, tf.int32) * self.num_classes + tf.cast(self._predict(images), tf.int32)
-        cells = tf.where(labels == IGNORE, self.num_classes**2, cells)
-        length = self.num_classes**2 + 1
-        return tf.math.bincount(tf.reshape(cells, [-1]), minlength=length, maxlength=length)[:-1]
+        self._count = count
 
     def confusion(
         self,
@@ -80,7 +78,7 @@ class Evaluator:
         max_pixels = MAX_EVALUATION_PIXELS * self.strategy.num_replicas_in_sync
         batches = evaluation_batches(dataset, batch_size, max_pixels=max_pixels, epoch=epoch, stop=stop)
         for images, labels, count in self._split(batches):
-            total += np.asarray(self._counts(images, labels), np.int64)
+            total += np.asarray(self._count(images, labels), np.int64)
             if progress:
                 progress(count)
         return total.reshape(self.num_classes, self.num_classes)
@@ -101,7 +99,3 @@ class Evaluator:
                 lambda context, parts=parts: parts[context.replica_id_in_sync_group]
             )
             yield images, labels, count
-
-    def predict(self, image: np.ndarray) -> np.ndarray:
-        """Predict the (H, W) uint8 labels of an (H, W, 3) uint8 RGB image."""
-        return np.asarray(self.predict_batch(image[None]))[0]

@@ -24,6 +24,7 @@ def read_image(image: EncodedImage, rows: Span | None = None, columns: Span | No
     """Decodes a part of an image, exactly as ``decode_image`` does.
 
     Args:
+        image: A JPEG or PNG.
         rows: (from, to excluded), as displayed; None is all.
         columns: likewise.
 

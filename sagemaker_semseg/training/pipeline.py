@@ -216,7 +216,8 @@ def _groups_of_one_size(
         assert pair.size  # it has been checked
         groups.setdefault(pair.size, []).append(pair)
     for size, group in groups.items():
-        yield from (group[start : start + capacity(size)] for start in range(0, len(group), capacity(size)))
+        step = capacity(size)
+        yield from (group[start : start + step] for start in range(0, len(group), step))
 
 
 def _runs_of_one_size(

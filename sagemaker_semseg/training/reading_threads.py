@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import time
 import weakref
@@ -15,6 +16,8 @@ import tensorflow as tf
 
 _QUIET_SECONDS: Final = 0.05  # without a call: none will follow
 _EXIT_SECONDS: Final = 30.0
+
+_log = logging.getLogger(__name__)
 
 Number = TypeVar("Number", bound=np.int64)
 Result = TypeVar("Result")
@@ -48,6 +51,8 @@ class _Activity:
         end = time.monotonic() + _EXIT_SECONDS
         while (now := time.monotonic()) < end and (self._active or now - self._last < _QUIET_SECONDS):
             time.sleep(0.01)
+        if self._active:
+            _log.warning("the program ends while data is still being read; it may hang")
 
 
 _activity = _Activity()
@@ -82,7 +87,7 @@ class ReadErrors:
         return call
 
     def original(self, error: Exception) -> Exception:
-        """Return what made TensorFlow raise ``error``: that of the first element, as elements come in order."""
+        """Return what made TensorFlow raise ``error``: that of the first element, as they are in order."""
         return self._errors[min(self._errors)] if self._errors else error
 
     def clear(self) -> None:

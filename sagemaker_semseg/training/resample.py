@@ -50,8 +50,10 @@ class Axis:
 
     @cached_property
     def taps(self) -> tuple[Integers, Words]:
-        """For each pixel its first source pixel, (count,), counted from the start of ``span``, and the weights of
-        this and the following ones, (n, count), in units of 1/256, summing to 256. All of them lie in ``span``."""
+        """For each pixel its first source pixel, (count,), counted from ``span``, and the weights, (n, count).
+
+        They are of this and the following ones, all in ``span``, in units of 1/256; they sum to 256.
+        """
         support = max(self.step, 1.0)
         center = np.arange(self.first, self.first + self.count) * self.step + (0.5 * self.step - 0.5)
         start, end = self.span

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,14 +151,15 @@ class Trainer:
                 started, first_step = time.monotonic(), state.step
                 loss: Any = None
                 callbacks.on_epoch_begin(epoch)
-                for images, labels in itertools.islice(batches, end - state.step):
-                    callbacks.on_train_batch_begin(state.step % steps)
-                    previous, loss = loss, self.train_step(images, labels)
-                    if previous is not None:  # it is read one step late, so that a GPU always has work
-                        self._end_step(previous, state.step, callbacks)
-                    state.step += 1
-                    if stop.is_set():
-                        break
+                with contextlib.suppress(Cancelled):  # a stop ends the reading of a pipe
+                    for images, labels in itertools.islice(batches, end - state.step):
+                        callbacks.on_train_batch_begin(state.step % steps)
+                        previous, loss = loss, self.train_step(images, labels)
+                        if previous is not None:  # it is read one step late, so that a GPU always has work
+                            self._end_step(previous, state.step, callbacks)
+                        state.step += 1
+                        if stop.is_set():
+                            break
                 if loss is not None:
                     self._end_step(loss, state.step, callbacks)
                 if state.step == end:
@@ -178,16 +179,9 @@ class Trainer:
         return done >= self.hp.epochs or (done > 0 and self.state.progress.should_stop(done - 1, self.hp))
 
     def _batches(self, stop: threading.Event) -> Iterator[Any]:
-        end = self.steps_per_epoch * self.hp.epochs
-        batches = training_batches(
-            self.datasets.train, self.hp, start_step=self.state.step, stop_step=end, stop=stop
-        ).distribute(self.strategy)
-
-        def until_cancelled() -> Iterator[Any]:
-            with contextlib.suppress(Cancelled):
-                yield from batches
-
-        return until_cancelled()
+        start, end = self.state.step, self.steps_per_epoch * self.hp.epochs
+        batches = training_batches(self.datasets.train, self.hp, start_step=start, stop_step=end, stop=stop)
+        return batches.distribute(self.strategy)
 
     def _end_step(self, loss: Any, step: int, callbacks: keras.callbacks.CallbackList) -> None:
         """Add the loss of update number ``step``, counted from 1."""
@@ -246,7 +240,7 @@ class Trainer:
         checkpoint.restore(self.last_path, self.network, self.network.optimizer)
         state.hyperparameters = new.hyperparameters  # the names of classes may be others
         if state.progress.best_epoch >= 0 and not self.best_path.is_file():  # of an incomplete copy of the folder
-            state.progress.forget_best()
+            state.progress = replace(state.progress, best=-1.0, best_epoch=-1)
         return state
 
     def write_model(self, path: Path, class_names: Sequence[str], signal: int | None = None) -> TrainingResult:

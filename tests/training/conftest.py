@@ -30,7 +30,7 @@ def two_replicas():
 
 @pytest.fixture(scope="session")
 def tiny_channels(tmp_path_factory):
-    """Seven training and three validation pictures, bright or dark halves, labels 0 and 1, one column ignored."""
+    """Seven training and three validation images, bright or dark halves, labels 0 and 1, one column ignored."""
     from PIL import Image
 
     root = tmp_path_factory.mktemp("data")

@@ -19,7 +19,7 @@ from sagemaker_semseg.training.resample import Axis
 AS_IS = np.arange(256, dtype=np.uint8)
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def example_image(height: int, width: int) -> np.ndarray:
     generator = np.random.default_rng(height * width)
     coarse = Image.fromarray(generator.integers(0, 256, (6, 7, 3), dtype=np.uint8))
     ground = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
@@ -32,47 +32,49 @@ def mask_of(height: int, width: int) -> np.ndarray:
 
 
 def fast(
-    cut: CropTransform, image: np.ndarray, mask: np.ndarray, lookup: np.ndarray = AS_IS
+    transform: CropTransform, image: np.ndarray, mask: np.ndarray, lookup: np.ndarray = AS_IS
 ) -> tuple[np.ndarray, np.ndarray]:
-    pixels, labels = np.full((cut.crop, cut.crop, 3), 77, np.uint8), np.full((cut.crop, cut.crop), 77, np.uint8)
-    cut.image(image[slice(*cut.rows.span), slice(*cut.columns.span)], pixels)
-    cut.mask(mask[: cut.rows.span[1]], lookup, labels)
+    size = transform.crop
+    pixels, labels = np.full((size, size, 3), 77, np.uint8), np.full((size, size), 77, np.uint8)
+    transform.image(image[slice(*transform.rows.span), slice(*transform.columns.span)], pixels)
+    transform.mask(mask[: transform.rows.span[1]], lookup, labels)
     return pixels, labels
 
 
-def slow(cut: CropTransform, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """With Pillow, on whole pictures, one step after the other."""
-    size = cut.columns.scaled, cut.rows.scaled
+def slow(transform: CropTransform, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """With Pillow, on whole images, one step after the other."""
+    size = transform.columns.scaled, transform.rows.scaled
     scaled = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
     nearest = Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)
-    padded = max(size[0], cut.crop), max(size[1], cut.crop)
+    padded = max(size[0], transform.crop), max(size[1], transform.crop)
     canvas, ignored = Image.new("RGB", padded, MEAN_COLOR), Image.new("L", padded, 255)
     canvas.paste(scaled)
     ignored.paste(nearest)
-    left, top = cut.columns.first, cut.rows.first
-    box = (left, top, left + cut.crop, top + cut.crop)
+    left, top = transform.columns.first, transform.rows.first
+    box = (left, top, left + transform.crop, top + transform.crop)
     canvas, ignored = canvas.crop(box), ignored.crop(box)
-    if cut.flip:
+    if transform.flip:
         canvas, ignored = (part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for part in (canvas, ignored))
-    return np.asarray(canvas.filter(ImageFilter.GaussianBlur(cut.sigma))), np.asarray(ignored)
+    return np.asarray(canvas.filter(ImageFilter.GaussianBlur(transform.sigma))), np.asarray(ignored)
 
 
 @pytest.mark.parametrize("size", [(48, 64), (64, 48), (90, 31), (17, 120), (200, 260), (60, 60)], ids=str)
 @pytest.mark.parametrize("crop", [40, 64])
-def test_cuts_equal_the_slow_way(size: tuple[int, int], crop: int) -> None:
-    image, mask = picture(*size), mask_of(*size)
+def test_crops_equal_the_slow_way(size: tuple[int, int], crop: int) -> None:
+    image, mask = example_image(*size), mask_of(*size)
     seen: Counter[str] = Counter()
     for index in range(40):
-        cut = sample_crop(5, 2, index, *size, base_size=64, crop=crop)
-        pixels, labels = fast(cut, image, mask)
-        expected, expected_labels = slow(cut, image, mask)
-        assert (labels == expected_labels).all(), cut
-        # Pillow blurs in six rounded passes and repeats the border anew after each
-        inner = slice(3, -3) if cut.sigma else slice(None)
+        transform = sample_crop(5, 2, index, *size, base_size=64, crop=crop)
+        pixels, labels = fast(transform, image, mask)
+        expected, expected_labels = slow(transform, image, mask)
+        assert (labels == expected_labels).all(), transform
+        # Pillow blurs in six rounded passes and repeats the border again after each
+        inner = slice(3, -3) if transform.sigma else slice(None)
         difference = np.abs(pixels.astype(int) - expected)[inner, inner]
-        assert difference.max() <= (3 if cut.sigma else 2), cut
+        assert difference.max() <= (3 if transform.sigma else 2), transform
         assert difference.mean() < 1
-        seen.update(flip=cut.flip, blur=cut.sigma > 0, padded=cut.rows.count < crop or cut.columns.count < crop)
+        padded = min(transform.rows.count, transform.columns.count) < crop
+        seen.update(flip=transform.flip, blur=transform.sigma > 0, padded=padded)
     assert 8 < seen["flip"] < 32
     assert 8 < seen["blur"] < 32
     assert seen["padded"] > 0
@@ -87,7 +89,7 @@ def test_the_references_transform(reference: Callable[[str], Any], seed: int) ->
     if generator.random() < 0.5:
         image, mask = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
     height, width, crop = *mask.shape, 64
-    scaled_width = generator.randint(40, 160)  # base 80; the picture is wider than high
+    scaled_width = generator.randint(40, 160)  # base 80; the image is wider than high
     scaled_height = int(height * scaled_width / width + 0.5)
     left = generator.randint(0, max(scaled_width, crop) - crop)
     top = generator.randint(0, max(scaled_height, crop) - crop)
@@ -114,10 +116,10 @@ def test_the_references_transform(reference: Callable[[str], Any], seed: int) ->
 
 def test_the_scale_is_drawn_from_half_to_twice_the_base_size() -> None:
     drawn = [sample_crop(0, number, 3, 30, 40, base_size=33, crop=16) for number in range(4000)]
-    long = Counter(cut.columns.scaled for cut in drawn)
+    long = Counter(transform.columns.scaled for transform in drawn)
     assert (min(long), max(long), len(long)) == (16, 66, 51)  # as randint(int(0.5 * 33), int(2.0 * 33))
     assert max(long.values()) < 140  # 78 on average
-    assert all(cut.rows.scaled == int(30 * cut.columns.scaled / 40 + 0.5) for cut in drawn)
+    assert all(transform.rows.scaled == int(30 * transform.columns.scaled / 40 + 0.5) for transform in drawn)
     upright = sample_crop(0, 0, 3, 40, 30, base_size=33, crop=16)
     assert (upright.rows.scaled, upright.columns.scaled) == (drawn[0].columns.scaled, drawn[0].rows.scaled)
 
@@ -125,64 +127,65 @@ def test_the_scale_is_drawn_from_half_to_twice_the_base_size() -> None:
 def test_the_crop_lies_anywhere_and_nowhere_else() -> None:
     places: dict[tuple[int, int], set[int]] = {}
     for number in range(6000):
-        cut = sample_crop(1, number, 0, 20, 20, base_size=20, crop=16)
-        places.setdefault((cut.rows.scaled, 0), set()).add(cut.rows.first)
-        places.setdefault((cut.columns.scaled, 1), set()).add(cut.columns.first)
-        assert cut.rows.first + cut.rows.count <= cut.rows.scaled
+        transform = sample_crop(1, number, 0, 20, 20, base_size=20, crop=16)
+        places.setdefault((transform.rows.scaled, 0), set()).add(transform.rows.first)
+        places.setdefault((transform.columns.scaled, 1), set()).add(transform.columns.first)
+        assert transform.rows.first + transform.rows.count <= transform.rows.scaled
     assert all(found == set(range(max(scaled, 16) - 16 + 1)) for (scaled, _), found in places.items())
 
 
 def test_mirror_and_blur_come_half_of_the_time_each() -> None:
     drawn = [sample_crop(2, 0, index, 30, 40, base_size=33, crop=16) for index in range(4000)]
-    assert sum(cut.flip for cut in drawn) == pytest.approx(2000, abs=130)
-    sigmas = [cut.sigma for cut in drawn if cut.sigma]
+    assert sum(transform.flip for transform in drawn) == pytest.approx(2000, abs=130)
+    sigmas = [transform.sigma for transform in drawn if transform.sigma]
     assert len(sigmas) == pytest.approx(2000, abs=130)
     assert np.mean(sigmas) == pytest.approx(0.5, abs=0.03)
     assert max(sigmas) < 1
-    assert sum(cut.flip and cut.sigma > 0 for cut in drawn) == pytest.approx(1000, abs=110)
+    assert sum(transform.flip and transform.sigma > 0 for transform in drawn) == pytest.approx(1000, abs=110)
 
 
-def test_a_cut_is_a_function_of_seed_pass_and_place() -> None:
-    def cut(seed: int, epoch: int, index: int) -> CropTransform:
+def test_a_crop_is_a_function_of_seed_epoch_and_index() -> None:
+    def draw(seed: int, epoch: int, index: int) -> CropTransform:
         return sample_crop(seed, epoch, index, 480, 640, base_size=520, crop=240)
 
-    cuts = [cut(*which) for which in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (-1, 2, 3), (12, 3, 4), (1, 23, 4))]
-    assert len({(one.rows, one.columns, one.sigma) for one in cuts}) == len(cuts)
-    assert cut(1, 2, 3) == cuts[0]
+    crops = [draw(*which) for which in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (-1, 2, 3), (12, 3, 4), (1, 23, 4))]
+    assert len({(one.rows, one.columns, one.sigma) for one in crops}) == len(crops)
+    assert draw(1, 2, 3) == crops[0]
 
 
 def test_random_numbers_stay_the_same_between_releases() -> None:
-    # a run that is continued by a later release must see the pictures it would have seen
+    # a run that is continued by a later release must have the same images
     def uniforms(name: str, count: int) -> list[float]:
         bits = struct.unpack(f"<{count}Q", hashlib.shake_256(name.encode()).digest(8 * count))
         return [(number >> 11) / 2**53 for number in bits]
 
     long, top, left, mirror, *_ = uniforms("cut 0 0 0", 6)
     assert (260 + int(long * 781), mirror < 0.5) == (702, False)  # 260 .. 1040
-    place = 702, int(top * (527 - 240 + 1)), int(left * (702 - 240 + 1)), False
-    cut = sample_crop(0, 0, 0, 480, 640, base_size=520, crop=240)
-    assert (cut.columns.scaled, cut.rows.first, cut.columns.first, cut.flip) == place == (702, 208, 289, False)
+    expected = 702, int(top * (527 - 240 + 1)), int(left * (702 - 240 + 1)), False
+    transform = sample_crop(0, 0, 0, 480, 640, base_size=520, crop=240)
+    drawn = transform.columns.scaled, transform.rows.first, transform.columns.first, transform.flip
+    assert drawn == expected == (702, 208, 289, False)
 
 
 def test_masks_are_mapped_and_pixels_outside_are_ignored() -> None:
     lookup = np.full(256, 255, np.uint8)
     lookup[[10, 20]] = [1, 0]
     mask = np.array([[10, 20], [30, 255]], np.uint8)
-    cut = CropTransform(Axis(2, 4, 0, 4), Axis(2, 4, 0, 4), 6, True, 0.0)
-    _, labels = fast(cut, picture(2, 2), mask, lookup)
+    transform = CropTransform(Axis(2, 4, 0, 4), Axis(2, 4, 0, 4), 6, True, 0.0)
+    _, labels = fast(transform, example_image(2, 2), mask, lookup)
     expected = np.full((6, 6), 255)
     expected[:2, 2:] = [0, 0, 1, 1]
     assert (labels == expected).all()
 
 
 def test_too_few_rows_of_a_mask_are_refused() -> None:
-    cut = sample_crop(0, 0, 0, 48, 64, base_size=64, crop=64)
+    transform = sample_crop(0, 0, 0, 48, 64, base_size=64, crop=64)
     with pytest.raises(ValueError, match="mask"):
-        cut.mask(mask_of(48, 64)[:5], AS_IS, np.zeros((64, 64), np.uint8))
+        transform.mask(mask_of(48, 64)[:5], AS_IS, np.zeros((64, 64), np.uint8))
 
 
-def test_very_long_pictures_keep_a_pixel() -> None:
-    cut = sample_crop(0, 0, 0, 1, 3000, base_size=32, crop=24)
-    assert cut.rows.scaled == 1
-    pixels, _ = fast(cut, picture(2, 3000)[:1], mask_of(1, 3000))
+def test_very_long_images_keep_a_pixel() -> None:
+    transform = sample_crop(0, 0, 0, 1, 3000, base_size=32, crop=24)
+    assert transform.rows.scaled == 1
+    pixels, _ = fast(transform, example_image(2, 3000)[:1], mask_of(1, 3000))
     assert (pixels[8:] == MEAN_COLOR).all()

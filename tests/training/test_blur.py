@@ -16,7 +16,7 @@ def noise(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def picture() -> np.ndarray:
+def example_image() -> np.ndarray:
     """Smooth ground, some noise and hard edges: (70, 60, 3) uint8."""
     ground = np.asarray(Image.fromarray(noise(5, 4)).resize((60, 70), Image.Resampling.BICUBIC)).astype(int)
     ground[30:, 25:] = 255 - ground[30:, 25:]
@@ -40,7 +40,7 @@ def written_out(pixels: np.ndarray, sigma: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-@pytest.mark.parametrize(("pixels", "limit"), [(picture(), 2), (noise(57, 43), 3)], ids=["picture", "noise"])
+@pytest.mark.parametrize(("pixels", "limit"), [(example_image(), 2), (noise(57, 43), 3)], ids=["image", "noise"])
 def test_is_the_kernel_to_two_levels(sigma: float, pixels: np.ndarray, limit: int) -> None:
     difference = np.abs(blurred(pixels, sigma) - written_out(pixels, sigma))
     assert difference.max() <= limit
@@ -49,10 +49,10 @@ def test_is_the_kernel_to_two_levels(sigma: float, pixels: np.ndarray, limit: in
 
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_is_pillows_to_three_levels(sigma: float) -> None:
-    pillow = np.asarray(Image.fromarray(picture()).filter(ImageFilter.GaussianBlur(sigma))).astype(int)
-    difference = np.abs(blurred(picture(), sigma) - pillow)[
+    pillow = np.asarray(Image.fromarray(example_image()).filter(ImageFilter.GaussianBlur(sigma))).astype(int)
+    difference = np.abs(blurred(example_image(), sigma) - pillow)[
         3:-3, 3:-3
-    ]  # Pillow repeats the border after each pass anew
+    ]  # Pillow repeats the border after each pass again
     assert difference.max() <= 3
     assert difference.mean() < 1
 
@@ -68,7 +68,7 @@ def test_the_kernel_has_the_gaussians_variance() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (6, 1), (7, 7)])
-def test_tiny_pictures(size: tuple[int, int]) -> None:
+def test_tiny_images(size: tuple[int, int]) -> None:
     pixels = noise(*size)
     assert np.abs(blurred(pixels, 1.0) - written_out(pixels, 1.0)).max() <= 2
 

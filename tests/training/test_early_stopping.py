@@ -24,7 +24,7 @@ FLAT = [0.5, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4]
         ({}, FLAT, (3, 0)),
         ({"early_stopping_min_epochs": 6}, FLAT, (6, 0)),
         ({"early_stopping": False}, FLAT, (8, 0)),
-        ({}, [0.1, 0.2, 0.2, 0.3, 0.3, 0.3], (6, 3)),  # equal is no improvement, and the count starts anew
+        ({}, [0.1, 0.2, 0.2, 0.3, 0.3, 0.3], (6, 3)),  # equal is no improvement, and the count restarts
         ({"early_stopping_tolerance": 0.1}, [0.50, 0.52, 0.54, 0.60], (3, 2)),  # 0.54 < 0.50 * 1.1; still the best
         ({"early_stopping_tolerance": 0.05}, [0.50, 0.52, 0.54, 0.56, 0.58], (5, 4)),  # measured from 0.50, then 0.54
         ({}, [0.0, 0.0, 0.0], (3, 0)),

@@ -6,7 +6,6 @@ import io
 import itertools
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,16 +30,16 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 def make_split(folder: Path, sizes: list[tuple[int, int]], orientations: dict[int, int] | None = None) -> FileDataset:
-    """Sample i is of one colour of its own, and its mask holds i, i + 1 and 255."""
+    """Sample i is of one color of its own, and its mask holds i, i + 1 and 255."""
     samples = []
     for index, (height, width) in enumerate(sizes):
         image, mask = folder / f"{index}.jpg", folder / f"{index}.png"
         tags = Image.Exif()
         tags[0x0112] = (orientations or {}).get(index, 1)
         stored = (height, width) if tags[0x0112] < 5 else (width, height)
-        colour = np.full((*stored, 3), 20 + 15 * index, np.uint8)
-        colour[: stored[0] // 2] //= 2
-        Image.fromarray(colour).save(image, exif=tags)
+        color = np.full((*stored, 3), 20 + 15 * index, np.uint8)
+        color[: stored[0] // 2] //= 2
+        Image.fromarray(color).save(image, exif=tags)
         labels = np.full((height, width), index, np.uint8)
         labels[: height // 3], labels[:, :2] = index + 1, 255
         mask.write_bytes(encode_mask(labels))
@@ -79,7 +78,7 @@ def test_a_reader_for_each_cpu_that_the_container_may_use(split: FileDataset, tw
 
 
 @pytest.mark.parametrize("batch", [1, 3, 11, 16, 20])
-def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split: FileDataset, batch: int) -> None:
+def test_each_position_holds_the_sample_and_the_crop_of_the_seed(split: FileDataset, batch: int) -> None:
     position = 0
     for images, labels in taken(training_batches(split, hp(batch), workers=2), 3):
         assert images.shape == (batch, CROP, CROP, 3)
@@ -88,11 +87,11 @@ def test_each_position_holds_the_sample_and_the_cut_that_the_seed_gives_it(split
         for image, label in zip(images, labels, strict=True):
             epoch, index = divmod(position, 5)
             sample = split.pairs[shuffled_order(4, epoch, 5)[index]]
-            cut = sample_crop(4, epoch, index, *sample.size, BASE, CROP)
+            transform = sample_crop(4, epoch, index, *sample.size, BASE, CROP)
             expected, expected_labels = np.zeros_like(image), np.zeros_like(label)
             whole = decode_image(sample.image.read_bytes())
-            cut.image(whole[slice(*cut.rows.span), slice(*cut.columns.span)], expected)
-            cut.mask(decode_mask(sample.mask.read_bytes()), split.label_map.lookup, expected_labels)
+            transform.image(whole[slice(*transform.rows.span), slice(*transform.columns.span)], expected)
+            transform.mask(decode_mask(sample.mask.read_bytes()), split.label_map.lookup, expected_labels)
             assert (image == expected).all()
             assert (label == expected_labels).all()
             position += 1
@@ -117,7 +116,7 @@ def test_batches_of_several_chunks_continue_too(split: FileDataset) -> None:
     assert same(expected[2:], taken(training_batches(split, hp(12), start_step=2, workers=2), 2))
 
 
-def test_every_sample_is_visited_equally_often(split: FileDataset) -> None:
+def test_every_sample_is_drawn_equally_often(split: FileDataset) -> None:
     # 5 batches of 3 are 3 passes over 5 samples; a sample shows in the labels
     labels = np.concatenate([labels for _, labels in taken(training_batches(split, hp(3, padded_crop_size=96)), 5)])
     seen = [int(one[one < 255].min()) for one in labels]
@@ -148,20 +147,20 @@ def test_no_samples_is_an_error(split: FileDataset) -> None:
         training_batches(empty, hp(2))
 
 
-def test_masks_of_colours_are_read_by_them(tmp_path: Path) -> None:
+def test_masks_of_colors_are_read_by_them(tmp_path: Path) -> None:
     """Ground Truth's: blue is the class that the list has second, whatever numbers the file holds."""
     entries = {"7": {"class-name": "sky", "hex-color": "#0000ff"}, "3": {"class-name": "road", "hex-color": "#ff0000"}}
-    colours, wrong = parse_map(entries)
-    assert colours
+    colors, wrong = parse_map(entries)
+    assert colors
     assert not wrong
     split = make_split(tmp_path, [(30, 40)])
     mask = np.zeros((30, 40, 3), np.uint8)
     mask[:, :20, 0], mask[:, 20:, 2] = 255, 255
     Image.fromarray(mask).save(split.pairs[0].mask)
-    coloured = replace(split.pairs[0], color_map=colours.with_names(["road", "sky"]))
-    ((_, labels),) = taken(evaluation_batches(replace(split, pairs=(coloured,)), 1), 2)
+    colored = replace(split.pairs[0], color_map=colors.with_names(["road", "sky"]))
+    ((_, labels),) = taken(evaluation_batches(replace(split, pairs=(colored,)), 1), 2)
     assert (labels[0] == np.repeat([0, 1], 20)).all()
-    ((_, labels),) = taken(training_batches(replace(split, pairs=(coloured,)), hp(4)), 1)
+    ((_, labels),) = taken(training_batches(replace(split, pairs=(colored,)), hp(4)), 1)
     assert set(np.unique(labels)) <= {0, 1, 255}
     assert {0, 1} <= set(np.unique(labels))
 
@@ -193,15 +192,9 @@ def saved_at(height: int, width: int) -> bytes:
     return out.getvalue()
 
 
-def test_an_iterator_is_released_at_once(split: FileDataset) -> None:
-    batches = iter(training_batches(split, hp(2)))
-    next(batches)
-    time.sleep(0.5)
-    started = time.perf_counter()
-    del batches
-    assert time.perf_counter() - started < 5  # a thousandth, but for what the machine does besides
+def test_autotune_is_off(split: FileDataset) -> None:
+    """With it, releasing an iterator can take as long as the iterator was held."""
     for made in (training_batches(split, hp(2)), evaluation_batches(split, 2)):
-        # with autotune on, letting go can take as long as the iterator was held
         assert made.dataset.options().autotune.enabled is False
 
 
@@ -248,5 +241,6 @@ next(batches)
 def test_a_program_may_end_while_batches_are_read(tmp_path: Path) -> None:
     here = Path(__file__).resolve().parent
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(here)!r})\n{LEAVE_EARLY}", str(tmp_path)]
-    result = subprocess.run(command, cwd=here.parents[1], capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, cwd=here.parents[1], capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
+    assert "still being read" not in result.stderr

@@ -1,4 +1,4 @@
-"""A part of a scaled picture against Pillow, which scales the whole first."""
+"""A part of a scaled image against Pillow, which scales the whole first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sagemaker_semseg.training import resample as module
 from sagemaker_semseg.training.resample import Axis, resample
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def example_image(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Smooth ground, fine noise and hard edges: (height, width, 3) uint8."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), dtype=np.uint8))
@@ -39,7 +39,7 @@ def whole(source: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
 @pytest.mark.parametrize("scale", [0.06, 0.3, 0.5, 0.71, 0.98, 1.0, 1.02, 1.5, 2.0, 3.7])
 def test_a_part_equals_that_part_of_the_whole_scaled(scale: float) -> None:
     random = np.random.default_rng(int(scale * 100))
-    source = picture(83, 117)
+    source = example_image(83, 117)
     differences = []
     for _ in range(20):
         # the aspect changes by rounding, as it does when the long side is drawn
@@ -54,8 +54,8 @@ def test_a_part_equals_that_part_of_the_whole_scaled(scale: float) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.015, 0.04])
-def test_huge_pictures_become_small(scale: float) -> None:
-    source = picture(1201, 1500)
+def test_huge_images_become_small(scale: float) -> None:
+    source = example_image(1201, 1500)
     height, width = int(1201 * scale), int(1500 * scale)
     rows, columns = Axis(1201, height, 1, height - 2), Axis(1500, width, 2, width - 2)
     difference = np.abs(cut(source, rows, columns) - whole(source, rows, columns).astype(int))
@@ -64,15 +64,15 @@ def test_huge_pictures_become_small(scale: float) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 50)])
-def test_tiny_pictures(size: tuple[int, int]) -> None:
-    source = picture(*size)
+def test_tiny_images(size: tuple[int, int]) -> None:
+    source = example_image(*size)
     for scaled in ((1, 1), (1, 20), (20, 1), (7, 5), size):
         rows, columns = Axis(size[0], scaled[0], 0, scaled[0]), Axis(size[1], scaled[1], 0, scaled[1])
         assert np.abs(cut(source, rows, columns) - whole(source, rows, columns).astype(int)).max() <= 2
 
 
 def test_strips_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = picture(90, 100)
+    source = example_image(90, 100)
     for scale in (0.6, 1.6):
         rows, columns = Axis(90, int(90 * scale), 3, 50), Axis(100, int(100 * scale), 5, 50)
         monkeypatch.setattr(module, "_STRIP", 1 << 30)
@@ -97,4 +97,4 @@ def test_nearest_is_pillows_also_where_two_pixels_are_equally_near() -> None:
 def test_pixels_of_another_size_are_refused() -> None:
     rows = columns = Axis(20, 30, 3, 10)
     with pytest.raises(ValueError, match="shape"):
-        resample(picture(20, 20), rows, columns, np.zeros((10, 10, 3), np.uint8))
+        resample(example_image(20, 20), rows, columns, np.zeros((10, 10, 3), np.uint8))
