@@ -1,22 +1,21 @@
-"""Estimates the memory of a training or an endpoint from hyperparameters and image sizes.
+"""Estimates the memory that a training or an endpoint takes, from hyperparameters and sizes of images.
 
-Nothing is built and no TensorFlow is loaded: the sums run over the list of a network's convolutions. A training step
-holds, for N images, with 4 bytes for a number, or 2 in half precision:
+Nothing is built and no TensorFlow is loaded: the sums run over a network's convolutions (``ArchitectureSpec``) and the
+tensors around each. A training step holds, for N images, with 4 bytes a number, or 2 in half precision:
 
-- parameters: weights, the optimizer's slots and the copies that their update needs;
-- activations, kept for the backward pass: the result of each convolution, which batch normalization needs; that of each
-  ReLU, which the next convolution and the ReLU itself need; copies that are padded, pooled or concatenated;
-- logits of both heads at the crop's size, N x crop x crop x num_classes x 4 bytes each, and their gradients;
-- working space: the tensors around the largest one, and DeepLab's features with the margins that its dilated
-  convolutions need on a CPU; at small crops these are larger than the features.
+- parameters: weights, the optimizer's slots and copies during the update;
+- activations, kept for the backward pass: the result of each convolution, for batch normalization, and that of each
+  ReLU, for itself and the next convolution; copies that are padded, pooled or joined;
+- logits of both decoders at the crop's size, N x crop x crop x num_classes x 4 bytes each, and their gradients;
+- working space around the largest tensor, and DeepLab's features with the padding of its dilated convolutions on a CPU,
+  which at small crops is larger than the features.
 
-A forward step alone holds the tensors around one convolution at a time. The program itself is added: Python,
-TensorFlow and its graphs.
+A forward pass alone holds the tensors around one convolution at a time, so the largest pair counts. The program itself
+is added: Python, TensorFlow and its graphs.
 
-The factors below were fitted to measured peaks on a CPU with two cores and then compared with others; the difference
-was at most 10 % (``benchmarks/memory.py`` and its results). ``ERROR_BAND`` is wider, for other machines. On a GPU the
-program stays in the machine's memory and the rest is the GPU's; cuDNN's working space isn't known, and no GPU was
-measured.
+The factors were fitted to measured peaks on a CPU with two cores; other measured peaks were at most 10 % off
+(``benchmarks/memory.py``). Other machines get a wider band. On a GPU the program stays in the machine's memory and the
+rest is the GPU's; cuDNN's working space isn't known here, and no GPU was measured.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _LOGITS = 1.75  # of one head's: both heads', and their gradients, but not all a
 
 @dataclass(frozen=True)
 class Estimate:
-    """parts: bytes by what holds them; ``program`` is the part that stays in the machine's memory if there is a GPU."""
+    """Bytes by what holds them. With a GPU, the part ``program`` stays in the machine's memory."""
 
     parts: Mapping[str, int]
 
@@ -65,7 +64,7 @@ class Estimate:
 
 
 def training_step(hp: Hyperparameters, replicas: int = 1) -> Estimate:
-    """Of one device of ``replicas``; each has its share of ``mini_batch_size``."""
+    """Memory of a training step on one of ``replicas`` devices, each with its share of ``mini_batch_size``."""
     images, side = math.ceil(hp.mini_batch_size / replicas), hp.padded_crop_size
     width = images * _bytes_per_number(hp)
     convolutions = convolution_costs(hp, side, side)
@@ -80,7 +79,7 @@ def training_step(hp: Hyperparameters, replicas: int = 1) -> Estimate:
 
 
 def validation_step(hp: Hyperparameters, sizes: Iterable[tuple[int, int]]) -> Estimate:
-    """Of an evaluation over images of these (height, width): of the costliest batch that it makes of them."""
+    """Memory of an evaluation of images of these (height, width): of its largest batch."""
     most = max(sizes, key=lambda size: size[0] * size[1] * _batch(hp, *size))
     convolutions = convolution_costs(hp, *most)
     live = _batch(hp, *most) * max(c.before + c.after for c in convolutions)
@@ -92,10 +91,10 @@ def validation_step(hp: Hyperparameters, sizes: Iterable[tuple[int, int]]) -> Es
 
 
 def inference(hp: Hyperparameters, height: int, width: int, tile_pixels: int = 2**21) -> Estimate:
-    """Of an endpoint's worker, or of ``predict``, with its largest image; float32 and the runtime graph.
+    """Memory of an endpoint's worker, or of ``predict``, with its largest image.
 
-    Images of more than ``tile_pixels`` go through the network in tiles, for which this is the most. While it starts, a
-    worker takes more for about a second: the larger of the two counts.
+    Images of more than ``tile_pixels`` are split into tiles of at most this size. A worker takes more for about a
+    second while it starts, so the larger of the two counts.
     """
     share = min(1.0, tile_pixels / (height * width))
     live = 4 * share * max(c.before + c.after for c in convolution_costs(hp, height, width))
@@ -124,7 +123,7 @@ def _architecture(hp: Hyperparameters) -> ArchitectureSpec:
 
 
 def _batch(hp: Hyperparameters, height: int, width: int) -> int:
-    """Images of this size in one step of an evaluation, which has at most ``MAX_EVALUATION_PIXELS`` in it."""
+    """Images of this size in one batch of an evaluation."""
     return max(1, min(hp.validation_mini_batch_size, MAX_EVALUATION_PIXELS // (height * width)))
 
 

@@ -1,6 +1,6 @@
-"""Export of a trained network as an ONNX graph, and its comparison with the network.
+"""Adds the runtime graph in ONNX to the artifact of a trained network.
 
-graph: image (N, H, W, 3) uint8 RGB -> logits (N, C, H, W) and coarse_logits (N, C, ceil(H/8), ceil(W/8)), float32
+``onnx_graph`` translates the Keras network, ``compare`` runs both on images.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ __all__ = ["with_graph"]
 
 
 def with_graph(artifact: Artifact) -> Artifact:
-    """Add the runtime graph of its network to an artifact.
+    """Adds the runtime graph to an artifact, and its distance from the Keras network to the metrics.
 
     Returns:
-        A copy with ``graph`` and ``metrics["runtime_graph"]``, the comparison of the graph with the Keras network:
-        ``max_difference``, the largest difference of two logits as a share of the largest logit;
-        ``argmax_agreement``, the share of pixels with the same label; ``images``, the (height, width) compared.
+        The artifact with ``graph``, an ONNX model from "image" (N, H, W, 3), uint8 RGB, to "logits" (N, C, H, W) and
+        "coarse_logits" (N, C, ceil(H/8), ceil(W/8)), float32; and with ``metrics["runtime_graph"]``:
+
+            max_difference     largest difference of two logits, as a share of the largest logit
+            argmax_agreement   share of pixels with the same label
+            images             (height, width) of the images they were compared on
 
     Raises:
-        ArtifactError: The weights don't fit the hyperparameters.
-        AlgorithmError: The two differ by more than rounding explains.
+        ArtifactError: if the weights don't fit the hyperparameters.
+        AlgorithmError: if graph and network differ by more than rounding explains.
     """
     with keras.device("cpu:0"):  # GPUs may round convolutions to ten bits
         network, _ = network_of(artifact)

@@ -13,12 +13,12 @@ from sagemaker_semseg.models.network import normalize
 TOLERANCE = 1e-3
 """Largest allowed difference of two logits, as a share of the largest; float32 rounding over 150 layers gives 1e-6."""
 
-# odd sizes test every rounding of a size; small ones keep the comparison short
+# odd sizes, to test the rounding of sizes; small ones, so that the check is quick
 SIZES = ((97, 129), (1, 40), (64, 64))
 
 
 def compare(graph: bytes, network: keras.Model) -> dict[str, Any]:
-    """Return the largest difference and the agreement of labels on noise mixed with a gradient; see ``with_graph``."""
+    """Largest difference of logits and agreement of labels on test images, as ``with_graph`` describes them."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     difference = agreeing = pixels = 0.0
     for number, (height, width) in enumerate(SIZES):

@@ -1,7 +1,7 @@
-"""Writes a Keras network as an ONNX graph, layer by layer.
+"""Translates a Keras network, layer by layer, into an ONNX graph.
 
-The networks are made of ten kinds of layers, with one function each. The graph has channels first, batch normalization
-folded into the convolution before it, and padding as an attribute.
+The networks have a dozen kinds of layers, with a function here for each. Channels come first, batch normalization is
+folded into the convolution before it, and padding is an attribute.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _IR_VERSION = 8  # what came with opset 17: older runtimes refuse newer ones unr
 
 
 def onnx_graph(network: keras.Model) -> bytes:
-    """Return the graph of the network's main head as bytes; the auxiliary head is only for training.
+    """The serialized ONNX model of a network of ``build_network``, without the auxiliary decoder.
 
-    Its input is ``image``, (N, H, W, 3) uint8 RGB. Its outputs are ``logits`` (N, C, H, W) and ``coarse_logits``
-    (N, C, ceil(H / 8), ceil(W / 8)), those before the last resizing, float32. N, H and W may be any from 1.
+    Input "image": (N, H, W, 3) uint8 RGB. Outputs, float32: "logits" (N, C, H, W) and "coarse_logits" (N, C,
+    ceil(H/8), ceil(W/8)), those before the last resizing. N, H and W may be any from 1 up.
     """
     main = keras.Model(network.inputs, network.outputs[0])
     writer = _Writer()
@@ -35,17 +35,17 @@ def onnx_graph(network: keras.Model) -> bytes:
 
 
 class _Writer:
-    """Collects the nodes of the graph, and the names of the values that belong to Keras's tensors."""
+    """The graph so far, and the names of its values by Keras's tensors."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.names: dict[int, str] = {}  # by the identity of Keras's tensor
-        self.borders: dict[str, tuple[str, int]] = {}  # values that are another one with a border of zeros
+        self.borders: dict[str, tuple[str, int]] = {}  # values that are another value with a border of zeros
         self.convolutions: dict[str, keras.layers.Layer] = {}  # not written yet: a batch normalization may follow
 
     def value(self, tensor: Any) -> str:
-        """Return the value of a tensor; a convolution whose batch normalization doesn't follow is written here."""
+        """The name of a tensor's value; writes a convolution that no batch normalization follows."""
         name = self.names[id(tensor)]
         if layer := self.convolutions.pop(name, None):
             self.convolution(layer, name, 1.0, 0.0)
@@ -104,7 +104,7 @@ class _Writer:
 
 
 def _input(w: _Writer, layer: keras.layers.Layer) -> None:
-    """Normalize pixels as ``models.network.normalize`` does, and put channels first."""
+    """Normalizes pixels as ``normalize`` does, and puts channels first."""
     mean, deviation = np.array(MEAN).reshape(1, 3, 1, 1), np.array(STANDARD_DEVIATION).reshape(1, 3, 1, 1)
     w.node("Transpose", ["image"], "image.nchw", perm=[0, 3, 1, 2])
     w.node("Cast", ["image.nchw"], "image.float", to=TensorProto.FLOAT)
@@ -185,7 +185,7 @@ def _size(w: _Writer, value: str) -> str:
 
 
 def _adaptive(w: _Writer, layer: keras.layers.Layer) -> None:
-    """Average over bins by a matrix product on either side; the matrices are made in the graph for any size."""
+    """Means over bins as products with two matrices, which the graph makes for the size of its input."""
     x, name = w.value(layer.input), layer.name
     if layer.bins == 1:
         w.names[id(layer.output)] = w.node("GlobalAveragePool", [x], name)

@@ -1,7 +1,6 @@
-"""The three operations for which a backend has something better than the portable form.
+"""Keras layers with a faster form on TensorFlow: convolution, batch normalization, resizing, adaptive pooling.
 
-Convolution, batch normalisation and align-corners resizing: each is a Keras layer whose portable form runs on every
-backend and whose TensorFlow form is the faster one that training uses. Nothing else asks which backend runs.
+Each layer has a portable form that runs on every Keras backend. Nothing else in the package asks which backend runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads a file of weights of any known kind; its first bytes decide the kind, not its name."""
+"""Reads a file of weights of any known kind, which its first bytes identify, not its name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ KINDS = "MXNet's .params, .safetensors, Keras's .weights.h5, or PyTorch's .pth"
 
 
 def read_arrays(path: Path) -> dict[str, Array]:
-    """Raises ArtifactError, also for a file that is missing; UserError where a library is missing that it needs."""
+    """The arrays of a file under its own names.
+
+    Raises:
+        ArtifactError: if the file is missing, damaged or of no known kind.
+        UserError: if a library is missing that this kind needs.
+    """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

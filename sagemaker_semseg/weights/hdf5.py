@@ -1,11 +1,11 @@
 """Reads Keras's ``.weights.h5`` of this package's own networks.
 
-Keras 3 stores each layer's variables as ``layers/<class>_<number>/vars/<index>`` and the layer's name beside them; here
+Keras 3 keeps each layer's variables as ``layers/<class>_<number>/vars/<index>`` and the layer's name beside them; here
 layers have the structural names (``layer3_2_bn2``). Only plain datasets are read: no links, no compression, no external
 files, and in total no more bytes than the file has.
 
-The HDF5 library, which is written in C, crashes on some damaged files (flip bits in an attribute and see). So it runs
-in a separate process, with a limit of memory, which returns the arrays as safetensors or crashes alone.
+The HDF5 library, which is written in C, crashes on some damaged files. So it runs in a process of its own with limited
+memory, which returns the arrays as safetensors.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read(path: Path) -> dict[str, Array]:
     try:
         done = subprocess.run([sys.executable, "-m", __name__, str(path)], capture_output=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
-        _refuse(path, f"is damaged: the HDF5 library has not come to an end with it in {_SECONDS} seconds")
+        _refuse(path, f"is damaged: the HDF5 library did not finish with it in {_SECONDS} seconds")
     if done.returncode == _REFUSED:
         _refuse(path, done.stderr.decode(errors="replace"))
     if done.returncode != 0:
@@ -56,14 +56,14 @@ def _refuse(path: Path, what: str) -> NoReturn:
 
 
 def _main(path: Path) -> int:
-    """Write the arrays to standard output; what is wrong with the file to standard error."""
+    """Writes the arrays to standard output, what is wrong with the file to standard error."""
     import h5py
 
     _limit_memory(_MEMORY + 4 * path.stat().st_size)
     try:
         with h5py.File(path, "r") as file:
             arrays = _layers(file, h5py, path.stat().st_size)
-    # MemoryError: of a size that the file claims; the others are what h5py raises of damaged files
+    # MemoryError: from a size that the file claims; the others: from h5py on damaged files
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         sys.stderr.write(str(error)[:300] if isinstance(error, _RefusedError) else f"is damaged: {str(error)[:200]}")
         return _REFUSED
@@ -88,7 +88,7 @@ def _stop(what: str) -> NoReturn:
 
 
 def _layers(file: Any, h5py: Any, left: int) -> dict[str, Array]:
-    """left: how many bytes of numbers there can be."""
+    """The arrays by structural names. left: how many bytes of numbers there can be."""
     layers = _member(file, "layers", h5py.Group, h5py)
     if len(layers) > _MAX_LAYERS:
         _stop(f"has {len(layers)} layers, {_MAX_LAYERS} are the limit")
@@ -116,7 +116,7 @@ def _layers(file: Any, h5py: Any, left: int) -> dict[str, Array]:
 
 
 def _member(group: Any, name: str, kind: Any, h5py: Any) -> Any:
-    """A group's member, unless it is a link to elsewhere or of another kind."""
+    """A group's member of this kind that is no link to elsewhere."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink) or not isinstance(group[name], kind):
         _stop(f"{group.name[:60]}/{name[:60]} is missing, a link, or of another kind")
     return group[name]

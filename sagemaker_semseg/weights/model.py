@@ -1,4 +1,4 @@
-"""Reads a model that another library has trained as an ``Artifact``, and writes an artifact for GluonCV."""
+"""Imports models that other libraries trained as artifacts, and exports artifacts for GluonCV."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sagemaker_semseg.weights.detect_architecture import network_weights, with_a
 from sagemaker_semseg.weights.files import read_arrays
 from sagemaker_semseg.weights.sagemaker_artifact import BEST, known_hyperparameters, read_original
 
-# what weights can't be used without: a hyperparameter of another value is a fault
+# hyperparameters that have to agree with the weights
 DECISIVE = ("algorithm", "backbone", "num_classes")
 
 
 def read_any(path: Path) -> Artifact:
-    """This package's artifact, or else one of AWS's built-in algorithm. Raises ArtifactError."""
+    """Reads an artifact of this package or of AWS's built-in algorithm. Raises ArtifactError."""
     try:
         return read_artifact(path)
     except SageMakerArtifactError:
@@ -29,10 +29,18 @@ def read_any(path: Path) -> Artifact:
 
 
 def import_weights(path: Path, member: str = BEST, class_names: Sequence[str] = ()) -> tuple[Artifact, list[str]]:
-    """The model in an artifact of AWS's (or its folder), or in a file of weights; and what is worth telling about it.
+    """Imports an artifact of AWS's algorithm (or its folder), or a file of weights.
 
-    The weights decide what network it is; hyperparameters that say otherwise are faults. member: of AWS's artifact.
-    Raises ArtifactError with all faults.
+    Args:
+        path: the file or folder.
+        member: the file in AWS's artifact: ``BEST`` or ``LAST``.
+        class_names: names of the classes, from label 0 on.
+
+    Returns:
+        An artifact without a runtime graph, and notes for the user.
+
+    Raises:
+        ArtifactError: with all faults. Hyperparameters that contradict the weights are faults.
     """
     original = path.is_dir() or _gzipped(path)
     arrays, values = read_original(path, member) if original else (read_arrays(path), {})
@@ -42,7 +50,7 @@ def import_weights(path: Path, member: str = BEST, class_names: Sequence[str] = 
     _check(architecture, known, where)
     hp = resolve({**known, **{name: getattr(architecture, name) for name in DECISIVE}})
     if not architecture.auxiliary:
-        notes.append("there is no auxiliary head: predictions don't need one, training begins with a new one")
+        notes.append("there is no auxiliary decoder: predictions don't need one, training starts with a new one")
     labels: dict[str, Any] = {"num_classes": hp.num_classes, "ignore": IGNORE}
     if class_names:
         labels["class_names"] = list(class_names)
@@ -52,9 +60,9 @@ def import_weights(path: Path, member: str = BEST, class_names: Sequence[str] = 
 
 
 def gluoncv_params(artifact: Artifact, where: str) -> Iterator[bytes]:
-    """The pieces of a file that ``load_parameters`` of GluonCV's FCN, PSPNet or DeepLabV3 (aux=True) takes.
+    """The pieces of a ``.params`` file for ``load_parameters`` of GluonCV's FCN, PSPNet or DeepLabV3 (aux=True).
 
-    Raises ArtifactError where the weights don't fit, and for backbones on which GluonCV has no such networks.
+    Raises ArtifactError if the weights don't fit, and for backbones on which GluonCV has no such networks.
     """
     architecture, weights = network_weights(artifact.weights, where)
     if architecture.body.block == "basic":

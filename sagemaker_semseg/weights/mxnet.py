@@ -1,9 +1,8 @@
-"""Reads and writes MXNet's NDArray lists, the ``.params`` files of Gluon and of AWS's built-in algorithm.
+"""Reads and writes MXNet's NDArray lists, the ``.params`` files of Gluon and of AWS's algorithm, without MXNet.
 
-MXNet isn't needed. The format was derived from files that MXNet 1.9.1 wrote: a list of records, each with shape, type
-and raw data, then a list of names. Everything that a record claims is checked against the bytes that are left, and
-arrays are views into the file's own bytes: a file never takes more memory than it has bytes, except for bfloat16, which
-numpy doesn't have.
+The format, taken from files of MXNet 1.9.1, is a list of records, each with shape, type and raw data, then a list of
+names. Every claim of a record is checked against the bytes that are left, and arrays are views of the file's bytes: a
+file takes no more memory than it has bytes, but for bfloat16, which numpy doesn't have.
 """
 
 from __future__ import annotations
@@ -30,17 +29,25 @@ MAX_ARRAYS = 100_000
 MAX_NAME_BYTES = 1000
 _MAX_DIMENSIONS = 32
 _MAX_SIZE = 2**40
-_MEND = "copy or download the file again"
+_FIX = "copy or download the file again"
 
 Array = np.ndarray[Any, Any]
 
 
 def read(data: bytes, where: str) -> dict[str, Array]:
-    """The arrays of an NDArray list by name, in the file's order; "0", "1", ... where the list has no names.
+    """The arrays of an NDArray list of any of MXNet's versions, V0 to V3.
 
-    Of MXNet's versions V0 to V3, dense and sparse; sparse arrays come out dense, bfloat16 as float32, an array that was
-    never filled with the shape (0,). The arrays are views of ``data`` and can't be written to. where: the file's name,
-    for messages. Raises ArtifactError.
+    Args:
+        data: the file.
+        where: its name, for messages.
+
+    Returns:
+        The arrays by name, in the file's order; the names are "0", "1", ... where the list has none. They are read-only
+        views of ``data``. Sparse arrays become dense, bfloat16 float32, and an array that was never filled has the
+        shape (0,).
+
+    Raises:
+        ArtifactError: if the file is no such list, or damaged.
     """
     cursor = _Cursor(memoryview(data), where)
     if cursor.u64("the list's magic number") != LIST_MAGIC:
@@ -53,7 +60,7 @@ def read(data: bytes, where: str) -> dict[str, Array]:
         cursor.stop(f"has {named} names for {count} arrays")
     names = [_name(cursor, f"the name of array {number}") for number in range(named)] or list(map(str, range(count)))
     if cursor.left:
-        cursor.stop(f"has {cursor.left} bytes after its end", _MEND)
+        cursor.stop(f"has {cursor.left} bytes after its end", _FIX)
     result: dict[str, Array] = {}
     for name, array in zip(names, arrays, strict=True):
         if name in result:
@@ -83,7 +90,7 @@ def write(arrays: Mapping[str, Array]) -> Iterator[bytes]:
 
 
 class _Cursor:
-    """The place in the file that has been reached. Nothing is taken that isn't there."""
+    """A position in the file. It never reads beyond the end."""
 
     def __init__(self, data: memoryview, where: str):
         self.data, self.where, self.at = data, where, 0
@@ -97,7 +104,7 @@ class _Cursor:
 
     def take(self, size: int, what: str) -> memoryview:
         if size > self.left:
-            self.stop(f"ends within {what}: {size} bytes are expected at {self.at}, {self.left} are there", _MEND)
+            self.stop(f"ends within {what}: {size} bytes are expected at {self.at}, {self.left} are there", _FIX)
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -111,10 +118,10 @@ class _Cursor:
         return int.from_bytes(self.take(8, what), "little")
 
     def count(self, what: str, smallest: int) -> int:
-        """A number of things of ``smallest`` bytes or more that follow."""
+        """The number of things that follow, of ``smallest`` bytes or more each."""
         number = self.u64(f"the number of {what}")
         if number > min(MAX_ARRAYS, self.left // smallest):
-            self.stop(f"claims {number} {what} in the {self.left} bytes that follow, {MAX_ARRAYS} at most", _MEND)
+            self.stop(f"claims {number} {what} in the {self.left} bytes that follow, {MAX_ARRAYS} at most", _FIX)
         return number
 
     def shape(self, what: str, dimensions: int | None = None, side: int = 8) -> tuple[int, ...] | None:
@@ -123,12 +130,12 @@ class _Cursor:
         if ndim == -1:
             return None
         if not 0 <= ndim <= _MAX_DIMENSIONS:
-            self.stop(f"{what} claims {ndim} dimensions, {_MAX_DIMENSIONS} are the limit", _MEND)
+            self.stop(f"{what} claims {ndim} dimensions, {_MAX_DIMENSIONS} are the limit", _FIX)
         raw = np.frombuffer(self.take(side * ndim, f"the shape of {what}"), f"<{'i' if side == 8 else 'u'}{side}")
         sides = tuple(int(length) for length in raw)
         # a side of 0 doesn't make the others harmless: numpy refuses shapes whose product it can't count
         if not all(length >= 0 for length in sides) or math.prod(max(length, 1) for length in sides) > _MAX_SIZE:
-            self.stop(f"{what} claims the shape {sides}", _MEND)
+            self.stop(f"{what} claims the shape {sides}", _FIX)
         return sides
 
     def numbers(self, code: int, shape: tuple[int, ...], what: str) -> Array:
@@ -145,20 +152,20 @@ class _Cursor:
 def _name(cursor: _Cursor, what: str) -> str:
     length = cursor.u64(what)
     if length > MAX_NAME_BYTES:
-        cursor.stop(f"{what} claims {length} bytes, {MAX_NAME_BYTES} are the limit", _MEND)
+        cursor.stop(f"{what} claims {length} bytes, {MAX_NAME_BYTES} are the limit", _FIX)
     try:
         return bytes(cursor.take(length, what)).decode()
     except UnicodeDecodeError:
-        cursor.stop(f"{what} is not UTF-8", _MEND)
+        cursor.stop(f"{what} is not UTF-8", _FIX)
 
 
 def _record(cursor: _Cursor, what: str) -> Array:
-    """One array. V0 begins with its number of dimensions, the later versions with a magic number."""
+    """One array. V0 starts with the number of dimensions, later versions with a magic number."""
     magic, storage, held = cursor.u32(what), _DENSE, None
     if magic in (_V2, _V3):
         storage = cursor.i32(f"the storage of {what}")
         if storage not in (_DENSE, _ROW_SPARSE, _CSR):
-            cursor.stop(f"{what} is stored in an unknown way ({storage})", _MEND)
+            cursor.stop(f"{what} is stored in an unknown way ({storage})", _FIX)
         held = cursor.shape(f"what is stored of {what}") if storage != _DENSE else None
     if magic in (_V1, _V2, _V3):
         shape = cursor.shape(what)
@@ -179,7 +186,7 @@ def _record(cursor: _Cursor, what: str) -> Array:
 
 
 def _dense(cursor: _Cursor, what: str, shape: tuple[int, ...], values: Array, indices: list[Array]) -> Array:
-    """A sparse array written out: of rows (one index) or of values in rows (csr: where rows begin, and columns)."""
+    """A sparse array made dense: of rows (one index), or csr (starts of the rows, and columns)."""
     if math.prod(shape) * values.itemsize > len(cursor.data):
         cursor.stop(f"{what} is sparse and would be larger than the whole file when written out")
     fits = all(index.ndim == 1 and index.dtype == np.int64 for index in indices)
@@ -188,14 +195,14 @@ def _dense(cursor: _Cursor, what: str, shape: tuple[int, ...], values: Array, in
         (rows,) = indices
         fits = fits and bool(shape) and values.shape == (len(rows), *shape[1:])
         if not fits or not np.all((rows >= 0) & (rows < shape[0])):
-            cursor.stop(f"the rows of {what} don't fit its shape {shape}", _MEND)
+            cursor.stop(f"the rows of {what} don't fit its shape {shape}", _FIX)
         result[rows] = values
         return result
     begins, columns = indices
     fits = fits and len(shape) == 2 and values.shape == columns.shape and len(begins) == shape[0] + 1
     if not fits or begins[0] != 0 or begins[-1] != len(columns) or np.any(np.diff(begins) < 0):
-        cursor.stop(f"the rows of {what} don't fit its shape {shape}", _MEND)
+        cursor.stop(f"the rows of {what} don't fit its shape {shape}", _FIX)
     if not np.all((columns >= 0) & (columns < shape[1])):
-        cursor.stop(f"the columns of {what} don't fit its shape {shape}", _MEND)
+        cursor.stop(f"the columns of {what} don't fit its shape {shape}", _FIX)
     result[np.repeat(np.arange(shape[0]), np.diff(begins)), columns] = values
     return result

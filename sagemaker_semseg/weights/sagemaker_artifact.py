@@ -1,8 +1,8 @@
-"""Reads the ``model.tar.gz`` of AWS's built-in algorithm, or a folder with its files.
+"""Reads the artifact of AWS's built-in algorithm: a ``model.tar.gz`` or a folder with its files.
 
-hyperparams.json     the job's hyperparameters; its exact form isn't documented, so it is read with tolerance
-model_best.params    weights of the epoch with the best validation mIOU, as Gluon's save_parameters writes them
-model_algo-1         those of the last epoch
+    hyperparams.json     the job's hyperparameters; its exact content is not on record, so the reader is lenient
+    model_best.params    weights of the epoch with the best validation mIOU, as Gluon's save_parameters writes them
+    model_algo-1         those of the last epoch
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BEST, LAST = "model_best.params", "model_algo-1"
 
 
 def read_original(path: Path, member: str = BEST) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The arrays of a member, and the hyperparameters as they stand. Raises ArtifactError with all faults."""
+    """The arrays of a member and the job's unchecked hyperparameters. Raises ArtifactError with all faults."""
     members = read_members(path, ("hyperparams.json", member), ORIGINAL_MAX_BYTES, ())
     try:
         values = json.loads(members["hyperparams.json"])
@@ -35,9 +35,9 @@ def read_original(path: Path, member: str = BEST) -> tuple[dict[str, Array], dic
 
 
 def known_hyperparameters(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Those that this package knows and can use, and a line about each of the others.
+    """The hyperparameters that this package knows and can use, and a line about each of the others.
 
-    A job has many more settings than a model needs to be used: one that can't be read is no reason to refuse it.
+    A job has more settings than the use of its model needs, so one that can't be read is no reason to refuse it.
     """
     names = {row.name for row in TABLE}
     known = {name: value for name, value in values.items() if name in names}

@@ -1,7 +1,7 @@
-"""Reads safetensors files and what ``torch.save`` wrote.
+"""Reads safetensors, and the files of ``torch.save``.
 
-safetensors holds numbers and nothing else. What ``torch.save`` writes is a pickle, which can run code when it is
-loaded: only PyTorch's own restricted reader (``weights_only``) opens it here, and PyTorch is needed for it.
+safetensors holds numbers and nothing else. ``torch.save`` writes a pickle, which can run code when it is loaded: only
+PyTorch's own restricted reader (``weights_only``) opens it here, so PyTorch is needed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read_safetensors(data: bytes, where: str) -> dict[str, Array]:
 def read_torch(path: Path) -> dict[str, Array]:
     """The arrays of a state dict that ``torch.save`` wrote, bare or within "state_dict" or "model".
 
-    Raises UserError without PyTorch, ArtifactError where the file holds more than tensors.
+    Raises UserError without PyTorch, ArtifactError if the file holds more than tensors.
     """
     try:
         import torch
@@ -51,7 +51,7 @@ def read_torch(path: Path) -> dict[str, Array]:
         raise UserError("These weights can't be read:", [Fault(str(path), what, remedy)]) from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a hostile file makes the reader raise whatever it likes
+    except Exception as error:  # a hostile file can make the reader raise anything
         first = str(error).strip().partition("\n")[0]
         fault = Fault(str(path), f"can't be opened as weights only: {type(error).__name__}: {first[:200]}")
         raise ArtifactError("These weights can't be read:", [fault]) from None

@@ -110,7 +110,7 @@ def test_without_the_auxiliary_head(members, tmp_path):
     weights = weights_of(3, auxiliary=False)
     (tmp_path / "x.params").write_bytes(b"".join(mxnet.write(weights)))
     artifact, notes = import_weights(tmp_path / "x.params")
-    assert "no auxiliary head" in notes[0]
+    assert "no auxiliary decoder" in notes[0]
     assert artifact.weights["auxlayer.block.4.weight"].shape == (3, 64, 1, 1)
 
 
