@@ -1,5 +1,7 @@
 """Reads the artifact of AWS's built-in algorithm: a ``model.tar.gz`` or a folder with its files.
 
+The files are:
+
     hyperparams.json     the job's hyperparameters; its exact content is not on record, so the reader is lenient
     model_best.params    weights of the epoch with the best validation mIOU, as Gluon's save_parameters writes them
     model_algo-1         those of the last epoch
