@@ -18,7 +18,7 @@ from sagemaker_semseg.errors import ArtifactError, Fault
 
 LIST_MAGIC = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
-_DENSE, _ROW_SPARSE, _CSR = 0, 1, 2
+_DENSE, _SPARSE = 0, (1, 2)
 _BFLOAT16 = 12
 _CODES = {
     0: "f4", 1: "f8", 2: "f2", 3: "u1", 4: "i4", 5: "i1", 6: "i8", 7: "?", 8: "i2", 9: "u2", 10: "u4", 11: "u8",
@@ -43,8 +43,7 @@ def read(data: bytes, where: str) -> dict[str, Array]:
 
     Returns:
         The arrays by name, in the file's order; the names are "0", "1", ... where the list has none. They are read-only
-        views of ``data``. Sparse arrays become dense, bfloat16 float32, and an array that was never filled has the
-        shape (0,).
+        views of ``data``; bfloat16 becomes float32, and an array that was never filled has the shape (0,).
 
     Raises:
         ArtifactError: if the file is no such list, or damaged.
@@ -161,12 +160,13 @@ def _name(cursor: _Cursor, what: str) -> str:
 
 def _record(cursor: _Cursor, what: str) -> Array:
     """One array. V0 starts with the number of dimensions, later versions with a magic number."""
-    magic, storage, held = cursor.u32(what), _DENSE, None
+    magic = cursor.u32(what)
     if magic in (_V2, _V3):
         storage = cursor.i32(f"the storage of {what}")
-        if storage not in (_DENSE, _ROW_SPARSE, _CSR):
+        if storage in _SPARSE:
+            cursor.stop(f"{what} is sparse, which no weights of these networks are")
+        if storage != _DENSE:
             cursor.stop(f"{what} is stored in an unknown way ({storage})", _FIX)
-        held = cursor.shape(f"what is stored of {what}") if storage != _DENSE else None
     if magic in (_V1, _V2, _V3):
         shape = cursor.shape(what)
     else:
@@ -175,34 +175,4 @@ def _record(cursor: _Cursor, what: str) -> Array:
         return np.zeros(0, np.float32)
     cursor.take(8, f"the device of {what}")
     code = cursor.i32(f"the type of {what}")
-    if storage == _DENSE:
-        return cursor.numbers(code, shape, what)
-    kinds = [
-        (cursor.i32(f"an index's type in {what}"), cursor.shape(f"an index of {what}") or ()) for _ in range(storage)
-    ]
-    values = cursor.numbers(code, held or (), what)
-    indices = [cursor.numbers(index_code, sides, f"an index of {what}") for index_code, sides in kinds]
-    return _dense(cursor, what, shape, values, indices)
-
-
-def _dense(cursor: _Cursor, what: str, shape: tuple[int, ...], values: Array, indices: list[Array]) -> Array:
-    """A sparse array made dense: of rows (one index), or csr (starts of the rows, and columns)."""
-    if math.prod(shape) * values.itemsize > len(cursor.data):
-        cursor.stop(f"{what} is sparse and would be larger than the whole file when written out")
-    fits = all(index.ndim == 1 and index.dtype == np.int64 for index in indices)
-    result = np.zeros(shape, values.dtype)
-    if len(indices) == 1:
-        (rows,) = indices
-        fits = fits and bool(shape) and values.shape == (len(rows), *shape[1:])
-        if not fits or not np.all((rows >= 0) & (rows < shape[0])):
-            cursor.stop(f"the rows of {what} don't fit its shape {shape}", _FIX)
-        result[rows] = values
-        return result
-    begins, columns = indices
-    fits = fits and len(shape) == 2 and values.shape == columns.shape and len(begins) == shape[0] + 1
-    if not fits or begins[0] != 0 or begins[-1] != len(columns) or np.any(np.diff(begins) < 0):
-        cursor.stop(f"the rows of {what} don't fit its shape {shape}", _FIX)
-    if not np.all((columns >= 0) & (columns < shape[1])):
-        cursor.stop(f"the columns of {what} don't fit its shape {shape}", _FIX)
-    result[np.repeat(np.arange(shape[0]), np.diff(begins)), columns] = values
-    return result
+    return cursor.numbers(code, shape, what)

@@ -92,45 +92,11 @@ def test_empty_arrays_and_scalars(build):
     assert arrays["e"] == 2.5
 
 
-def sparse(build, storage, held, sides, indices, values):
-    head = struct.pack("<Ii", 0xF993FAC9, storage) + build.shape(*held) + build.shape(*sides)
-    kinds = b"".join(struct.pack("<i", 6) + build.shape(*index.shape) for index in indices)
-    raw = values.tobytes() + b"".join(index.tobytes() for index in indices)
-    padding = build.record((64,), 0, bytes(256))  # a dense array may not be larger than its file
-    return build.params([head + struct.pack("<iii", 1, 0, 0) + kinds + raw, padding], ["a", "b"])
-
-
-def test_rows(build):
-    values = np.arange(6, dtype="<f4").reshape(2, 3) + 1
-    data = sparse(build, 1, (2, 3), (5, 3), [np.array([1, 4])], values)
-    assert read(data)["a"].tolist() == [[0] * 3, [1, 2, 3], [0] * 3, [0] * 3, [4, 5, 6]]
-
-
-def test_compressed_rows(build):
-    data = sparse(build, 2, (3,), (3, 4), [np.array([0, 2, 2, 3]), np.array([0, 3, 1])], np.array([1, 2, 3], "<f4"))
-    assert read(data)["a"].tolist() == [[1, 0, 0, 2], [0] * 4, [0, 3, 0, 0]]
-
-
-@pytest.mark.parametrize(
-    ("storage", "held", "sides", "indices", "message"),
-    [
-        (1, (2, 3), (5, 3), [[1, 5]], "rows"),
-        (1, (2, 3), (5, 3), [[1, -1]], "rows"),
-        (1, (2, 3), (5, 4), [[1, 2]], "rows"),
-        (1, (6,), (5, 3), [[1, 2]], "rows"),
-        (1, (2, 3), (2**31, 3), [[1, 2]], "larger than the whole file"),
-        (2, (6,), (2, 9), [[0, 9, 6], [0] * 6], "rows"),
-        (2, (6,), (2, 9), [[0, 3, 5], [0] * 6], "rows"),
-        (2, (6,), (2, 9), [[1, 3, 6], [0] * 6], "rows"),
-        (2, (6,), (3, 9), [[0, 3, 6], [0] * 6], "rows"),
-        (2, (6,), (2, 9), [[0, 3, 6], [9] * 6], "columns"),
-        (2, (6,), (2, 9), [[0, 3, 6], [-1] * 6], "columns"),
-    ],
-)
-def test_sparse_arrays_whose_indices_lie(build, storage, held, sides, indices, message):
-    data = sparse(build, storage, held, sides, [np.array(i, "<i8") for i in indices], np.zeros(6, "<f4"))
-    with pytest.raises(ArtifactError, match=message):
-        read(data)
+@pytest.mark.parametrize("storage", [1, 2])
+def test_sparse_arrays_are_refused(build, storage):
+    record = struct.pack("<Ii", 0xF993FAC9, storage) + build.shape(2, 3) + build.shape(5, 3) + bytes(64)
+    with pytest.raises(ArtifactError, match="array 0 is sparse"):
+        read(build.params([record]))
 
 
 def hostile(build):
