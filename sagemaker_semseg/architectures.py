@@ -27,20 +27,12 @@ class PretrainedWeights:
         model: timm's name of the model, which is its repository on the Hugging Face Hub.
         params: GluonCV's file; params_sha1: its digest.
         pth: the file of timm's older releases; its name carries the first digits of its SHA-256.
-        revision: of the repository. The commits are not on record here, so it is the branch ``main``.
-        sha256: of the hub's file, where it is on record.
     """
 
     model: str
     params: str
     params_sha1: str
     pth: str
-    revision: str = "main"
-    sha256: str = ""
-
-    @property
-    def repository(self) -> str:
-        return f"timm/{self.model}"
 
     @property
     def file(self) -> str:
@@ -53,16 +45,13 @@ class PretrainedWeights:
         return (self.file, self.params, self.pth, "model.safetensors")
 
     def url(self, hub: str) -> str:
-        return f"{hub}/{self.repository}/resolve/{self.revision}/model.safetensors"
+        """The hub's file. Its commits and digests are not on record here, so it is the one of the branch ``main``."""
+        return f"{hub}/timm/{self.model}/resolve/main/model.safetensors"
 
     def digest(self, name: str) -> tuple[str, str] | None:
         """Kind of digest, and its first digits or all, that a file of this name must have."""
-        known = {
-            self.params: ("sha1", self.params_sha1),
-            self.pth: ("sha256", self.pth.rpartition("-")[2].removesuffix(".pth")),
-            self.file: ("sha256", self.sha256),
-        }.get(name)
-        return known if known and known[1] else None
+        digits = self.pth.rpartition("-")[2].removesuffix(".pth")
+        return {self.params: ("sha1", self.params_sha1), self.pth: ("sha256", digits)}.get(name)
 
 
 @dataclass(frozen=True)
@@ -127,7 +116,7 @@ class BackboneSpec:
 
     block: Literal["basic", "bottleneck"]
     counts: tuple[int, int, int, int]
-    deep_stem: bool
+    deep_stem: bool = False
     pretrained: PretrainedWeights | None = None
     extension: bool = False
     hidden: bool = False
@@ -333,37 +322,17 @@ def _pretrained(model: str, gluon: str, pth: str, sha1: str) -> PretrainedWeight
 
 
 BACKBONES: dict[str, BackboneSpec] = {
-    "resnet-18": BackboneSpec(
-        "basic", (2, 2, 2, 2), False, extension=True,
-        pretrained=_pretrained(
-            "resnet18.gluon_in1k", "resnet18_v1b", "0757602b", "2d9d980c990442f826f20781ed039851e78dabe3"
-        ),
-    ),
-    "resnet-34": BackboneSpec(
-        "basic", (3, 4, 6, 3), False, extension=True,
-        pretrained=_pretrained(
-            "resnet34.gluon_in1k", "resnet34_v1b", "c6d82d59", "8e16b84814e84f64d897854003f049872991eaa6"
-        ),
-    ),
-    "resnet-50": BackboneSpec(
-        "bottleneck", (3, 4, 6, 3), True,
-        pretrained=_pretrained(
-            "resnet50s.gluon_in1k", "resnet50_v1s", "1762acc0", "25a187fa281ddc98afbcd0cc0f0646885b874b80"
-        ),
-    ),
-    "resnet-101": BackboneSpec(
-        "bottleneck", (3, 4, 23, 3), True,
-        pretrained=_pretrained(
-            "resnet101s.gluon_in1k", "resnet101_v1s", "60fe0cc1", "bd93a83c05f709a803b1221aeff0b028e6eebb03"
-        ),
-    ),
-    "resnet-152": BackboneSpec(
-        "bottleneck", (3, 8, 36, 3), True, extension=True,
-        pretrained=_pretrained(
-            "resnet152s.gluon_in1k", "resnet152_v1s", "dcc41b81", "cf74621d988ad06c6c6aa44f5597e5b600a966cc"
-        ),
-    ),
-    "resnet-tiny": BackboneSpec("basic", (1, 1, 1, 1), False, extension=True, hidden=True),
+    "resnet-18": BackboneSpec("basic", (2, 2, 2, 2), extension=True, pretrained=_pretrained(
+        "resnet18.gluon_in1k", "resnet18_v1b", "0757602b", "2d9d980c990442f826f20781ed039851e78dabe3")),
+    "resnet-34": BackboneSpec("basic", (3, 4, 6, 3), extension=True, pretrained=_pretrained(
+        "resnet34.gluon_in1k", "resnet34_v1b", "c6d82d59", "8e16b84814e84f64d897854003f049872991eaa6")),
+    "resnet-50": BackboneSpec("bottleneck", (3, 4, 6, 3), deep_stem=True, pretrained=_pretrained(
+        "resnet50s.gluon_in1k", "resnet50_v1s", "1762acc0", "25a187fa281ddc98afbcd0cc0f0646885b874b80")),
+    "resnet-101": BackboneSpec("bottleneck", (3, 4, 23, 3), deep_stem=True, pretrained=_pretrained(
+        "resnet101s.gluon_in1k", "resnet101_v1s", "60fe0cc1", "bd93a83c05f709a803b1221aeff0b028e6eebb03")),
+    "resnet-152": BackboneSpec("bottleneck", (3, 8, 36, 3), deep_stem=True, extension=True, pretrained=_pretrained(
+        "resnet152s.gluon_in1k", "resnet152_v1s", "dcc41b81", "cf74621d988ad06c6c6aa44f5597e5b600a966cc")),
+    "resnet-tiny": BackboneSpec("basic", (1, 1, 1, 1), extension=True, hidden=True),
 }  # fmt: skip
 """GluonCV's ResNets "v1b" (basic) and "v1s" (bottleneck), dilated (Yu et al. 2017). timm publishes their weights."""
 

@@ -27,7 +27,7 @@ def layer_name(name: str) -> str:
 
 
 @functools.cache
-def _native_dilation_trains(dtype: Any) -> bool:
+def native_dilation_trains(dtype: Any) -> bool:
     """Whether TensorFlow can differentiate a natively dilated convolution of this dtype here.
 
     GPUs can; CPUs only where oneDNN takes the operation over, which depends on the dtype too. Otherwise TensorFlow
@@ -88,7 +88,7 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         fast = tf is not None and self.padding == "same" and inputs.dtype in NARROW
-        if not fast or not _native_dilation_trains(inputs.dtype):
+        if not fast or not native_dilation_trains(inputs.dtype):
             return super().convolution_op(inputs, kernel)
         large = kernel.shape[0] == 1 or min(kernel.shape[2:]) >= 128
         if large and max(self.strides) == 1 and not tf.config.list_physical_devices("GPU"):
@@ -100,7 +100,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """``keras.layers.BatchNormalization`` that trains with TensorFlow's fused kernel.
 
     The fused kernel reports the unbiased variance of the batch; the running variance takes the biased one
-    (reference engine, section 2), so it is scaled by (n - 1) / n.
+    (as in MXNet), so it is scaled by (n - 1) / n.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

@@ -64,15 +64,14 @@ class _TransientError(Exception):
 
 
 def fetch(
-    url: str, path: Path, *, sha256: str = "", on_progress: OnProgress = lambda done, total: None,
+    url: str, path: Path, on_progress: OnProgress = lambda done, total: None, *,
     timeout: float = 30, attempts: int = 5, pause: float = 1,
 ) -> Fetched:  # fmt: skip
-    """Downloads ``url`` to ``path``.
+    """Downloads ``url`` to ``path``, and checks the digest that the hub states.
 
     Args:
         url: https, or http on this machine.
         path: where the file appears.
-        sha256: the digest that the file must have; without one, that which the hub states, if it does.
         on_progress: called with the bytes that have arrived, and the total or 0.
         timeout: seconds without a byte.
         attempts: how often a transient failure is tried.
@@ -92,10 +91,10 @@ def fetch(
             if attempt + 1 == attempts:
                 _fail(url, f"can't be fetched: {error}", "try again: the download resumes")
         time.sleep(pause * 2**attempt)
-    found, expected = digest(part, "sha256"), sha256 or stated.sha256
-    if expected and found != expected:
+    found = digest(part, "sha256")
+    if stated.sha256 and found != stated.sha256:
         part.unlink()
-        _fail(url, f"has the SHA-256 {found}, {expected} is expected", "try again, and don't trust that file")
+        _fail(url, f"has the SHA-256 {found}, {stated.sha256} is expected", "try again, and don't trust that file")
     with atomic_write(path) as temporary:
         part.replace(temporary)
     _tag(part).unlink(missing_ok=True)

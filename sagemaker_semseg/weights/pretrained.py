@@ -92,7 +92,7 @@ def fetch_weights(backbone: str, places: WeightLocations, on_progress: OnProgres
     """Fetches a backbone's weights from the hub into the cache. Raises UserError."""
     weights = published(backbone)
     path = places.cache / weights.file
-    fetched = fetch(weights.url(places.hub), path, sha256=weights.sha256, on_progress=on_progress)
+    fetched = fetch(weights.url(places.hub), path, on_progress)
     with atomic_write(_record(path)) as temporary:
         temporary.write_text(json.dumps(asdict(fetched), indent=1) + "\n", encoding="utf-8")
     return Found(path, "cache")

@@ -245,7 +245,7 @@ def test_convolution_is_the_portable_one(
 ) -> None:
     """Output and both gradients, where oneDNN (or a GPU) takes dilation and where nothing does."""
     if not native:
-        monkeypatch.setattr(layers, "_native_dilation_trains", lambda dtype: False)
+        monkeypatch.setattr(layers, "native_dilation_trains", lambda dtype: False)
     x = tf.cast(noise(2, 7, 9, kernel[2]), "float32" if dtype == "float32" else dtype.removeprefix("mixed_"))
     weights = noise(*kernel, seed=1) / np.sqrt(np.prod(kernel[:3]))
     ours = convolve(layers.Conv2D, options, weights, x, dtype)
@@ -268,9 +268,9 @@ def differentiates(dtype: Any) -> bool:
 
 @pytest.fixture
 def fresh_probe() -> Iterator[Callable[[Any], bool]]:
-    layers._native_dilation_trains.cache_clear()
-    yield layers._native_dilation_trains
-    layers._native_dilation_trains.cache_clear()
+    layers.native_dilation_trains.cache_clear()
+    yield layers.native_dilation_trains
+    layers.native_dilation_trains.cache_clear()
 
 
 @on_tensorflow
@@ -294,7 +294,7 @@ x = tf.ones((1, 8, 8, 4))
 with tf.GradientTape() as tape:
     y = layer(x)
 tape.gradient(y, layer.kernel.value)
-print("native:", layers._native_dilation_trains(tf.float32))
+print("native:", layers.native_dilation_trains(tf.float32))
 """
 
 
@@ -311,7 +311,7 @@ def test_without_onednn() -> None:
 @on_tensorflow
 @pytest.mark.parametrize("native", [True, False])
 def test_the_graph_has_the_form_that_was_chosen(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    monkeypatch.setattr(layers, "_native_dilation_trains", lambda dtype: native)
+    monkeypatch.setattr(layers, "native_dilation_trains", lambda dtype: native)
     network = build_network("deeplab", "resnet-tiny", 3)
     function = tf.function(lambda x: network(x, training=True))
     graph = function.get_concrete_function(tf.TensorSpec((1, 16, 16, 3))).graph

@@ -161,12 +161,11 @@ def test_a_part_that_is_longer_than_the_file(url, path, script):
     assert path.read_bytes() == DATA
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_wrong_bytes(url, path, script, known):
-    """Against the digest that was asked for, and against the one that the hub states."""
+def test_wrong_bytes(url, path, script):
+    """Against the digest that the hub states."""
     script.data = DATA[:-1] + b"x"
     with pytest.raises(UserError, match=f"has the SHA-256 [0-9a-f]{{64}}, {SHA256} is expected"):
-        get(url, path, sha256=SHA256 if known else "")
+        get(url, path)
     assert list(path.parent.glob("*.safetensors*")) == [path.with_name("x.safetensors.part.tag")]
 
 

@@ -78,7 +78,7 @@ def test_a_known_digest(tmp_path, monkeypatch):
 
 
 def test_what_was_fetched_is_held_against_its_record(places, monkeypatch):
-    def fetch(url, path, *, sha256, on_progress):
+    def fetch(url, path, on_progress):
         touch(path)
         assert url == "https://hub.invalid/timm/resnet101s.gluon_in1k/resolve/main/model.safetensors"
         return Fetched(url, hashlib.sha256(b"x").hexdigest(), 1, "c" * 40, True)
