@@ -180,7 +180,7 @@ def test_a_pickle_is_never_loaded_here(path, begin, tmp_path, monkeypatch):
 @pytest.mark.parametrize("wrap", [lambda d: d, lambda d: {"state_dict": d, "epoch": 3}])
 @pytest.mark.parametrize("old", [True, False])
 def test_torch(path, wrap, old):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: make test-timm runs this")
     state = {"bn1.weight": torch.arange(4.0), "half": torch.tensor([1.5, -3.0], dtype=torch.bfloat16)}
     torch.save(wrap(state), path, _use_new_zipfile_serialization=not old)
     found = read_arrays(path)
@@ -190,7 +190,7 @@ def test_torch(path, wrap, old):
 
 @pytest.mark.parametrize("value", [[1, 2], {"a": 1}, {"a": {"b": 2}}])
 def test_torch_files_of_other_things(path, value):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: make test-timm runs this")
     torch.save(value, path)
     with pytest.raises(ArtifactError, match="no state dict"):
         read_arrays(path)

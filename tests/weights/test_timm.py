@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="needs PyTorch: make test-timm runs this")
 
 
 class AnyNames(type):
@@ -50,7 +50,7 @@ class Torchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 sys.meta_path.append(Torchvision())
-timm = pytest.importorskip("timm")
+timm = pytest.importorskip("timm", reason="needs timm: make test-timm runs this")
 
 import keras  # noqa: E402 (after torch, whose backend it may be)
 import safetensors.torch  # noqa: E402
