@@ -5,13 +5,14 @@ import json
 import re
 import signal
 
+import keras
 import numpy as np
 import pytest
 
 from sagemaker_semseg.artifact import read_artifact, read_inference_artifact
 from sagemaker_semseg.container import train
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
-from sagemaker_semseg.training import trainer
+from sagemaker_semseg.training import callbacks
 
 HYPERPARAMETERS = {
     "num_classes": "4", "backbone": '"resnet-tiny"', "use_pretrained_model": "False", "crop_size": "32",
@@ -39,15 +40,13 @@ def base(tmp_path, data):
 
 def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
     """SIGTERM in the second epoch; the next job has the checkpoints, and nothing else of this one."""
-    whole = trainer.Trainer.end_epoch
-    with monkeypatch.context() as patch:
 
-        def stopped_after(run, epoch, throughput):
-            logs = whole(run, epoch, throughput)
+    class StoppedAfterAnEpoch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
             signal.raise_signal(signal.SIGTERM)
-            return logs
 
-        patch.setattr(trainer.Trainer, "end_epoch", stopped_after)
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "logging_callback", lambda host: StoppedAfterAnEpoch())
         assert train.run(base) == 0
     assert "stopped after 1 of 2 epochs" in capsys.readouterr().out
     files = {"hyperparams.json", "labels.json", "metrics.json", "model.safetensors", "model.onnx"}

@@ -46,7 +46,7 @@ def refusal(**other):
     return served(400, json.dumps({"error": {**ERROR, **other}}).encode())
 
 
-def visited(module, answer):
+def replies_of(module, answer):
     """What the clients say of a server that answers each request's body with the bytes ``answer(body)``."""
 
     async def client(reader, writer):
@@ -68,7 +68,7 @@ def visited(module, answer):
         server = await asyncio.start_server(client, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         try:
-            return await module.visit(port, Right(module), 0.4, 4, 0, print)
+            return await module.run_clients(port, Right(module), 0.4, 4, 0, print)
         finally:
             server.close()
 
@@ -76,8 +76,8 @@ def visited(module, answer):
 
 
 def test_a_server_without_fault_has_none(soak):
-    tally = visited(soak, lambda body: served(200, body) if body else refusal())
-    assert tally.faults == 0, tally.told
+    tally = replies_of(soak, lambda body: served(200, body) if body else refusal())
+    assert tally.faults == 0, tally.first_faults
     assert tally.number(good=True) > 20
     assert tally.counts["empty body", "400"] > 0
     assert 0.1 < tally.number(good=False) / tally.counts.total() < 0.3
@@ -85,8 +85,8 @@ def test_a_server_without_fault_has_none(soak):
 
 def test_a_client_that_is_refused_asks_again(soak):
     answers = iter([served(503, b"{}", Retry_After=0)] * 3)
-    tally = visited(soak, lambda body: next(answers, None) or (served(200, body) if body else refusal()))
-    assert tally.faults == 0, tally.told
+    tally = replies_of(soak, lambda body: next(answers, None) or (served(200, body) if body else refusal()))
+    assert tally.faults == 0, tally.first_faults
     assert tally.number(good=True, overloaded=True) + tally.counts["empty body", "503"] == 3
 
 
@@ -106,9 +106,9 @@ def test_a_client_that_is_refused_asks_again(soak):
     ],
 )
 def test_what_is_wrong_is_noticed(soak, good, bad, told):
-    tally = visited(soak, lambda body: good(body) if body else bad())
+    tally = replies_of(soak, lambda body: good(body) if body else bad())
     assert tally.faults > 0
-    assert told in tally.told[0]
+    assert told in tally.first_faults[0]
 
 
 @pytest.mark.parametrize(("per_second", "flat"), [(0.0, True), (0.01, True), (0.5, False)])
