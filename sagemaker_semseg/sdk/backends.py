@@ -57,12 +57,14 @@ def _find(find: Callable[[Backend], Thing], sagemaker_session: Any) -> Thing:
 
 
 def local_backend() -> Backend:
+    """Return the backend of this machine."""
     from sagemaker_semseg.sdk.local import LocalBackend
 
     return LocalBackend()
 
 
 def remote_backend(sagemaker_session: Any) -> Backend:
+    """Return the backend of SageMaker. sagemaker_session: as in ``backend_of``."""
     from sagemaker_semseg.sdk.remote import RemoteBackend
 
     return RemoteBackend(sagemaker_session)

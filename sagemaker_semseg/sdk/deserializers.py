@@ -56,6 +56,8 @@ _NPY_HEAD: Final = re.compile(
 
 
 class Deserializer(Protocol):
+    """What ``predict`` needs of a deserializer."""
+
     @property
     def ACCEPT(self) -> Any:
         """The content types to ask for: a string, or a tuple of them."""

@@ -157,13 +157,13 @@ class SemSegEstimator:
         """Train.
 
         Args:
-            inputs: A mapping of channels to their data: a path, s3://, a ``TrainingInput`` of SDK 2, an ``InputData``
-            or a
-                ``Channel`` of SDK 3; or a folder that holds the channels' folders.
-            wait: Return when the training has ended. On this machine the training then ends with this process at the
-            latest,
-                and Ctrl-C stops it and keeps the model so far. With False it runs by itself.
+            inputs: A mapping of channels to their data: a path, s3://, a ``TrainingInput`` of SDK 2, an
+                ``InputData`` or a ``Channel`` of SDK 3; or a folder that holds the channels' folders.
+            wait: Return when the training has ended. On this machine the training then ends with this process at
+                the latest, and Ctrl-C stops it and keeps the model so far. With False it runs by itself.
             logs: "All" prints the log, "None" doesn't.
+            job_name: By default the base name and the time.
+            experiment_config: SageMaker's; ignored on this machine.
 
         Raises:
             UserError: Everything that is wrong, before anything starts.
@@ -182,9 +182,16 @@ class SemSegEstimator:
     def attach(
         cls, training_job_name: str, sagemaker_session: Any = None, model_channel_name: str = "model"
     ) -> SemSegEstimator:
-        """Return the estimator of a job that any process started; returns when the job has ended, as in SDK 2.
+        """Return the estimator of a job that any process started; waits for the job's end, as in SDK 2.
 
-        Raises ``UserError`` if there is none of the name, ``JobFailed`` if it has failed.
+        Args:
+            training_job_name: The job's.
+            sagemaker_session: Where to look for a job that isn't of this machine.
+            model_channel_name: The name of the channel with the earlier model.
+
+        Raises:
+            UserError: There is no job of the name.
+            JobFailed: The job has failed.
         """
         _, job = find_training_job(training_job_name, sagemaker_session)
         spec = job.state().spec

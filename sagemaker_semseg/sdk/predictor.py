@@ -23,8 +23,11 @@ class SemSegPredictor:
     """A client of an endpoint on this machine, started by any process, or on SageMaker.
 
     Args:
+        endpoint_name: The endpoint's.
+        sagemaker_session: Where to look for an endpoint that isn't of this machine.
         serializer: Any object with SDK 2's protocol; by default images of all kinds are taken. May be replaced any
-        time. deserializer: Likewise; by default arrays are returned.
+            time.
+        deserializer: Likewise; by default arrays are returned.
 
     Example:
         predictor = SemSegPredictor("my-endpoint")
@@ -86,9 +89,8 @@ class SemSegPredictor:
         """Send an image and return the reply as the deserializer reads it: by default labels (H, W) uint8.
 
         Args:
-            data: What the serializer takes: by default the bytes or the path of a JPEG or PNG, a PIL image, or an (H,
-            W, 3)
-                uint8 array.
+            data: What the serializer takes: by default the bytes or the path of a JPEG or PNG, a PIL image, or an
+                (H, W, 3) uint8 array.
             initial_args: Arguments of boto3's ``invoke_endpoint``; they override all others.
             accept: Another content type than the deserializer's; "application/x-recordio-protobuf" gives probabilities
                 (C, H, W) float32.

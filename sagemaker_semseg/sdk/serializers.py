@@ -16,6 +16,8 @@ from sagemaker_semseg.errors import DataError, Fault
 
 
 class Serializer(Protocol):
+    """What ``predict`` needs of a serializer."""
+
     @property
     def CONTENT_TYPE(self) -> Any:
         """The Content-Type of the body."""

@@ -24,6 +24,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
 
 def is_s3(place: str) -> bool:
+    """Return whether a place is an s3:// address."""
     return place[: len(SCHEME)].lower() == SCHEME
 
 

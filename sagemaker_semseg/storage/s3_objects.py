@@ -40,6 +40,7 @@ class Object:
 
 
 def etag(answer: Any) -> str:
+    """Return the ETag of an answer, without quotes."""
     return str(answer["ETag"]).strip('"')
 
 

@@ -117,7 +117,7 @@ class Study:
         self._open(writable=True)
 
     def _live(self, number: int) -> Any:
-        """optuna's trial, to be changed."""
+        """Return optuna's trial, which may be changed."""
         import optuna
 
         study_id = self._storage.get_study_id_from_name(self._spec.name)

@@ -39,6 +39,7 @@ def model(spec: ModelSpec) -> Request:
 
 
 def model_faults(spec: ModelSpec) -> list[Fault]:
+    """Return what SageMaker would refuse of a model."""
     return [
         *check_name("model_name", spec.name),
         *check_image(spec.image_uri),

@@ -25,6 +25,7 @@ def given(**members: Any) -> Request:
 
 
 def refuse(faults: Sequence[Fault]) -> None:
+    """Raise ``UserError`` if there are faults."""
     if faults:
         raise UserError("SageMaker wouldn't take it:", faults)
 
@@ -43,12 +44,14 @@ def tag_list(tags: Tags | None) -> list[dict[str, str]] | None:
 
 
 def vpc_config(spec: TrainingSpec | ModelSpec) -> Request | None:
+    """Return the network in SageMaker's form; None unless both parts of it are given."""
     if not spec.subnets or not spec.security_group_ids:
         return None
     return {"Subnets": list(spec.subnets), "SecurityGroupIds": list(spec.security_group_ids)}
 
 
 def check_vpc(spec: TrainingSpec | ModelSpec) -> list[Fault]:
+    """Return a fault if subnets are given without security groups, or the other way round."""
     if bool(spec.subnets) == bool(spec.security_group_ids):
         return []
     missing = "security_group_ids" if spec.subnets else "subnets"
@@ -72,6 +75,7 @@ def check_s3(what: str, place: object) -> list[Fault]:
 
 
 def check_role(role: object) -> list[Fault]:
+    """Return a fault unless the role is an ARN."""
     if isinstance(role, str) and role.startswith("arn:"):
         return []
     came = f"{str(role)[:100]!r} came" if role else "nothing came"
@@ -80,6 +84,7 @@ def check_role(role: object) -> list[Fault]:
 
 
 def check_image(image_uri: object) -> list[Fault]:
+    """Return a fault unless there is an image's address."""
     if image_uri and isinstance(image_uri, str) and not any(letter.isspace() for letter in image_uri):
         return []
     missing = "is missing: SageMaker runs this project's image from a registry of yours"
