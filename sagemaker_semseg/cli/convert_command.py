@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from sagemaker_semseg.cli import convert_formats
-from sagemaker_semseg.convert import splits
-from sagemaker_semseg.convert.annotations import AnnotatedDataset
+from sagemaker_semseg.convert.annotations import DEFAULT_SHARE, AnnotatedDataset, random_split, split_by_names
 from sagemaker_semseg.convert.file_readers import read_lines
 from sagemaker_semseg.convert.writing import Written, write
 from sagemaker_semseg.data.channels import SPLITS
@@ -70,7 +69,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     choices = ("auto", "displayed", "stored")
     group.add_argument("--orientation", choices=choices, default="auto", help=text)
     group = parser.add_argument_group("validation, where the data set doesn't say what is for it")
-    text = f"the share of the images, drawn at random (default {splits.DEFAULT_SHARE:g})"
+    text = f"the share of the images, drawn at random (default {DEFAULT_SHARE:g})"
     group.add_argument("--validation-share", metavar="SHARE", help=text)
     group.add_argument("--seed", metavar="N", help="another seed draws other images (default 0)")
     text = "a text file that names the images for validation instead, one a line"
@@ -79,7 +78,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     faults = list(options.faults)
-    share = _number(options.validation_share, "--validation-share", splits.DEFAULT_SHARE, faults)
+    share = _number(options.validation_share, "--validation-share", DEFAULT_SHARE, faults)
     seed = _number(options.seed, "--seed", 0, faults)
     if not 0 < share < 1:
         faults.append(Fault("--validation-share", f"{share:g} came", "give a number between 0 and 1"))
@@ -91,9 +90,9 @@ def run(options: argparse.Namespace) -> int:
     dataset = convert_formats.FORMATS[options.format].read(options)
     if options.validation_list:
         names = [line for line in read_lines(options.validation_list) if line]
-        dataset = splits.by_names(dataset, names, str(options.validation_list))
+        dataset = split_by_names(dataset, names, str(options.validation_list))
     else:
-        dataset = splits.random_split(dataset, share, int(seed))
+        dataset = random_split(dataset, share, int(seed))
     with progress_bar("converting") as move:
         written = write(
             dataset,

@@ -4,6 +4,5 @@
     written = write(random_split(dataset, share=0.2, seed=0), Path("mydata"))
 
 ``coco``, ``labelme``, ``voc``, ``cityscapes`` and ``yolo`` each read one format into an ``AnnotatedDataset``: images,
-and for each a function that draws its mask. ``splits`` chooses images for validation, ``writing`` writes all or
-nothing.
+and for each a function that draws its mask. ``annotations`` splits it, ``writing`` writes all or nothing.
 """

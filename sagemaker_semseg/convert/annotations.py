@@ -1,19 +1,21 @@
-"""The classes and annotated images that a reader of a format returns, and the choice of classes."""
+"""What a reader of a format returns: classes and annotated images; the choice of classes and of a split."""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS
 from sagemaker_semseg.data.labels import IGNORE
-from sagemaker_semseg.errors import FaultList
+from sagemaker_semseg.errors import FaultList, printable
 from sagemaker_semseg.hyperparameters import MAX_CLASSES
 
 LabelMask = npt.NDArray[np.uint8]
@@ -21,6 +23,8 @@ Size = tuple[int, int]
 """Height and width, in pixels."""
 
 BACKGROUND: Final = "background"
+DEFAULT_SHARE: Final = 0.2
+"""Of the images, for validation."""
 
 
 @dataclass(frozen=True)
@@ -121,3 +125,44 @@ def labels_of(
 def is_background(name: str) -> bool:
     """Return whether a class of this name is the background."""
     return name.strip("_").lower() == BACKGROUND
+
+
+def random_split(dataset: AnnotatedDataset, share: float = DEFAULT_SHARE, seed: int = 0) -> AnnotatedDataset:
+    """Choose a share of the items without a split for validation at random, at least one and never all.
+
+    The choice depends on the seed and the names only: the same images give the same split on every machine, and an
+    image that is added later changes the split of few others.
+    """
+
+    def rank(item: AnnotatedImage) -> bytes:
+        return hashlib.sha256(f"{seed}:{printable(item.name)}".encode()).digest()
+
+    undecided = sorted((item for item in dataset.items if not item.split), key=rank)
+    count = min(max(1, round(share * len(undecided))), len(undecided) - 1)
+    chosen = {id(item) for item in undecided[:count]}
+    return _set_splits(dataset, lambda item: id(item) in chosen)
+
+
+def split_by_names(dataset: AnnotatedDataset, names: Collection[str], where: str) -> AnnotatedDataset:
+    """Choose the items of these names, with or without an extension, for validation; where: the list, for messages."""
+    wanted = {_without_extension(name): name for name in names}
+    there = {item.name for item in dataset.items}
+    for stem, name in wanted.items():
+        if stem not in there:
+            remedy = "give paths below the folder of the images"
+            dataset.faults.add("unknown name", where, f"there is no image {name}", remedy)
+    return _set_splits(dataset, lambda item: item.name in wanted)
+
+
+def _set_splits(dataset: AnnotatedDataset, for_validation: Callable[[AnnotatedImage], bool]) -> AnnotatedDataset:
+    train, validation = SPLITS
+    items = [
+        item if item.split else replace(item, split=validation if for_validation(item) else train)
+        for item in dataset.items
+    ]
+    return replace(dataset, items=items)
+
+
+def _without_extension(name: str) -> str:
+    stem, dot, extension = name.rpartition(".")
+    return stem if dot and f".{extension.lower()}" in EXTENSIONS else name

@@ -15,8 +15,7 @@ from PIL import Image, ImageDraw
 
 from sagemaker_semseg.convert import masks
 from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, LabelMask, Size
-from sagemaker_semseg.convert.file_readers import read_json, unusable, walk
-from sagemaker_semseg.convert.json_values import points, show, whole
+from sagemaker_semseg.convert.file_readers import points, read_json, show, unusable, walk, whole
 from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import DataError, Fault, printable

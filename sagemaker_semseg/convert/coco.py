@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sagemaker_semseg.convert.annotations import (
     AnnotatedDataset,
@@ -21,14 +21,12 @@ from sagemaker_semseg.convert.annotations import (
     Size,
     labels_of,
 )
-from sagemaker_semseg.convert.file_readers import find_image, name_of, read_json, unusable
-from sagemaker_semseg.convert.json_values import points, show, whole
+from sagemaker_semseg.convert.file_readers import find_image, name_of, points, read_json, show, unusable, whole
 from sagemaker_semseg.convert.rle import ShapeError
-from sagemaker_semseg.convert.shapes import RLE, Polygon, Region, Shape, box, rasterize
+from sagemaker_semseg.convert.shapes import RLE, Boxes, Polygon, Region, Shape, box, box_region, rasterize
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import DataError, Fault, printable
 
-Boxes = Literal["error", "ignore", "fill"]
 _LISTS = ("images", "annotations", "categories")
 
 
@@ -182,21 +180,19 @@ class _Annotations:
         label = self.labels[category]
         segmentation = annotation.get("segmentation")
         if not segmentation and annotation.get("bbox") is not None:
-            return self._box(annotation["bbox"], label, where)
+            return box_region(_box(annotation["bbox"]), label, where, self.crowds.boxes)
         shape = _shape(segmentation)
         if annotation.get("iscrowd") in (1, True):
             return Region(shape, label if self.crowds.label_crowds else IGNORE, where, below=True)
         return Region(shape, label, where)
 
-    def _box(self, value: object, label: int, where: str) -> Region:
-        if self.crowds.boxes == "error":
-            raise ShapeError("a box without an outline", "outline it, or see --boxes")
-        numbers = points(value)
-        if len(numbers) != 2:
-            raise ShapeError(f"bbox {show(value)}, four numbers are expected", "export the annotation again")
-        (left, top), (width, height) = numbers
-        shape = Polygon((box(left, top, left + width, top + height),))
-        return Region(shape, label, where) if self.crowds.boxes == "fill" else Region(shape, IGNORE, where, below=True)
+
+def _box(value: object) -> Polygon:
+    numbers = points(value)
+    if len(numbers) != 2:
+        raise ShapeError(f"bbox {show(value)}, four numbers are expected", "export the annotation again")
+    (left, top), (width, height) = numbers
+    return Polygon((box(left, top, left + width, top + height),))
 
 
 def _shape(segmentation: object) -> Shape:

@@ -28,8 +28,17 @@ from sagemaker_semseg.convert.annotations import (
     is_background,
     labels_of,
 )
-from sagemaker_semseg.convert.file_readers import find_image, name_of, read_json, unusable, walk, with_extension
-from sagemaker_semseg.convert.json_values import points, show, whole
+from sagemaker_semseg.convert.file_readers import (
+    find_image,
+    name_of,
+    points,
+    read_json,
+    show,
+    unusable,
+    walk,
+    whole,
+    with_extension,
+)
 from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.convert.shapes import Mask, Points, Polygon, Region, Shape, box, circle, rasterize
 from sagemaker_semseg.data.images import decode_mask

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.convert.annotations import LabelMask
 from sagemaker_semseg.convert.rle import Runs, ShapeError, check_runs, decode_columns, decode_runs, encode_bitmap
+from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import DataError, Fault, UserError
 
 Points = npt.NDArray[np.float64]
+Boxes = Literal["error", "ignore", "fill"]
+"""What becomes of a box without an outline: an error, pixels that are ignored, or pixels of its class."""
 
 MAX_OUTLINE: Final = 2_000_000
 """Pixels along an outline; COCO's code needs 80 bytes for each."""
@@ -110,6 +113,13 @@ class Mask:
 def box(left: float, top: float, right: float, bottom: float) -> Points:
     """Return the corners of a box."""
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+
+
+def box_region(shape: Polygon, label: int, where: str, boxes: Boxes) -> Region:
+    """Return the region of a box without an outline. Raises ``ShapeError`` where that is an error."""
+    if boxes == "error":
+        raise ShapeError("a box without an outline", "export outlines, or see --boxes")
+    return Region(shape, label, where) if boxes == "fill" else Region(shape, IGNORE, where, below=True)
 
 
 def circle(x: float, y: float, radius: float) -> Points:

@@ -68,7 +68,7 @@ def write(
     """Write the data set below ``output``, which must not exist or be empty.
 
     Args:
-        dataset: Its items have splits (``splits.random_split``).
+        dataset: Its items have splits (``annotations.random_split``).
         output: The folder that will hold the four channels and ``classes.txt``.
         link: Make hard links to the images where the file system can, and copies otherwise.
         skip_faulty: Leave out images with a fault.

@@ -17,13 +17,10 @@ from typing import Final
 import numpy as np
 
 from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, ClassSelection, LabelMask, labels_of
-from sagemaker_semseg.convert.coco import Boxes
-from sagemaker_semseg.convert.file_readers import inside, name_of, read_lines, read_yaml, unusable, walk
-from sagemaker_semseg.convert.json_values import show, whole
+from sagemaker_semseg.convert.file_readers import inside, name_of, read_lines, read_yaml, show, unusable, walk, whole
 from sagemaker_semseg.convert.rle import ShapeError
-from sagemaker_semseg.convert.shapes import Points, Polygon, Region, box, rasterize
+from sagemaker_semseg.convert.shapes import Boxes, Points, Polygon, Region, box, box_region, rasterize
 from sagemaker_semseg.data.channels import EXTENSIONS
-from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import Fault, printable
 
 _OTHER_IMAGES: Final = (".bmp", ".webp", ".tif", ".tiff", ".gif", ".heic", ".avif")
@@ -191,18 +188,16 @@ class _Annotations:
             raise ShapeError(f"class {line.split()[0][:20]} has no name in the settings", remedy)
         label = self.by_number[number]
         if len(rest) == 4:
-            return self._box(rest, label, where)
+            return box_region(_box(rest), label, where, self.boxes)
         if len(rest) < 6 or len(rest) % 2:
             raise ShapeError(f"{len(rest)} numbers after the class, x and y of three points or more are expected")
         return Region(Polygon((_checked(np.array(rest).reshape(-1, 2)),), fractions=True), label, where)
 
-    def _box(self, numbers: list[float], label: int, where: str) -> Region:
-        if self.boxes == "error":
-            raise ShapeError("a box without an outline", "export polygons, or see --boxes")
-        x, y, width, height = numbers
-        corners = _checked(box(x - width / 2, y - height / 2, x + width / 2, y + height / 2))
-        fill = self.boxes == "fill"
-        return Region(Polygon((corners,), fractions=True), label if fill else IGNORE, where, below=not fill)
+
+def _box(numbers: list[float]) -> Polygon:
+    x, y, width, height = numbers
+    corners = box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return Polygon((_checked(corners),), fractions=True)
 
 
 def _checked(corners: Points) -> Points:

@@ -63,7 +63,7 @@ class LabelMap:
 
     @classmethod
     def scaled(cls, scale: int, num_classes: int) -> LabelMap:
-        """label = value // scale; a 255 that leads to no class is ignored, other such values are invalid."""
+        """Reads a value as the label value // scale; a 255 that leads to no class is ignored, others are invalid."""
         label = np.arange(256) // scale
         table = np.where(label < num_classes, label, INVALID)
         if table[IGNORE] == INVALID:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.convert.splits import random_split
+from sagemaker_semseg.convert.annotations import random_split
 from sagemaker_semseg.convert.writing import write
 from sagemaker_semseg.data.datasets import find_channels, read_channels
 from sagemaker_semseg.data.images import decode_mask

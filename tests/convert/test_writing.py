@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage
-from sagemaker_semseg.convert.splits import by_names, random_split
+from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, random_split, split_by_names
 from sagemaker_semseg.convert.writing import write
 from sagemaker_semseg.errors import DataError, UserError
 
@@ -135,7 +134,7 @@ def test_lots(tmp_path):
 
 def test_a_list_of_names(tmp_path):
     items = dataset(*(tmp_path / f"{name}.jpg" for name in "abc"))
-    divided = by_names(items, ["b.jpg", "c", "none"], "val.txt")
+    divided = split_by_names(items, ["b.jpg", "c", "none"], "val.txt")
     assert [item.split for item in divided.items] == ["train", "validation", "validation"]
     (fault,) = divided.faults.kinds["unknown name"]
     assert (fault.where, fault.what) == ("val.txt", "there is no image none")
