@@ -190,11 +190,18 @@ def check_classes(scans: Sequence[DatasetScan], num_classes: int, names: Sequenc
 
 
 def check_scale(scans: Sequence[DatasetScan], num_classes: int | None, where: Path) -> Iterator[Finding]:
-    """Find masks of multiples of one number, or of 0 and 255, that no label map explains."""
+    """Find masks of multiples of one number, or of 0 and 255, that no label map explains.
+
+    255 alone means one class only where no third is expected: a label map would merge the classes.
+    """
     if any(scan.label_map is None or not is_identity(scan.label_map) for scan in scans):
         return
     values = [int(value) for value in np.flatnonzero(sum(scan.value_counts for scan in scans))]
-    if scale := _find_scale(values, num_classes):
+    if num_classes and num_classes > 2 and IGNORE in values and not set(values) - {0, IGNORE}:
+        what = f"the masks hold {_join(values)} alone, {num_classes} classes are expected"
+        remedy = "write the masks again with a label for each class; for COCO's crowds, see convert coco --crowds label"
+        yield finding("objects ignored", where, what, remedy)
+    elif scale := _find_scale(values, num_classes):
         what = f"the values in the masks are {_join(values, _MOST_VALUES)}"
         remedy = f'give a label map {{"scale": {scale}}}, and num_classes {max(max(values) // scale + 1, 2)}'
         yield finding("scale missing", where, what, remedy)

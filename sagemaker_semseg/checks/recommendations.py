@@ -70,7 +70,8 @@ def _num_classes(hp: Hyperparameters, splits: Sequence[SplitFacts]) -> list[Reco
             reason = f"the masks hold values up to {beyond - 1}, which would be errors with {hp.num_classes} classes"
             return [Recommendation("num_classes", str(beyond), reason)]
     used = int(np.flatnonzero(sum(split.pixel_counts for split in splits)).max()) + 1
-    if max(used, 2) < hp.num_classes and beyond <= hp.num_classes:
+    lost = used == 1 and any(split.ignored_pixels for split in splits)  # objects are ignored: not fewer classes
+    if max(used, 2) < hp.num_classes and beyond <= hp.num_classes and not lost:
         last = hp.num_classes - 1
         never = f"label {last} never occurs" if used == last else f"the labels {used} to {last} never occur"
         return [Recommendation("num_classes", str(max(used, 2)), f"{never} in either split")]

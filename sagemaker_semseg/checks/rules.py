@@ -82,6 +82,7 @@ WARNINGS: Final = {
     "useless label map": "it has no effect; perhaps another name or another value was meant",
     "label map of one split": "if both need one, the masks of the other split are read as other classes",
     "scale missing": "labels are 0, 1, 2, ...; other numbers are no classes, or ones that don't exist",
+    "objects ignored": "the network would learn one class; what the ignored pixels are can't be seen any more",
     "numbers unlike colours": "Pipe mode and SageMaker's own algorithm read the numbers, and would learn other classes",
     "masks of one class": "an image of one class shows no border, and the network learns the commonest class",
     "sizes far apart": "all are scaled to base_size, so that one kind of object has very different sizes in them",

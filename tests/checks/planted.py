@@ -452,6 +452,12 @@ def masks_of_0_and_255(root):
         path.write_bytes(encode_mask(labels(values=(0, 255))))
 
 
+@fault("objects ignored", "class that never occurs", "masks of one class", alone=True, num_classes=3)
+def masks_of_0_and_255_for_three_classes(root):
+    for path in root.glob("*_annotation/*.png"):
+        path.write_bytes(encode_mask(labels(values=(0, 255))))
+
+
 @fault("scale missing", "label out of range", "class that never occurs", alone=True)
 def masks_of_multiples(root):
     for path in root.glob("*_annotation/*.png"):

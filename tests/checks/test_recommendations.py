@@ -24,7 +24,7 @@ def split(channel="train", pairs=10, pixels=(50, 50), images=None, image_pixels=
         pixel_counts=counts,
         image_counts=np.array(images or [pairs] * len(counts), np.int64),
         image_pixel_counts=np.array(image_pixels or [counts.sum()] * len(counts), np.int64),
-        ignored_pixels=7,
+        ignored_pixels=more.pop("ignored", 7),
         value_counts=more.pop("value_counts", values),
         **more,
     )
@@ -72,8 +72,12 @@ def test_fewer_classes_where_the_last_ones_never_occur():
     item = recommended(train, validation)["num_classes"]
     assert (item.value, item.reason) == ("3", "the labels 3 to 4 never occur in either split")
     assert recommended(split(pixels=(50, 50, 0)))["num_classes"].reason.startswith("label 2 never occurs")
-    assert recommended(split(pixels=(50, 0, 0)))["num_classes"].value == "2"  # the least there can be
+    assert recommended(split(pixels=(50, 0, 0), ignored=0))["num_classes"].value == "2"  # the least there can be
     assert "num_classes" not in recommended(split(pixels=(50, 0, 50)))
+
+
+def test_as_many_classes_where_objects_are_ignored():
+    assert "num_classes" not in recommended(split(pixels=(50, 0, 0), ignored=9))
 
 
 def test_more_classes_where_the_masks_have_more():
