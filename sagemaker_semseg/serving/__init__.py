@@ -1,1 +1,1 @@
-"""The endpoint: a model behind HTTP, as SageMaker asks of a container that hosts one. No TensorFlow."""
+"""The endpoint: a model behind HTTP, by SageMaker's contract for inference containers. No TensorFlow."""

@@ -121,6 +121,7 @@ class InvocationRoute:
 
 
 async def handle_error(request: Request, error: Exception) -> Response:
+    """Returns the error's status and JSON body; 500 without details for an unexpected exception."""
     status = error.http_status if isinstance(error, SemSegError) else 500
     headers = {"retry-after": str(error.retry_after)} if isinstance(error, Overloaded) else {}
     return _error_response(request, status, error_body(error), headers)

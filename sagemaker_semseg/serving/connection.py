@@ -1,7 +1,7 @@
 """An HTTP connection: uvicorn's protocol with limits on how long a client may take.
 
 uvicorn waits without limit for the end of a header, for a client that doesn't read, and for the rest of a body after an
-early response. Here every connection is checked once a second, and closed when it has been in one of these phases for
+early response. Every connection is checked once a second, and closed when it has been in one of these phases for
 too long; ``request_body`` limits the rate of a body. Invalid HTTP is answered in JSON.
 """
 
@@ -30,6 +30,8 @@ LINGERING_CLOSE_SECONDS = 2.0
 
 
 class Connection(H11Protocol):
+    """Closes itself when its client takes too long, and answers invalid HTTP in JSON."""
+
     limits = Limits()  # each server makes a subclass with its own
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -64,7 +66,7 @@ class Connection(H11Protocol):
         if phase and now - self._since > seconds[phase]:
             self._abort()
 
-    # ---- called by asyncio
+    # ---- asyncio's callbacks
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -85,7 +87,7 @@ class Connection(H11Protocol):
         super().resume_writing()
         self._since = time.monotonic()  # the client has read a piece
 
-    # ---- called by uvicorn
+    # ---- uvicorn's callbacks
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

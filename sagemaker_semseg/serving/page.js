@@ -1,10 +1,10 @@
-// The page: an image comes in by drop, paste or choice; it goes to the endpoint; its mask is laid over it.
+// The page: takes an image by drop, paste or choice, sends it to the endpoint and draws the mask over it.
 //
 // document.body.dataset.state is one of
 //   empty     nothing has come yet
 //   running   the image is shown, the endpoint works
 //   done      the mask is over it, the legend beside it
-//   stopped   by an error or by hand: #trouble says what and how to mend it
+//   stopped   by an error or by hand: #trouble says what and how to fix it
 
 const model = JSON.parse(document.getElementById("model").textContent);
 const element = Object.fromEntries([...document.querySelectorAll("[id]")].map((node) => [node.id, node]));
@@ -13,7 +13,7 @@ const LARGEST = 2048; // sides of what is shown; larger images are shown reduced
 const SMALL = 256; // images of fewer pixels a side are shown with visible pixels
 const VEIL = [236, 237, 240, 200]; // red, green, blue, alpha over all but the class that stands alone: the palette is dark
 
-let run = null; // of the image that is shown: {file, controller, picture, mask}
+let run = null; // of the image that is shown: {file, controller, bitmap, mask}
 let hovered = null; // the label that pointer or focus are on in the legend
 let pinned = null; // the label that was clicked there
 
@@ -21,13 +21,13 @@ let pinned = null; // the label that was clicked there
 
 async function take(file) {
   run?.controller.abort(); // the endpoint stops working on it, too
-  run?.picture?.close();
-  const own = (run = { file, controller: new AbortController(), picture: null, mask: null });
+  run?.bitmap?.close();
+  const own = (run = { file, controller: new AbortController(), bitmap: null, mask: null });
   const { signal } = own.controller;
-  const preview = decoded(file).then((picture) => {
-    if (signal.aborted) return picture?.close();
-    own.picture = picture;
-    if (picture) compose();
+  const preview = decoded(file).then((bitmap) => {
+    if (signal.aborted) return bitmap?.close();
+    own.bitmap = bitmap;
+    if (bitmap) compose();
   });
   begin(file);
   const clock = stopwatch(element.elapsed);
@@ -97,10 +97,10 @@ function finish(own, reply, seconds) {
   element.download.href = URL.createObjectURL(new Blob([reply], { type: "image/png" }));
   element.download.download = `${own.file.name.replace(/\.[^.]*$/, "") || "image"}-mask.png`;
   compose();
-  const told = list(own.mask).map(({ label, share }) => `${name(label)} ${percent(share)}`);
+  const shares = list(own.mask).map(({ label, share }) => `${name(label)} ${percent(share)}`);
   enter("done");
   element.canvas.setAttribute("aria-label", `${own.file.name} under its mask`);
-  say(`Done in ${seconds.toFixed(1)} seconds: ${told.join(", ")}`);
+  say(`Done in ${seconds.toFixed(1)} seconds: ${shares.join(", ")}`);
 }
 
 function stop({ message, remedy, again }) {
@@ -132,19 +132,19 @@ function stopwatch(display) {
   return { seconds, stop: () => clearInterval(timer) };
 }
 
-// ---------------------------------------------------------------- the picture
+// ---------------------------------------------------------------- the image
 
 // Draws the image and, once it is there, the mask.
 function compose() {
-  const { picture, mask } = run;
-  const { width, height } = mask?.display ?? picture;
+  const { bitmap, mask } = run;
+  const { width, height } = mask?.display ?? bitmap;
   const { canvas, frame } = element;
   document.body.classList.remove("bare");
   frame.classList.toggle("small", Math.max(width, height) < SMALL);
   element.stage.style.setProperty("--ratio", width / height);
   [canvas.width, canvas.height] = [width, height]; // clears it
   const pen = canvas.getContext("2d");
-  if (picture) pen.drawImage(picture, 0, 0, width, height);
+  if (bitmap) pen.drawImage(bitmap, 0, 0, width, height);
   if (mask) pen.drawImage(painted(mask.display), 0, 0);
 }
 

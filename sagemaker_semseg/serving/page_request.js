@@ -1,10 +1,10 @@
-// The way to the endpoint and back: a file goes out as JPEG or PNG, the bytes of its mask come in.
+// Sends a file to the endpoint as JPEG or PNG, and returns the bytes of its mask.
 
 const ATTEMPTS = 10; // while the endpoint is busy
 const BUSY_SECONDS = 2; // where it doesn't say how long
 const MEGABYTE = 2 ** 20;
 
-// What went wrong and how to mend it, as people are told. again: whether the same image may work later.
+// What went wrong and how to fix it, as shown to people. again: whether the same image may work later.
 class Trouble extends Error {
   constructor(message, remedy = "", again = false) {
     super(message);

@@ -1,7 +1,7 @@
 """A worker process: loads the model, then answers one request at a time over a socket.
 
 ``worker_protocol`` has the messages. A thread reads the socket, so that a cancellation arrives while the model runs.
-The worker exits when its socket is closed, whatever it is doing, so no worker outlives the server.
+The worker exits when its socket is closed, whatever it is computing, so no worker outlives the server.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def load_segmenter(first: worker_protocol.Header) -> tuple[Model, worker_protoco
 
 
 class InferenceWorker:
+    """Reads tasks from a socket and writes a response for each."""
+
     def __init__(self, sock: socket.socket, load: Load):
         self._sock, self._load = sock, load
         self._inbox: queue.SimpleQueue[tuple[worker_protocol.Header, bytes, CancellationToken]] = queue.SimpleQueue()

@@ -206,20 +206,20 @@ def opened(chromium, endpoint):
 
 
 @pytest.fixture
-def photo():
+def sample():
     return np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
 
 @pytest.fixture
-def photo_png(photo):
+def sample_png(sample):
     out = io.BytesIO()
-    Image.fromarray(photo).save(out, "PNG")
+    Image.fromarray(sample).save(out, "PNG")
     return out.getvalue()
 
 
 @pytest.fixture
 def labels():
-    """(40, 60), of the photo: all but class 2."""
+    """(40, 60), of the sample: all but class 2."""
     labels = np.zeros((40, 60), np.uint8)
     labels[:10] = 3
     labels[25:, :37] = 1
@@ -228,10 +228,10 @@ def labels():
 
 
 @pytest.fixture
-def shown(opened, endpoint, photo_png, labels):
-    """The page with the photo and its mask."""
+def shown(opened, endpoint, sample_png, labels):
+    """The page with the sample and its mask."""
     endpoint.mask(labels)
     tab = opened()
-    tab.choose("photo.png", photo_png)
+    tab.choose("sample.png", sample_png)
     tab.wait_for("done")
     return tab

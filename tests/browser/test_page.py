@@ -14,12 +14,12 @@ def mixed(pixels, labels, opacity):
     return pixels * (1 - opacity) + palette()[labels] * opacity
 
 
-def test_the_mask_lies_over_the_image_in_the_classes_colours(shown, photo, labels):
-    assert np.abs(shown.drawn() - mixed(photo, labels, 0.6)).max() <= 1.5
+def test_the_mask_lies_over_the_image_in_the_class_colors(shown, sample, labels):
+    assert np.abs(shown.drawn() - mixed(sample, labels, 0.6)).max() <= 1.5
     shown.set_opacity(100)
     assert (shown.drawn() == palette()[labels]).all()
     shown.set_opacity(0)
-    assert (shown.drawn() == photo).all()
+    assert (shown.drawn() == sample).all()
 
 
 def test_the_legend_has_the_classes_that_occur_with_their_shares(shown, labels):
@@ -39,24 +39,24 @@ def test_the_legend_has_the_classes_that_occur_with_their_shares(shown, labels):
 
 
 @pytest.mark.parametrize("event", ["drop", "paste"])
-def test_an_image_can_be_dropped_and_pasted(opened, endpoint, photo, photo_png, labels, event):
+def test_an_image_can_be_dropped_and_pasted(opened, endpoint, sample, sample_png, labels, event):
     endpoint.mask(labels)
     tab = opened()
-    tab.drop(("photo.png", photo_png), event=event)
+    tab.drop(("sample.png", sample_png), event=event)
     tab.wait_for("done")
-    assert endpoint.requests == [("image/png", "image/png", photo_png)]
-    assert np.abs(tab.drawn() - mixed(photo, labels, 0.6)).max() <= 1.5
+    assert endpoint.requests == [("image/png", "image/png", sample_png)]
+    assert np.abs(tab.drawn() - mixed(sample, labels, 0.6)).max() <= 1.5
 
 
-def test_a_class_stands_alone_while_pointed_at_or_pinned(shown, photo, labels):
+def test_a_class_stands_alone_while_pointed_at_or_pinned(shown, sample, labels):
     usual = shown.drawn()
 
     def alone(label):
-        picture = shown.drawn()
+        drawn = shown.drawn()
         here = labels == label
-        assert (picture[here] == usual[here]).all()
-        assert picture[~here].min() > 170  # veiled
-        assert np.abs(picture[~here].astype(int) - photo[~here]).max() > 100
+        assert (drawn[here] == usual[here]).all()
+        assert drawn[~here].min() > 170  # veiled
+        assert np.abs(drawn[~here].astype(int) - sample[~here]).max() > 100
 
     shown.hover("#legend .entry >> nth=1")
     alone(3)
@@ -85,12 +85,12 @@ def test_the_download_is_what_the_server_sent(shown, labels, tmp_path):
         shown.click("#download")
     download.value.save_as(tmp_path / "mask.png")
     assert (tmp_path / "mask.png").read_bytes() == encode_mask(labels)
-    assert download.value.suggested_filename == "photo-mask.png"
+    assert download.value.suggested_filename == "sample-mask.png"
 
 
-def test_everything_works_with_the_keyboard_alone(opened, endpoint, photo_png, labels, tmp_path):
+def test_everything_works_with_the_keyboard_alone(opened, endpoint, sample_png, labels, tmp_path):
     endpoint.mask(labels)
-    (tmp_path / "photo.png").write_bytes(photo_png)
+    (tmp_path / "sample.png").write_bytes(sample_png)
     tab = opened()
     tab.on("filechooser", lambda _: None)  # from here on the browser reports the dialog instead of showing it
 
@@ -104,7 +104,7 @@ def test_everything_works_with_the_keyboard_alone(opened, endpoint, photo_png, l
     assert press("Tab") == "Choose an image"
     with tab.expect_file_chooser() as chooser:
         press("Enter")
-    chooser.value.set_files(tmp_path / "photo.png")
+    chooser.value.set_files(tmp_path / "sample.png")
     tab.wait_for("done")
     assert tab.evaluate("() => document.activeElement.id") == "another"  # not lost
     assert press("Tab") == "opacity"
@@ -142,14 +142,14 @@ def test_what_happens_is_said(shown):
     said = shown.inner_text("#status")
     assert re.match(r"Done in [\d.]+ seconds: background 51\.5 %, sky 25\.0 %, road 23\.1 %, car 0\.38 %$", said)
     assert shown.get_attribute("#status", "role") == "status"
-    assert shown.get_attribute("#canvas", "aria-label") == "photo.png under its mask"
+    assert shown.get_attribute("#canvas", "aria-label") == "sample.png under its mask"
     assert shown.inner_text("#measures").startswith("60 × 40 · ")
 
 
 HOSTILE = "</script><img src=x onerror=window.harmed=1>"
 
 
-def test_hostile_names_are_only_shown(opened, endpoint, photo_png, labels):
+def test_hostile_names_are_only_shown(opened, endpoint, sample_png, labels):
     names = [HOSTILE, "<b>bold</b>", "&amp;", HOSTILE * 50, "\u202eright to left"]
     endpoint.model |= {"name": HOSTILE, "class_names": names, "algorithm": HOSTILE, "backbone": "<i>"}
     endpoint.mask(labels)
@@ -157,7 +157,7 @@ def test_hostile_names_are_only_shown(opened, endpoint, photo_png, labels):
     assert tab.title() == f"{HOSTILE} · Semantic segmentation"
     assert tab.inner_text("#facts") == f"{HOSTILE} · {HOSTILE} · <i> · 5 classes"
     assert tab.locator("#legend .name").all_inner_texts() == names
-    tab.choose(HOSTILE.replace("/", "") + ".png", photo_png)
+    tab.choose(HOSTILE.replace("/", "") + ".png", sample_png)
     tab.wait_for("done")
     assert {name for name, _, _ in tab.legend()} == {names[label] for label in (0, 1, 3, 4)}
     assert tab.evaluate("() => [window.harmed, document.images.length, document.scripts.length]") == [None, 0, 2]
@@ -182,11 +182,11 @@ def test_the_policy_holds_in_a_browser(shown):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 800, 1600])
-def test_it_fits_every_width_in_both_schemes(opened, endpoint, photo_png, labels, width, scheme):
+def test_it_fits_every_width_in_both_schemes(opened, endpoint, sample_png, labels, width, scheme):
     endpoint.mask(labels)
     tab = opened(viewport={"width": width, "height": 700}, color_scheme=scheme)
     assert tab.fits()
-    tab.choose("a name without any space in it " + "x" * 200 + ".png", photo_png)
+    tab.choose("a name without any space in it " + "x" * 200 + ".png", sample_png)
     tab.wait_for("done")
     tab.click("summary")
     assert tab.fits()

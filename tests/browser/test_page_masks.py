@@ -24,7 +24,7 @@ def test_a_random_mask_is_counted_to_the_pixel(opened, endpoint):
     labels = np.random.default_rng(1).integers(0, 5, (97, 61)).astype(np.uint8)
     endpoint.mask(labels)
     tab = opened()
-    tab.choose("photo.png", png(np.zeros((97, 61, 3), np.uint8)))
+    tab.choose("sample.png", png(np.zeros((97, 61, 3), np.uint8)))
     tab.wait_for("done")
     expected = sorted(
         zip(np.bincount(labels.ravel()).tolist(), endpoint.model["class_names"], strict=True), reverse=True
@@ -49,11 +49,11 @@ def filtered(labels, depth):
         above = row
     data = zlib.compress(b"".join(rows))
     header = struct.pack(">IIBBBBB", width, height, depth, 3, 0, 0, 0)
-    colours = palette(1 << depth).tobytes()
+    colors = palette(1 << depth).tobytes()
     pieces = [data[:7], b"", data[7:]]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in [(b"IHDR", header), (b"PLTE", colours), *((b"IDAT", p) for p in pieces), (b"IEND", b"")]
+        for kind, content in [(b"IHDR", header), (b"PLTE", colors), *((b"IDAT", p) for p in pieces), (b"IEND", b"")]
     )
 
 
@@ -67,7 +67,7 @@ def test_masks_of_every_depth_and_filter_are_read(opened, endpoint, depth):
     endpoint.model |= {"num_classes": count, "class_names": names, "palette": palette(count).tolist()}
     endpoint.answer = lambda handler, body: handler.reply(200, mask)
     tab = opened()
-    tab.choose("photo.png", png(np.zeros((53, 51, 3), np.uint8)))
+    tab.choose("sample.png", png(np.zeros((53, 51, 3), np.uint8)))
     tab.wait_for("done")
     tab.set_opacity(100)
     assert (tab.drawn() == palette()[labels]).all()
@@ -93,9 +93,9 @@ def test_the_image_is_shown_upright_under_its_mask(opened, endpoint, orientation
     tab.choose("phone.jpg", out.getvalue())
     tab.wait_for("done")
     tab.set_opacity(0)
-    picture = tab.drawn()
-    assert picture.shape == upright.shape
-    assert np.abs(picture.astype(int) - upright).mean() < 4
+    drawn = tab.drawn()
+    assert drawn.shape == upright.shape
+    assert np.abs(drawn.astype(int) - upright).mean() < 4
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 900), (900, 1), (3, 5)])
@@ -103,7 +103,7 @@ def test_slivers_and_specks_can_be_seen(opened, endpoint, height, width):
     labels = np.ones((height, width), np.uint8)
     endpoint.mask(labels)
     tab = opened()
-    tab.choose("photo.png", png(np.zeros((height, width, 3), np.uint8)))
+    tab.choose("sample.png", png(np.zeros((height, width, 3), np.uint8)))
     tab.wait_for("done")
     box = tab.locator("#canvas").bounding_box()
     assert box["width"] >= 16
@@ -146,7 +146,7 @@ def test_a_large_image_does_not_hold_up_the_page(opened, endpoint):
     assert counted == {"background": size * size - road - 77, "road": road, "car": 77}
     assert tab.inner_text("#measures").startswith("12,000 × 12,000")
     tab.set_opacity(100)
-    picture = tab.drawn()
-    assert picture.shape == (2048, 2048, 3)
+    drawn = tab.drawn()
+    assert drawn.shape == (2048, 2048, 3)
     sampled = np.minimum((np.arange(2048) + 0.5) * size / 2048, size - 1).astype(int)
-    assert (picture == palette()[labels[np.ix_(sampled, sampled)]]).all()
+    assert (drawn == palette()[labels[np.ix_(sampled, sampled)]]).all()

@@ -25,10 +25,10 @@ NAMES = ["red", "green", "<b>blue</b>"]
 
 @pytest.fixture
 def model(tmp_path):
-    """A ``model.tar.gz`` whose classes are the strongest of the three colours."""
+    """A ``model.tar.gz`` whose classes are the strongest of the three colors."""
     graph = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["": 17]>
-        colours (uint8[N, H, W, 3] image) => (float[N, 3, H, W] logits, float[N, 3, h, w] coarse_logits)
+        colors (uint8[N, H, W, 3] image) => (float[N, 3, H, W] logits, float[N, 3, h, w] coarse_logits)
         {
             nchw = Transpose <perm = [0, 3, 1, 2]> (image)
             pixels = Cast <to = 1> (nchw)
@@ -71,7 +71,7 @@ def test_an_image_and_a_refusal(opened, url, model):
 
     tab = opened(url)
     assert "fcn · resnet-18 · 3 classes" in tab.inner_text("#facts")
-    tab.choose("colours.png", file.getvalue())
+    tab.choose("colors.png", file.getvalue())
     tab.wait_for("done")
     counts = {NAMES[label]: int((labels == label).sum()) for label in range(3)}
     assert {name: pixels for name, _, pixels in tab.legend()} == counts

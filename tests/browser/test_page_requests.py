@@ -49,24 +49,24 @@ class Slow:
         return handler.reply(200, self.mask)
 
 
-def test_the_file_is_sent_as_it_is(shown, endpoint, photo_png):
-    assert endpoint.requests == [("image/png", "image/png", photo_png)]
+def test_the_file_is_sent_as_it_is(shown, endpoint, sample_png):
+    assert endpoint.requests == [("image/png", "image/png", sample_png)]
 
 
-def test_a_refusal_is_shown_beside_the_image_and_the_next_image_works(opened, endpoint, photo, photo_png, labels):
+def test_a_refusal_is_shown_beside_the_image_and_the_next_image_works(opened, endpoint, sample, sample_png, labels):
     error = {"status": 400, "type": "DataError", "message": "image: cut <b>short</b>", "remedy": "save it again"}
     endpoint.answer = lambda handler, body: handler.reply(400, json.dumps({"error": error}).encode())
     tab = opened()
-    tab.choose("photo.png", photo_png)
+    tab.choose("sample.png", sample_png)
     tab.wait_for("stopped")
     assert tab.text_content("#message") == "image: cut <b>short</b>"
     assert tab.text_content("#remedy") == "save it again"
     assert tab.get_attribute("#trouble", "role") == "alert"
     assert tab.locator("#retry").is_hidden()
     assert tab.locator("#controls").is_hidden()
-    assert (tab.drawn() == photo).all()
+    assert (tab.drawn() == sample).all()
     endpoint.mask(labels)
-    tab.choose("photo.png", photo_png)
+    tab.choose("sample.png", sample_png)
     tab.wait_for("done")
     assert tab.locator("#trouble").is_hidden()
 
@@ -83,16 +83,16 @@ def test_a_refusal_is_shown_beside_the_image_and_the_next_image_works(opened, en
     ],
     ids=["page", "empty", "no-png", "damaged", "short", "colour"],
 )
-def test_a_reply_that_no_endpoint_of_ours_gives(opened, endpoint, photo_png, status, body, message):
+def test_a_reply_that_no_endpoint_of_ours_gives(opened, endpoint, sample_png, status, body, message):
     endpoint.answer = lambda handler, _: handler.reply(status, body)
     tab = opened()
-    tab.choose("photo.png", photo_png)
+    tab.choose("sample.png", sample_png)
     tab.wait_for("stopped")
     assert tab.text_content("#message") == message
     assert tab.locator("#retry").is_visible() == (status >= 500)
 
 
-def test_a_busy_endpoint_is_asked_again(opened, endpoint, photo_png, labels):
+def test_a_busy_endpoint_is_asked_again(opened, endpoint, sample_png, labels):
     """After the seconds that it names, which pass at once here."""
 
     def answer(handler, body):
@@ -104,7 +104,7 @@ def test_a_busy_endpoint_is_asked_again(opened, endpoint, photo_png, labels):
     tab = opened()
     tab.clock.install()
     tab.clock.pause_at(datetime.datetime.now() + datetime.timedelta(hours=1))
-    tab.choose("photo.png", photo_png)
+    tab.choose("sample.png", sample_png)
     for asked in (1, 2):
         tab.wait_for_function("() => doing.textContent === 'The endpoint is busy. Next try in 10 s'")
         tab.clock.run_for(9_500)
@@ -117,34 +117,34 @@ def test_a_busy_endpoint_is_asked_again(opened, endpoint, photo_png, labels):
     assert endpoint.requests[0] == endpoint.requests[2]
 
 
-def test_a_new_image_ends_the_work_on_the_one_before(opened, endpoint, photo, photo_png, labels):
+def test_a_new_image_ends_the_work_on_the_one_before(opened, endpoint, sample, sample_png, labels):
     slow = endpoint.answer = Slow(labels)
     tab = opened()
-    tab.choose("first.png", photo_png)
+    tab.choose("first.png", sample_png)
     tab.wait_for("running")
     tab.wait_for_function("() => !document.body.classList.contains('bare')")
-    assert (tab.drawn() == photo).all()  # to be seen while it is worked on
+    assert (tab.drawn() == sample).all()  # to be seen while it is worked on
     while not endpoint.requests:
         time.sleep(0.01)
     endpoint.mask(labels.T.copy())
-    tab.choose("second.png", png(photo.transpose(1, 0, 2).copy()))
+    tab.choose("second.png", png(sample.transpose(1, 0, 2).copy()))
     tab.wait_for("done")
     assert slow.hung_up.wait(300)
     assert tab.inner_text("#file") == "second.png"
     tab.set_opacity(100)
     assert (tab.drawn() == palette()[labels.T]).all()
     tab.set_opacity(0)
-    assert (tab.drawn() == photo.transpose(1, 0, 2)).all()
+    assert (tab.drawn() == sample.transpose(1, 0, 2)).all()
 
 
 @pytest.mark.parametrize("way", ["Escape", "button"])
-def test_the_wait_shows_its_time_and_can_be_cancelled(opened, endpoint, photo_png, labels, way):
+def test_the_wait_shows_its_time_and_can_be_cancelled(opened, endpoint, sample_png, labels, way):
     slow = endpoint.answer = Slow(labels)
     tab = opened()
-    tab.choose("photo.png", photo_png)
+    tab.choose("sample.png", sample_png)
     tab.wait_for_function("() => parseFloat(elapsed.textContent) >= 0.3")
     assert tab.locator(".spinner").is_visible()
-    assert tab.inner_text("#status") == "Segmenting photo.png"
+    assert tab.inner_text("#status") == "Segmenting sample.png"
     if way == "Escape":
         tab.keyboard.press("Escape")
     else:
@@ -160,10 +160,10 @@ def test_the_wait_shows_its_time_and_can_be_cancelled(opened, endpoint, photo_pn
     tab.wait_for("done")
 
 
-def test_an_endpoint_that_is_gone(opened, endpoint, photo_png, labels):
+def test_an_endpoint_that_is_gone(opened, endpoint, sample_png, labels):
     tab = opened()
     endpoint.answer = lambda handler, body: handler.connection.close()
-    tab.choose("photo.png", photo_png)
+    tab.choose("sample.png", sample_png)
     tab.wait_for("stopped")
     assert tab.inner_text("#message") == "The endpoint didn't answer."
     tab.reports[:] = [text for text in tab.reports if "net::ERR" not in text]
@@ -180,17 +180,17 @@ def test_what_is_too_large_is_not_sent(opened, endpoint):
     assert endpoint.requests == []
 
 
-def test_other_formats_go_as_png(opened, endpoint, photo, labels):
+def test_other_formats_go_as_png(opened, endpoint, sample, labels):
     endpoint.mask(labels)
     out = io.BytesIO()
-    Image.fromarray(photo).save(out, "WEBP", lossless=True)
+    Image.fromarray(sample).save(out, "WEBP", lossless=True)
     tab = opened()
-    tab.choose("photo.webp", out.getvalue())
+    tab.choose("sample.webp", out.getvalue())
     tab.wait_for("done")
     ((content_type, _, body),) = endpoint.requests
     assert content_type == "image/png"
     assert body.startswith(b"\x89PNG")
-    assert (np.asarray(Image.open(io.BytesIO(body)).convert("RGB")) == photo).all()
+    assert (np.asarray(Image.open(io.BytesIO(body)).convert("RGB")) == sample).all()
     assert tab.inner_text("#note") == "Sent as PNG (0.0 MB), since the endpoint takes JPEG and PNG."
 
 
@@ -214,10 +214,10 @@ def test_the_server_judges_a_damaged_jpeg(opened, endpoint, labels):
     assert (tab.drawn() == palette()[labels]).all()  # the mask alone
 
 
-def test_nothing_moves_for_those_who_want_that(opened, endpoint, photo_png, labels):
+def test_nothing_moves_for_those_who_want_that(opened, endpoint, sample_png, labels):
     endpoint.answer = Slow(labels)
     for motion, expected in (("no-preference", "turn"), ("reduce", "none")):
         tab = opened(reduced_motion=motion)
-        tab.choose("photo.png", photo_png)
+        tab.choose("sample.png", sample_png)
         tab.wait_for("running")
         assert tab.evaluate("() => getComputedStyle(document.querySelector('.spinner')).animationName") == expected

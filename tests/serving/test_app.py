@@ -310,7 +310,7 @@ def test_a_body_that_stops(server, incoming):
 
 
 def test_a_body_that_trickles(server):
-    """Each byte comes in time, the whole doesn't."""
+    """Each byte arrives in time, the whole body doesn't."""
     served = server(Limits(stall_seconds=0.5, grace_seconds=0.3, body_rate=1000, discard_seconds=0.01))
     sent, taken = call(served.app, [0.02, piece(b"1", True)] * 100, [("content-length", "100")])
     assert sent[0]["status"] == 408
@@ -322,7 +322,7 @@ def test_a_body_that_trickles(server):
 
 
 def test_a_client_that_waits_to_be_asked(server):
-    """It may never send what it wasn't asked for, so nobody waits for that."""
+    """It may never send what it wasn't asked for, so the server does not wait for that."""
     waits = [("content-length", "7"), ("expect", "100-continue")]
     sent, taken = call(server().app, [], [*waits, ("accept", "text/html")])
     assert (sent[0]["status"], taken) == (406, 0)
@@ -425,7 +425,7 @@ def test_a_workers_refusal_is_the_reply(server):
 
 
 @pytest.mark.parametrize("fault", [AlgorithmError("secret"), ZeroDivisionError("secret"), MemoryError("secret")])
-def test_a_fault_of_ours_is_not_told_in_detail(server, fault):
+def test_an_internal_error_shows_no_details(server, fault):
     served = server()
     served.pool.answer = fault
     reply = served.post()
@@ -509,10 +509,10 @@ def test_errors_as_sagemakers_runtime_reports_them(server, given, status):
     served.pool.answer = Overloaded()
     reply = served.post(headers={"Accept": given}, path="/endpoints/mine/invocations")
     assert (reply.status_code, reply.headers["x-amzn-errortype"]) == (424, "ModelError")
-    told = reply.json()
-    assert set(told) == {"Message", "OriginalMessage", "OriginalStatusCode", "LogStreamArn"}
-    assert told["OriginalStatusCode"] == status
-    assert json.loads(told["OriginalMessage"])["error"]["status"] == status
+    content = reply.json()
+    assert set(content) == {"Message", "OriginalMessage", "OriginalStatusCode", "LogStreamArn"}
+    assert content["OriginalStatusCode"] == status
+    assert json.loads(content["OriginalMessage"])["error"]["status"] == status
 
 
 def test_faults_as_sagemakers_runtime_reports_them(server):
@@ -527,7 +527,7 @@ def test_faults_as_sagemakers_runtime_reports_them(server):
         assert "secret" not in reply.text
 
 
-# ---- what is told
+# ---- what a client reads
 
 
 def test_metrics(server):

@@ -11,7 +11,7 @@ from sagemaker_semseg.serving import http_errors
 from sagemaker_semseg.serving.http_errors import error_body, model_error, quote
 
 
-def told(error: Exception) -> dict[str, object]:
+def error_of(error: Exception) -> dict[str, object]:
     content = json.loads(error_body(error))
     assert list(content) == ["error"]
     assert list(content["error"]) == ["status", "type", "message", "remedy"]
@@ -34,43 +34,43 @@ def told(error: Exception) -> dict[str, object]:
 )
 def test_status_is_that_of_the_error(error: SemSegError, status: int) -> None:
     assert error.http_status == status
-    assert told(error)["status"] == status
-    assert told(error)["type"] == type(error).__name__
+    assert error_of(error)["status"] == status
+    assert error_of(error)["type"] == type(error).__name__
     assert isinstance(error, UserError) == (status < 500)
 
 
 def test_message_and_remedy() -> None:
-    assert told(http_errors.NotAcceptable("what came", "the mend")) == {
+    assert error_of(http_errors.NotAcceptable("what came", "the remedy")) == {
         "status": 406,
         "type": "NotAcceptable",
         "message": "what came",
-        "remedy": "the mend",
+        "remedy": "the remedy",
     }
-    assert told(http_errors.PayloadTooLarge("m"))["remedy"]
-    assert told(http_errors.Overloaded())["remedy"]
+    assert error_of(http_errors.PayloadTooLarge("m"))["remedy"]
+    assert error_of(http_errors.Overloaded())["remedy"]
     assert http_errors.Overloaded().retry_after >= 1
 
 
-def test_all_faults_are_told() -> None:
-    faults = [Fault("image", "it is a GIF", "convert it"), Fault("header", "no", "convert it"), Fault("a", "b", "mend")]
-    content = told(DataError("an image can't be used", faults))
+def test_all_faults_are_reported() -> None:
+    faults = [Fault("image", "it is a GIF", "convert it"), Fault("header", "no", "convert it"), Fault("a", "b", "fix")]
+    content = error_of(DataError("an image can't be used", faults))
     assert content["message"] == "image: it is a GIF; header: no; a: b"
-    assert content["remedy"] == "convert it; mend"
+    assert content["remedy"] == "convert it; fix"
 
 
 @pytest.mark.parametrize("kind", [OSError, MemoryError, AlgorithmError])
 def test_faults_of_the_server_are_not_described(kind: type[Exception]) -> None:
-    content = told(kind("/secret/path"))
+    content = error_of(kind("/secret/path"))
     assert content["status"] == 500
     assert content["type"] == "AlgorithmError"
     assert "secret" not in str(content)
     assert "OSError" not in str(content)
 
 
-def test_causes_are_not_told() -> None:
+def test_causes_are_not_reported() -> None:
     error = DataError("outer")
     error.__cause__ = RuntimeError("inner")
-    assert told(error)["message"] == "outer"
+    assert error_of(error)["message"] == "outer"
     assert b"inner" not in error_body(error)
 
 

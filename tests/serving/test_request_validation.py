@@ -42,7 +42,7 @@ def with_segment(jpeg: bytes, added: bytes) -> bytes:
     return jpeg[:2] + added + jpeg[2:]
 
 
-def told(data: bytes) -> tuple[str, str]:
+def fault_of(data: bytes) -> tuple[str, str]:
     """What is wrong with a body, and the remedy."""
     with pytest.raises(DataError) as error:
         check_image_body(data)
@@ -80,7 +80,7 @@ def test_size_as_displayed() -> None:
     assert check_image_body(saved("JPEG", exif=exif)).size == (40, 24)
 
 
-def test_flat_pictures_of_few_bytes() -> None:
+def test_flat_images_of_few_bytes() -> None:
     """Those with the fewest bytes for their pixels that an encoder makes."""
     flat = np.zeros((2048, 4096), np.uint8)
     for options in ({"optimize": True}, {"progressive": True, "optimize": True}, {"quality": 1}):
@@ -92,7 +92,7 @@ TRAILERS = {
     "zeros": b"\0" * 1000,
     "a line end": b"\r\n",
     "samsung": b"\0\0\1\x0a\x0e\0\0\0Image_UTC_Data1700000000000SEFHk\0\0\0SEFT",
-    "motion photo": struct.pack(">I", 24) + b"ftypmp42" + b"\0" * 12 + b"\xff\xd8\xff inside",
+    "motion image": struct.pack(">I", 24) + b"ftypmp42" + b"\0" * 12 + b"\xff\xd8\xff inside",
     "text": b"made with love",
     "half a signature": b"\xff\xd8",
 }
@@ -109,7 +109,7 @@ def test_what_phones_and_programs_append_is_fine(image: bytes, name: str) -> Non
 @pytest.mark.parametrize("second", [JPEG, PNG, saved("JPEG", SMALL)])
 @pytest.mark.parametrize("first", [JPEG, PNG, saved("JPEG", progressive=True), saved("JPEG", restart_marker_blocks=1)])
 def test_two_images_are_refused(first: bytes, second: bytes, between: bytes) -> None:
-    what, remedy = told(first + between + second)
+    what, remedy = fault_of(first + between + second)
     assert "another image" in what
     assert str(len(first)) in what
     assert "one image" in remedy
@@ -117,9 +117,9 @@ def test_two_images_are_refused(first: bytes, second: bytes, between: bytes) -> 
 
 def test_an_image_cut_short_and_another_one() -> None:
     cut = JPEG[:-100]
-    what, _ = told(cut + JPEG)
+    what, _ = fault_of(cut + JPEG)
     assert "another image" in what
-    told(PNG[:-100] + PNG)
+    fault_of(PNG[:-100] + PNG)
 
 
 def test_thumbnails_are_no_images_of_their_own() -> None:
@@ -130,7 +130,7 @@ def test_thumbnails_are_no_images_of_their_own() -> None:
     assert check_image_body(PNG[:33] + private + PNG[33:]).size == (24, 40)
 
 
-def test_multi_picture_files_are_one_image() -> None:
+def test_multi_image_files_are_one_image() -> None:
     """CIPA DC-007: the first image's APP2 segment lists the images that follow it."""
     out = io.BytesIO()
     Image.fromarray(PIXELS).save(out, "MPO", save_all=True, append_images=[Image.fromarray(SMALL)])
@@ -139,7 +139,7 @@ def test_multi_picture_files_are_one_image() -> None:
     assert check_image_body(mpo).size == (24, 40)
     assert decode_image(mpo).shape == (24, 40, 3)
     profile = segment(0xE2, b"ICC_PROFILE\0MPF\0")  # another use of APP2
-    told(with_segment(JPEG, profile) + JPEG)
+    fault_of(with_segment(JPEG, profile) + JPEG)
 
 
 # what is no image
@@ -168,7 +168,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_formats_are_called_by_their_names(name: str) -> None:
-    what, _ = told(OTHERS[name])
+    what, _ = fault_of(OTHERS[name])
     assert name in what
 
 
@@ -186,18 +186,18 @@ def test_other_formats_are_called_by_their_names(name: str) -> None:
     ],
 )
 def test_other_spellings(data: bytes, name: str) -> None:
-    assert name in told(data)[0]
+    assert name in fault_of(data)[0]
 
 
 def test_unknown_bytes() -> None:
-    what, _ = told(b"\0\1\r\nabc\xff\xfe\xfd")
+    what, _ = fault_of(b"\0\1\r\nabc\xff\xfe\xfd")
     assert r"b'\x00\x01\r\nabc\xff'" in what
-    told(b"\xff\xd8")
-    told(b"\n" * 1_000_000)
+    fault_of(b"\xff\xd8")
+    fault_of(b"\n" * 1_000_000)
 
 
 def test_empty_body() -> None:
-    what, remedy = told(b"")
+    what, remedy = fault_of(b"")
     assert "no bytes" in what
     assert "bytes of the image" in remedy
 
@@ -212,7 +212,7 @@ def test_too_many_pixels_are_refused_from_the_header() -> None:
     jpeg = JPEG[:at] + struct.pack(">HH", 65_000, 65_000) + JPEG[at + 4 :]
     for data in (png, jpeg):
         tracemalloc.start()
-        what, _ = told(data)
+        what, _ = fault_of(data)
         assert "at most 200000000" in what
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
         tracemalloc.stop()
@@ -220,7 +220,7 @@ def test_too_many_pixels_are_refused_from_the_header() -> None:
 
 def test_few_bytes_that_claim_many_pixels() -> None:
     at = JPEG.index(b"\xff\xc0") + 5
-    what, _ = told(JPEG[:at] + struct.pack(">HH", 3000, 60_000) + JPEG[at + 4 :])
+    what, _ = fault_of(JPEG[:at] + struct.pack(">HH", 3000, 60_000) + JPEG[at + 4 :])
     assert "too few for 60000 x 3000 pixels" in what
 
 
@@ -233,7 +233,7 @@ def test_few_bytes_that_claim_many_pixels() -> None:
     ],
 )
 def test_too_many_parts(data: bytes) -> None:
-    assert str(MAX_PARTS) in told(data)[0]
+    assert str(MAX_PARTS) in fault_of(data)[0]
 
 
 # damage: a DataError or an image, nothing else

@@ -151,7 +151,7 @@ def mask_of(reply):
 
 @pytest.fixture
 def start(folder):
-    """Start servers, ready ones unless told otherwise. Afterwards none of their processes is left."""
+    """Start servers, ready ones by default. Afterwards none of their processes is left."""
     servers = []
 
     def start(*, ready=True, limits=None, **settings):

@@ -91,7 +91,7 @@ def test_a_client_that_is_refused_asks_again(soak):
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "told"),
+    ("good", "bad", "message"),
     [
         (lambda body: served(200, body[:-1] + b"y"), refusal, "other bytes"),
         (lambda body: served(500, b"{}"), refusal, "500, (200,) are expected"),
@@ -105,10 +105,10 @@ def test_a_client_that_is_refused_asks_again(soak):
         (lambda body: served(200, body), lambda: refusal(status=404), "no error"),
     ],
 )
-def test_what_is_wrong_is_noticed(soak, good, bad, told):
+def test_what_is_wrong_is_noticed(soak, good, bad, message):
     tally = replies_of(soak, lambda body: good(body) if body else bad())
     assert tally.faults > 0
-    assert told in tally.first_faults[0]
+    assert message in tally.first_faults[0]
 
 
 @pytest.mark.parametrize(("per_second", "flat"), [(0.0, True), (0.01, True), (0.5, False)])
