@@ -8,12 +8,14 @@ import pytest
 from markupsafe import Markup
 
 from sagemaker_semseg import pages
+from sagemaker_semseg.pages import rendering
+from sagemaker_semseg.pages.formatting import count, sentence, share
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package whose file ``page.html`` holds the text that this is called with."""
-    monkeypatch.setattr(pages, "files", lambda package: tmp_path / package)
+    monkeypatch.setattr(rendering, "files", lambda package: tmp_path / package)
 
     def make(template):
         (tmp_path / "package").mkdir()
@@ -51,7 +53,7 @@ def test_characters_that_hide_or_reverse_are_replaced(package, text):
 
 def test_a_long_text_is_cut_in_its_middle(package):
     html = pages.render(package("{{ name }}"), "page.html", name="b" + "x" * 5000 + "e")
-    assert len(html) <= pages.LONGEST_TEXT
+    assert len(html) <= rendering.LONGEST_TEXT
     assert html.startswith("bx")
     assert html.endswith("xe")
     assert " ... " in html
@@ -69,3 +71,12 @@ def test_a_file_of_the_package_is_trusted(package):
 def test_the_hash_is_that_of_the_policy():
     digest = base64.b64encode(hashlib.sha256(b"p { }").digest()).decode()
     assert pages.content_hash("p { }") == f"'sha256-{digest}'"
+
+
+def test_numbers_and_words():
+    assert [count(n) for n in (0, 999, 1000, 1234567)] == ["0", "999", "1\u202f000", "1\u202f234\u202f567"]
+    assert (count(1, "image"), count(2, "class", "classes")) == ("1 image", "2 classes")
+    assert [share(n, 100_000) for n in (0, 1, 20, 1000, 33_333)] == ["0 %", "< 0.01 %", "0.02 %", "1.0 %", "33.3 %"]
+    assert (sentence("turn it"), sentence("num_classes is"), sentence("a.png is")) == (
+        "Turn it", "num_classes is", "a.png is",
+    )  # fmt: skip

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
-from sagemaker_semseg import __version__, pages
+from sagemaker_semseg import pages
 from sagemaker_semseg.checks.previews import MAX_PREVIEWS, Thumbnails, make_thumbnails
 from sagemaker_semseg.checks.report import Finding, Preview, Report
 from sagemaker_semseg.data.images import palette
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.hyperparameters import TABLE
 from sagemaker_semseg.memory import ERROR_BAND
+from sagemaker_semseg.pages.formatting import count
 
 __all__ = ["render"]
 
@@ -36,7 +37,6 @@ _MEMORY_PARTS: Final = {
 
 def render(report: Report) -> str:
     """Return the page as HTML; long lists are cut, and names from the files are shown as text."""
-    style = pages.read_asset(__package__, "report.css")
     splits = report.splits
     sizes: Counter[tuple[int, int]] = Counter()
     for split in splits:
@@ -44,13 +44,10 @@ def render(report: Report) -> str:
     labelled = [split for split in splits if split.pixel_counts.any()]
     ignored = sum(split.ignored_pixels for split in splits)
     groups, missing_groups = _group_findings(report)
-    return pages.render(
+    return pages.render_report(
         __package__,
-        "report.html",
+        "check.html",
         report=report,
-        style=style,
-        policy=pages.content_hash(style),
-        version=__version__,
         groups=groups,
         missing_groups=missing_groups,
         used_classes=sum(any(split.image_counts[label] for split in splits) for label in range(report.num_classes)),
@@ -71,37 +68,7 @@ def render(report: Report) -> str:
         error_band=f"{ERROR_BAND:.0%}",
         class_name=lambda label: _class_name(report, label),
         color=_color,
-        count=count,
-        share=share,
-        sentence=sentence,
-        gigabytes=_gigabytes,
     )
-
-
-def sentence(text: str) -> str:
-    """Begin with a capital if the first word is a plain one; the name of a file or a setting stays as it is."""
-    first = text.split(" ", 1)[0]
-    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
-
-
-def count(number: int, one: str = "", many: str = "") -> Markup:
-    """Format as ``1 234``, or with a noun as ``1 image``, ``2 images``."""
-    digits = f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")  # as a text, the space would be replaced
-    return Markup(f"{digits} {one if number == 1 else many or one + 's'}" if one else digits)
-
-
-def share(part: float, whole: float) -> str:
-    """Format as a rounded percentage, which isn't 0 where there is something."""
-    if not part or not whole:
-        return "0 %"
-    percent = 100 * part / whole
-    if percent < 0.01:
-        return "< 0.01 %"
-    return f"{percent:.2f} %" if percent < 1 else f"{percent:.1f} %"
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 50e6 else "< 0.1 GB"
 
 
 def _color(label: int) -> str:

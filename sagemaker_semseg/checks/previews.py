@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from sagemaker_semseg.checks.image_checks import SampleSummary
 from sagemaker_semseg.checks.report import Preview
@@ -20,13 +17,10 @@ from sagemaker_semseg.data.datasets import DatasetScan
 from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.labels import IGNORE, INVALID
 from sagemaker_semseg.data.overlay import overlay
+from sagemaker_semseg.data.thumbnails import jpeg_data_uri, shrink_image, shrink_labels, thumbnail_size
 from sagemaker_semseg.errors import DataError
 
-SIDE: Final = 400
-"""The longer side of a thumbnail in pixels; smaller images are enlarged by a whole factor up to it."""
-
 MAX_PREVIEWS: Final = 8
-MAX_THUMBNAIL_BYTES: Final = 40_000  # about
 MAX_PIXELS: Final = 1 << 25
 MAX_BYTES: Final = 1 << 27
 
@@ -105,11 +99,10 @@ def make_thumbnails(preview: Preview, num_classes: int, lookup: Pixels | None) -
     labels = np.where(labels < num_classes, labels, IGNORE).astype(np.uint8)
     counts = np.bincount(labels.ravel(), minlength=256)
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda label: (label == IGNORE, -counts[label]))
-    size = _thumbnail_size(*image.shape[:2])
-    resampling = Image.Resampling.BICUBIC if size[0] > image.shape[1] else Image.Resampling.BOX
-    small = np.asarray(Image.fromarray(image).resize(size, resampling))
-    small_labels = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-    return Thumbnails(_data_uri(small), _data_uri(overlay(small, small_labels, num_classes)), *size, tuple(order))
+    size = thumbnail_size(*image.shape[:2])
+    small, small_labels = shrink_image(image, size), shrink_labels(labels, size)
+    drawn = overlay(small, small_labels, num_classes)
+    return Thumbnails(jpeg_data_uri(small), jpeg_data_uri(drawn), *size, tuple(order))
 
 
 def _read(path: Path) -> bytes:
@@ -118,23 +111,3 @@ def _read(path: Path) -> bytes:
     if len(data) > MAX_BYTES:
         raise OSError(f"more than {MAX_BYTES} bytes")
     return data
-
-
-def _thumbnail_size(height: int, width: int) -> tuple[int, int]:
-    """Return (width, height), as Pillow expects them."""
-    longer = max(height, width)
-    if longer <= SIDE:
-        factor = SIDE // longer
-        return width * factor, height * factor
-    return max(1, round(width * SIDE / longer)), max(1, round(height * SIDE / longer))
-
-
-def _data_uri(pixels: Pixels) -> str:
-    data = b""
-    for quality in (82, 60, 40, 20):  # noise takes more bytes than a real image
-        out = io.BytesIO()
-        Image.fromarray(pixels).save(out, "JPEG", quality=quality)
-        data = out.getvalue()
-        if len(data) <= MAX_THUMBNAIL_BYTES:
-            break
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode()

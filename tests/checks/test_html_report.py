@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg import checks
-from sagemaker_semseg.checks.html_report import count, render, sentence, share
+from sagemaker_semseg import pages
+from sagemaker_semseg.checks.html_report import render
 from sagemaker_semseg.checks.recommendations import add_recommendations
 from sagemaker_semseg.checks.report import Finding, Preview, Report, SplitFacts
 from sagemaker_semseg.checks.runner import run_checks
@@ -21,7 +21,6 @@ from sagemaker_semseg.data.color_map import ColorMap, ColorMapEntry
 from sagemaker_semseg.data.demo_dataset import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.data.images import encode_mask, palette
 from sagemaker_semseg.hyperparameters import resolve
-from sagemaker_semseg.pages import read_asset
 
 VOID = {"meta", "link", "img", "wbr"}
 HOSTILE = [
@@ -286,15 +285,6 @@ def test_nothing_at_all_is_a_page_too():
 
 
 def test_the_parts_of_memory_have_colors_in_the_style():
-    style = read_asset(checks.__package__, "report.css")
+    style = pages.read_asset(pages.__package__, "look.css")
     for kind in ("program", "parameters", "activations", "logits", "working", "train", "validation"):
         assert f".{kind} {{" in style
-
-
-def test_numbers_and_words():
-    assert [count(n) for n in (0, 999, 1000, 1234567)] == ["0", "999", "1\u202f000", "1\u202f234\u202f567"]
-    assert (count(1, "image"), count(2, "class", "classes")) == ("1 image", "2 classes")
-    assert [share(n, 100_000) for n in (0, 1, 20, 1000, 33_333)] == ["0 %", "< 0.01 %", "0.02 %", "1.0 %", "33.3 %"]
-    assert (sentence("turn it"), sentence("num_classes is"), sentence("a.png is")) == (
-        "Turn it", "num_classes is", "a.png is",
-    )  # fmt: skip

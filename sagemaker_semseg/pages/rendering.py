@@ -1,4 +1,4 @@
-"""HTML pages made from the Jinja2 templates and styles that lie in a package."""
+"""Fills the Jinja2 templates that lie in a package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
-__all__ = ["clean", "content_hash", "read_asset", "render"]
+from sagemaker_semseg import __version__
+from sagemaker_semseg.pages import formatting
+
+__all__ = ["clean", "content_hash", "read_asset", "render", "render_report"]
 
 LONGEST_TEXT = 300
 """Characters of an inserted text that are shown; names are shorter, and a page of them stays small."""
@@ -20,7 +23,7 @@ def render(package: str, template: str, **values: object) -> str:
 
     Args:
         package: The package in which the template lies, such as ``__package__``.
-        template: The template's file name.
+        template: The template's file name. It may extend and import those of this room as ``pages/frame.html``.
         values: What the template names. Functions may be given too.
 
     Returns:
@@ -33,12 +36,30 @@ def render(package: str, template: str, **values: object) -> str:
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=clean,
-        loader=jinja2.FunctionLoader(lambda name: read_asset(package, name)),
+        loader=jinja2.FunctionLoader(lambda name: _read_template(package, name)),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals.update({name: getattr(formatting, name) for name in formatting.__all__})
     return environment.get_template(template).render(values)
+
+
+def render_report(package: str, template: str, **values: object) -> str:
+    """Fill a template that extends ``pages/frame.html``: one file, which loads nothing and runs no script.
+
+    Args:
+        package: As for ``render``.
+        template: As for ``render``.
+        values: As for ``render``.
+    """
+    style = read_asset(__package__, "look.css")
+    return render(package, template, style=style, policy=content_hash(style), version=__version__, **values)
+
+
+def _read_template(package: str, name: str) -> Markup:
+    shared = name.removeprefix("pages/")
+    return read_asset(package, name) if shared == name else read_asset(__package__, shared)
 
 
 def read_asset(package: str, name: str) -> Markup:

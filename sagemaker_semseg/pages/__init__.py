@@ -1,0 +1,14 @@
+"""HTML pages from Jinja2 templates, and the look that all reports share.
+
+rendering.py     fills a template; every text is escaped
+formatting.py    numbers and sentences as the reports write them
+frame.html       what a report's template extends: head, heading, footer
+pieces.html      macros: a bar, a color, a table, a tile
+look.css         the style, light and dark, wide and narrow, on paper
+
+The endpoint's page has a style of its own, in ``serving``.
+"""
+
+from sagemaker_semseg.pages.rendering import clean, content_hash, read_asset, render, render_report
+
+__all__ = ["clean", "content_hash", "read_asset", "render", "render_report"]
