@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
-from sagemaker_semseg import pages
+from sagemaker_semseg import __version__, pages
 from sagemaker_semseg.checks.previews import MAX_PREVIEWS, Thumbnails, make_thumbnails
 from sagemaker_semseg.checks.report import Finding, Preview, Report
 from sagemaker_semseg.data.images import palette
@@ -48,6 +48,7 @@ def render(report: Report) -> str:
         __package__,
         "check.html",
         report=report,
+        version=__version__,
         groups=groups,
         missing_groups=missing_groups,
         used_classes=sum(any(split.image_counts[label] for split in splits) for label in range(report.num_classes)),

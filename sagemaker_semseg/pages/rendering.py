@@ -9,7 +9,6 @@ from importlib.resources import files
 import jinja2
 from markupsafe import Markup
 
-from sagemaker_semseg import __version__
 from sagemaker_semseg.pages import formatting
 
 __all__ = ["clean", "content_hash", "read_asset", "render", "render_report"]
@@ -51,10 +50,10 @@ def render_report(package: str, template: str, **values: object) -> str:
     Args:
         package: As for ``render``.
         template: As for ``render``.
-        values: As for ``render``.
+        values: As for ``render``; ``version`` is that of this package.
     """
     style = read_asset(__package__, "look.css")
-    return render(package, template, style=style, policy=content_hash(style), version=__version__, **values)
+    return render(package, template, style=style, policy=content_hash(style), **values)
 
 
 def _read_template(package: str, name: str) -> Markup:
