@@ -63,8 +63,11 @@ def _add_coco(parser: argparse.ArgumentParser) -> None:
     text = "the images of that (default: as for the first, or the folder of the JSON)"
     parser.add_argument("--validation-images", type=Path, metavar="DIR", help=text)
     _add_choice(parser, "smaller")
-    text = "what becomes of areas with iscrowd: 255 (default), or the label of their class"
-    parser.add_argument("--crowds", choices=("ignore", "label"), default="ignore", help=text)
+    text = (
+        "what becomes of areas with iscrowd: 255, or the label of their class, or (default) the label where all areas "
+    )
+    text += "of the class, or most of all areas, have it, as tools write what was painted with a brush, and else 255"
+    parser.add_argument("--crowds", choices=("auto", "ignore", "label"), default="auto", help=text)
     _add_boxes(parser)
 
 
@@ -79,7 +82,7 @@ def _read_coco(options: argparse.Namespace) -> AnnotatedDataset:
     if options.validation:
         images = options.validation_images or options.images or options.validation.parent
         sources.append(coco.CocoReader(options.validation, images, "validation"))
-    return coco.read(sources, _choice(options), coco.CrowdPolicy(options.crowds == "label", options.boxes))
+    return coco.read(sources, _choice(options), coco.CrowdPolicy(options.crowds, options.boxes))
 
 
 # ---- LabelMe

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Final
@@ -27,6 +28,7 @@ MAX_JSON_BYTES: Final = 1 << 30
 MAX_TEXT_BYTES: Final = 1 << 26
 """Of a list of names, a file of labels or settings."""
 
+_INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
 _LARGEST: Final = 1 << 62  # of an integer in JSON
 
 
@@ -141,8 +143,10 @@ def name_of(path: Path, root: Path) -> str:
 
 
 def whole(value: object) -> int | None:
-    """Return an integer, also one written as 3.0; None for anything else."""
+    """Return an integer, also one written as 3.0 or "3"; None for anything else."""
     if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)
     return value if type(value) is int and -_LARGEST < value < _LARGEST else None
 

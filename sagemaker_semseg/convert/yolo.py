@@ -95,10 +95,11 @@ def _names(value: object, source: Path) -> dict[int, str]:
         raise unusable(source, "names: a list of the classes is expected", _WHERE)
     names: dict[int, str] = {}
     for number, name in entries.items():
-        if whole(number) is None or number < 0 or not isinstance(name, str | int | float | bool):
+        label = whole(number)
+        if label is None or label < 0 or not isinstance(name, str | int | float | bool):
             what = f"names: {show(number)}: {show(name)}, a number and a name are expected"
             raise unusable(source, what, "put quotes around the name")
-        names[int(number)] = str(name)
+        names[label] = str(name)
     return dict(sorted(names.items()))
 
 

@@ -84,10 +84,83 @@ def test_crowds_are_ignored_and_lie_below(read, converted):
     crowd = annotation(9, category=3, segmentation=[square(5, 5, 7, 7)], iscrowd=1)
     outside = annotation(8, category=3, segmentation=[square(20, 20, 22, 22)], iscrowd=1)
     annotations = [annotation(1, segmentation=[square(4, 4, 8, 8)]), crowd, outside]
-    mask = converted(read(instances(annotations)))[0]["1"]
-    assert [mask[5, 5], mask[20, 20]] == [2, 255]
-    mask = read(instances(annotations), label_crowds=True).items[0].draw(24, 32)
-    assert [mask[5, 5], mask[20, 20]] == [2, 1]
+    annotations += [annotation(10 + number, category=3, segmentation=[square(0, 0, 3, 3)]) for number in range(2)]
+    dataset = read(instances(annotations))
+    mask = converted(dataset)[0]["1"]
+    assert [mask[5, 5], mask[20, 20], mask[1, 1]] == [2, 255, 1]
+    assert "2 of 5 areas have iscrowd and become 255 (person); see --crowds label" in dataset.notes[0]
+    mask = read(instances(annotations), crowds="label").items[0].draw(24, 32)
+    assert [mask[5, 5], mask[20, 20], mask[1, 1]] == [1, 1, 1]  # the smaller one lies above
+
+
+def painted(id, category, left, top, right, bottom):
+    """Returns what CVAT and others write for an area that was painted: run lengths with iscrowd."""
+    bits = np.zeros((24, 32), np.uint8)
+    bits[top:bottom, left:right] = 1
+    runs = np.diff(np.flatnonzero(np.diff(bits.T.ravel(), prepend=0, append=1)), prepend=0)
+    segmentation = {"counts": [*runs.tolist()], "size": [24, 32]}
+    return annotation(id, category=category, segmentation=segmentation, iscrowd=1)
+
+
+def test_painted_areas_get_their_class(read, converted):
+    """Every area is a crowd then; the smaller one lies above the larger one, as otherwise."""
+    content = instances([painted(1, 7, 2, 2, 20, 20), painted(2, 3, 5, 5, 10, 10)])
+    dataset = read(content)
+    mask = converted(dataset)[0]["1"]
+    assert (np.bincount(mask.ravel()) == [24 * 32 - 18 * 18, 25, 18 * 18 - 25]).all()
+    assert "2 areas with iscrowd" in dataset.notes[0]
+    assert "(car, person); --crowds ignore" in dataset.notes[0]
+    ignored = read(content, crowds="ignore").items[0].draw(24, 32)
+    assert set(np.unique(ignored)) == {0, 255}
+
+
+def test_one_class_that_was_painted_gets_its_label(read):
+    """A class of crowds alone was painted; of another one, a crowd beside its single objects stays a crowd."""
+    outlined = [annotation(10 + at, category=7, segmentation=[square(at, 20, at + 1, 22)]) for at in range(6)]
+    crowd = annotation(9, category=7, segmentation=[square(20, 1, 30, 9)], iscrowd=1)
+    dataset = read(instances([*outlined, crowd, painted(1, 3, 2, 2, 6, 6)]))
+    mask = dataset.items[0].draw(24, 32)
+    assert [mask[3, 3], mask[5, 25], mask[21, 0]] == [1, 255, 2]
+    assert ["person" in note for note in dataset.notes[:2]] == [True, False]
+
+
+def test_ids_and_sizes_as_text(read):
+    """VIA and others quote them; text that is no number is an id, too."""
+    content = instances([annotation("a", image="1", category="7", segmentation=[square(2, 2, 6, 6)], iscrowd="0")])
+    content["annotations"].append(annotation("b", image="x", category=7, segmentation=[square(3, 3, 7, 7)]))
+    content["images"] = [
+        {"id": "1", "file_name": "1.jpg", "height": "24", "width": "32"},
+        {"id": "x", "file_name": "2.jpg"},
+    ]
+    dataset = read(content)
+    assert not dataset.faults.kinds
+    drawn = [item.draw(24, 32) for item in dataset.items]
+    assert [mask.sum() for mask in drawn] == [2 * 16, 2 * 16]
+    assert drawn[1][6, 6]
+
+
+def test_a_polygon_without_the_list_around_it(read):
+    dataset = read(instances([annotation(1, segmentation=square(2, 2, 6, 6))]))
+    assert dataset.items[0].draw(24, 32).sum() == 2 * 16
+
+
+def grouped(annotations):
+    """Returns a set of Roboflow's: the project is a category, and the supercategory of the classes."""
+    classes = [{"id": id, "name": name, "supercategory": "Street"} for id, name in ((1, "car"), (2, "road"))]
+    return instances(annotations) | {"categories": [{"id": 0, "name": "Street", "supercategory": "none"}, *classes]}
+
+
+def test_a_category_that_only_groups_others_is_left_out(read):
+    dataset = read(grouped([annotation(1, category=2, segmentation=[square(2, 2, 6, 6)])]))
+    assert dataset.classes == ("background", "car", "road")
+    assert dataset.items[0].draw(24, 32).max() == 2
+    assert any("Street is left out" in note for note in dataset.notes)
+
+
+def test_a_category_that_groups_others_stays_where_it_is_used_or_chosen(read):
+    objects = [annotation(1, category=0, segmentation=[square(2, 2, 6, 6)])]
+    assert read(grouped(objects)).classes == ("background", "Street", "car", "road")
+    assert read(grouped([]), ClassSelection(only=("Street", "car"))).classes == ("background", "Street", "car")
 
 
 def test_classes_chosen_ignored_and_without_background(read, converted):
