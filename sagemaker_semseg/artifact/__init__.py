@@ -26,10 +26,13 @@ from sagemaker_semseg.artifact.content import (
 from sagemaker_semseg.artifact.members import MAX_BYTES, REQUIRED, read_members, write_members
 from sagemaker_semseg.storage import atomic_write
 
+_FIRST = "hyperparams.json"
+
 __all__ = [
     "FORMAT_VERSION",
     "Artifact",
     "InferenceArtifact",
+    "locate_artifact",
     "read_artifact",
     "read_inference_artifact",
     "write_artifact",
@@ -61,6 +64,22 @@ def write_artifact(path: str | os.PathLike[str], artifact: Artifact, *, archive:
     for name, data in members.items():
         with atomic_write(path / name) as temporary:
             temporary.write_bytes(data)
+
+
+def locate_artifact(path: str | os.PathLike[str]) -> Path:
+    """Returns the artifact that a file, a folder with its files or a training's output folder stands for.
+
+    An output folder holds ``model.tar.gz`` or the folder ``model``. Other paths are returned as they are.
+    """
+    path = Path(path)
+    if (path / "model.tar.gz").is_file():
+        return path / "model.tar.gz"
+    if not path.is_dir() or (path / _FIRST).exists():
+        return path
+    archives = list(path.glob("*.tar.gz"))  # an object in S3 may have any name
+    if len(archives) == 1:
+        return archives[0]
+    return path / "model" if (path / "model").is_dir() else path
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Artifact:

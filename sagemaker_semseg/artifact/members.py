@@ -34,6 +34,7 @@ MAX_BYTES: dict[str, int] = {
 }
 REQUIRED = ("hyperparams.json", "labels.json", "metrics.json", "model.safetensors")
 _REMEDY = "give an artifact that a training of this package has written"
+_GIVE = "give a model.tar.gz, a folder of its files, or the output folder of a training, which holds one of these"
 _REMEDIES = {"model.onnx": "write it with: sagemaker-semseg export MODEL -o NEW"}
 
 # The members of an artifact of AWS's built-in algorithm, whose weights ``weights.sagemaker_artifact`` reads.
@@ -211,6 +212,9 @@ def _read_folder(path: Path, reading: _Reading) -> None:
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.scandir(path) as entries:
         names = sorted(entry.name for entry in itertools.islice(entries, MAX_MEMBERS + 1))
+    if not any(name in reading.max_bytes or name == "model.tar.gz" or _ORIGINAL.fullmatch(name) for name in names):
+        listed = ", ".join(map(ascii, names[:8])) or "nothing"
+        reading.reject(str(path), f"holds no model; there is {listed}", _GIVE)
     for name in names:
         reading.begin_member()
         mode = os.lstat(path / name).st_mode

@@ -9,10 +9,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from sagemaker_semseg.artifact import Artifact, read_artifact, write_artifact
+from sagemaker_semseg.artifact import Artifact, locate_artifact, read_artifact, write_artifact
 from sagemaker_semseg.cli.flags import refuse
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.storage import atomic_write
 from sagemaker_semseg.weights.model import gluoncv_params

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sagemaker_semseg.artifact import locate_artifact
 from sagemaker_semseg.environment import Hosting, base_folder, disable_telemetry, hosting
 from sagemaker_semseg.error_handling import escape_output, report
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.serving.content_negotiation import choose_response_format
 from sagemaker_semseg.serving.http_errors import RequestError
 from sagemaker_semseg.signals import watch_parent

@@ -42,23 +42,17 @@ class Cancelled(Exception):
     """Reading was cancelled. Nothing is wrong."""
 
 
-def _healthy() -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class PollConfig:
     """What is checked while a FIFO has nothing to read.
 
     Attributes:
         cancelled: once it is set, ``Cancelled`` is raised.
-        health_check: called again and again; raises if the sender has failed.
         timeout: seconds without a byte, after which ``DataError`` is raised.
         warn_after: seconds without a byte, after which a warning is logged.
     """
 
     cancelled: threading.Event = field(default_factory=threading.Event)
-    health_check: Callable[[], None] = _healthy
     timeout: float = 1800.0
     warn_after: float = 30.0
 
@@ -68,7 +62,6 @@ class PollConfig:
         while not ready(_POLL_SECONDS):
             if self.cancelled.is_set():
                 raise Cancelled
-            self.health_check()
             waited = time.monotonic() - start
             if waited > self.timeout:
                 remedy = "check the program that writes the channel: it has to write one FIFO for each epoch"
@@ -158,18 +151,10 @@ class PipeDataset:
             cancelled: ends the reading with ``Cancelled`` once it is set.
 
         Raises:
-            DataError: for records that are no images or of two sizes, damaged framing, or a sender that has failed.
+            DataError: for records that are no images or of two sizes, damaged framing, or a sender that sends nothing.
             OSError: if the FIFO can't be read.
         """
         polling = replace(self.polling, cancelled=cancelled) if cancelled else self.polling
-        try:
-            yield from self._read(number, polling)
-        except DataError:
-            polling.health_check()  # if the sender has failed, that is the cause
-            raise
-        polling.health_check()
-
-    def _read(self, number: int, polling: PollConfig) -> Iterator[EncodedSample]:
         path, index = self.fifo(number), -1
         with open_fifo(path, polling) as file:
             records = read_records(file, str(path))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sagemaker_semseg.artifact import Artifact, InferenceArtifact, read_inference_artifact
+from sagemaker_semseg.artifact import Artifact, InferenceArtifact, locate_artifact, read_inference_artifact
 from sagemaker_semseg.data.files import read_file
 from sagemaker_semseg.data.images import decode_image
 from sagemaker_semseg.environment import cpu_count
@@ -77,7 +77,8 @@ class Segmenter:
     It may be called from several threads, which share the cores.
 
     Args:
-        model: ``model.tar.gz``, a folder with its files, or an artifact that was read from one.
+        model: ``model.tar.gz``, a folder with its files, the output folder of a training, or an artifact that was read
+            from one of them.
         scales: The image is resized by each of these factors, and the probabilities are averaged (test-time
             augmentation). None: as the model was trained for (``inference_scales``).
         flip: Whether to average over the mirrored image too. None: as trained (``inference_flip``).
@@ -179,7 +180,7 @@ def _inference_artifact(model: ModelLike) -> InferenceArtifact:
             fault = Fault("model.onnx", "is missing", "make it with: sagemaker_semseg.export.with_graph")
             raise ArtifactError("the artifact can't be used:", [fault])
         return InferenceArtifact(model.hyperparameters, model.labels, model.graph)
-    return model if isinstance(model, InferenceArtifact) else read_inference_artifact(model)
+    return model if isinstance(model, InferenceArtifact) else read_inference_artifact(locate_artifact(model))
 
 
 def _pixels(image: ImageLike) -> Pixels:

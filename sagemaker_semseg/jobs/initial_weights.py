@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from sagemaker_semseg.architectures import is_classifier
-from sagemaker_semseg.artifact import Artifact
+from sagemaker_semseg.artifact import Artifact, locate_artifact
 from sagemaker_semseg.environment import WeightLocations
 from sagemaker_semseg.errors import ArtifactError, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
-from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.weights import pretrained
 from sagemaker_semseg.weights.model import DECISIVE, read_any

@@ -1,4 +1,4 @@
-"""Finds a model's artifact on this machine or in S3, and reads what is needed of it."""
+"""Reads what inference needs of a model on this machine or in S3."""
 
 from __future__ import annotations
 
@@ -6,19 +6,10 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from sagemaker_semseg.artifact import InferenceArtifact, read_inference_artifact
+from sagemaker_semseg.artifact import InferenceArtifact, locate_artifact, read_inference_artifact
 from sagemaker_semseg.artifact.members import MAX_TOTAL_BYTES
 from sagemaker_semseg.errors import ArtifactError, Fault
 from sagemaker_semseg.storage import is_s3, locate
-
-
-def locate_artifact(path: Path) -> Path:
-    """Return the artifact that a file, a folder with its files or a training's output folder stands for."""
-    inside = path / "model.tar.gz"
-    if inside.is_file():
-        return inside
-    archives = list(path.glob("*.tar.gz")) if path.is_dir() else []  # an object in S3 may have any name
-    return archives[0] if len(archives) == 1 else path
 
 
 def load_inference_artifact(model: str) -> InferenceArtifact:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sagemaker_semseg.artifact import Artifact, read_artifact
+from sagemaker_semseg.artifact import Artifact, locate_artifact, read_artifact
 from sagemaker_semseg.data.datasets import FileDataset, read_split
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.jobs.channel_locations import locate_channels
-from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.metrics import Scores

@@ -129,7 +129,7 @@ def test_a_large_image_does_not_hold_up_the_page(opened, endpoint):
     mask, decoded = encode_mask(labels), threading.Event()
 
     def answer(handler, body):
-        decoded.wait(60)
+        decoded.wait(600)
         handler.reply(200, mask)
 
     endpoint.answer = answer

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg.artifact import InferenceArtifact, read_artifact, read_inference_artifact
+from sagemaker_semseg.artifact import InferenceArtifact, read_artifact, read_inference_artifact, write_artifact
 from sagemaker_semseg.errors import ArtifactError, DataError, UserError
 from sagemaker_semseg.inference import (
     RUNTIMES,
@@ -107,6 +107,25 @@ def test_a_model_may_be_a_path_or_an_artifact(small_model):
         np.testing.assert_array_equal(Segmenter(model).labels(image), expected)
     with pytest.raises(ArtifactError, match=r"model\.onnx: is missing"):
         Segmenter(artifact)
+
+
+@pytest.mark.parametrize("name", ["model.tar.gz", "model"])
+def test_a_model_may_be_the_output_folder_of_a_training(small_model, tmp_path, name):
+    artifact = read_artifact(small_model)
+    graph = read_inference_artifact(small_model).graph
+    (tmp_path / "checkpoints").mkdir()
+    write_artifact(tmp_path / name, dataclasses.replace(artifact, graph=graph))
+    image = make_image(40, 60)
+    np.testing.assert_array_equal(Segmenter(tmp_path).labels(image), Segmenter(small_model).labels(image))
+
+
+def test_a_folder_without_a_model_says_what_is_expected(tmp_path):
+    expected = r"holds no model; there is nothing \(give a model\.tar\.gz, .* the output folder of a training"
+    with pytest.raises(ArtifactError, match=expected):
+        Segmenter(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ArtifactError, match="holds no model; there is 'checkpoints'"):
+        Segmenter(str(tmp_path))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (8, 8), (9, 1), (1, 700), (33, 20), (97, 300), (530, 3)])

@@ -33,9 +33,11 @@ def losses():
 def result(data, losses, tmp_path_factory):
     output = tmp_path_factory.mktemp("api")
     channels = {name: data / name for name in ("train", "train_annotation", "validation", "validation_annotation")}
-    return sagemaker_semseg.train(
+    result = sagemaker_semseg.train(
         channels, output / "out", **SMALL, model_path=output / "folder", callbacks=[losses], quiet=True
     )
+    assert not result.stopped, f"signal {result.signal} came from another process and has stopped the training"
+    return result
 
 
 def test_typed_hyperparameters_callbacks_and_a_folder_for_the_model(result, losses, capsys):

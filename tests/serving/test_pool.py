@@ -87,7 +87,7 @@ def test_an_answer(run, images):
         with Image.open(io.BytesIO(b"".join(answer.body))) as mask:
             assert np.array_equal(np.asarray(mask), images.labels(image))
         assert set(answer.seconds) == {"queue", "decode", "inference", "encode"}
-        assert all(0 <= seconds < 60 for seconds in answer.seconds.values())
+        assert all(seconds >= 0 for seconds in answer.seconds.values())
 
     run(test)
 

@@ -75,8 +75,8 @@ def played(tiny_channels: Datasets) -> Iterator[Played]:
                 PipeChannel("train", pairs_of(tiny_channels, "train"), SEED),
                 PipeChannel("validation", pairs_of(tiny_channels, "validation")),
             ]
-            writer = stack.enter_context(PipeWriter(folder, channels))
-            polling = PollConfig(health_check=writer.check, timeout=600)
+            stack.enter_context(PipeWriter(folder, channels))
+            polling = PollConfig(timeout=600)
             for number in range(first_pass):
                 list(pipe_datasets(folder, 2, count, polling=polling)["train"].read_epoch(number))
             for number in range(20):

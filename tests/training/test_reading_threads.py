@@ -18,7 +18,7 @@ def test_the_exception_of_the_first_element_is_kept() -> None:
 
     def fail(number: np.int64) -> np.int64:
         if number == 2:
-            later.wait(60)
+            later.wait(600)
         if number == 3:
             later.set()
         if number >= 2:

@@ -70,7 +70,7 @@ def url(script):
             self.reply(206 if start else 200, headers)
             self.wfile.write(script.data[start:][: script.cut.pop(0) if script.cut else None])
             if script.stall:
-                release.wait(10)
+                release.wait(600)
             return None
 
         def reply(self, code, headers):
@@ -99,7 +99,7 @@ def path(tmp_path):
 
 
 def get(url, path, **options):
-    return fetch(url, path, **{"pause": 0, "timeout": 2, **options})
+    return fetch(url, path, **{"pause": 0, "timeout": 600, **options})
 
 
 def test_a_file_over_a_redirect(url, path, script):

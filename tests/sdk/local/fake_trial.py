@@ -41,7 +41,7 @@ def main():
         print(f"#quality_metric: host=algo-1, epoch={epoch}, validation mIOU <score>={miou}", flush=True)
     if optimizer == "nag":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(60)
+        time.sleep(600)
     while optimizer == "rmsprop" and not GO.exists():
         time.sleep(0.02)
     model()

@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import numpy as np
 import pytest
 from PIL import Image
 
-from sagemaker_semseg import IdentitySerializer, SemSegModel, SemSegPredictor
+from sagemaker_semseg import IdentitySerializer, SemSegEstimator, SemSegModel, SemSegPredictor
 from sagemaker_semseg.artifact import read_inference_artifact
 from sagemaker_semseg.data.images import decode_image
 from sagemaker_semseg.errors import DataError, UserError
@@ -21,6 +23,7 @@ from sagemaker_semseg.sdk import backends
 from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.process_identity import Process
 from sagemaker_semseg.sdk.specs import InvocationFailed, JobFailed
+from sagemaker_semseg.sdk.training_job import TrainingJob
 from tests.sdk.local.conftest import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -197,6 +200,27 @@ def test_everything_that_is_wrong_comes_at_once(tmp_path):
         model.deploy(1)
     with pytest.raises(UserError, match="model_data"):
         SemSegModel()
+
+
+@pytest.mark.parametrize("deploy", ["model", "estimator"])
+def test_the_models_variables_reach_the_server(small_model, monkeypatch, deploy):
+    """They decide the form of a reply for which the request asks nothing; those of this process don't."""
+    variables = {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/x-npy", "SAGEMAKER_SEMSEG_FLIP": "true"}
+    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "image/png")
+    if deploy == "model":
+        predictor = SemSegModel(model_data=small_model, env=variables).deploy(1, "local", endpoint_name="variables")
+    else:
+        estimator = SemSegEstimator(instance_type="local")
+        monkeypatch.setattr(SemSegEstimator, "model_data", str(small_model))
+        estimator.latest_training_job = TrainingJob(SimpleNamespace(name="trained"))
+        predictor = estimator.deploy(1, "local", endpoint_name="variables", env=variables)
+    request = urllib.request.Request(f"{predictor.endpoint.url}/invocations", jpeg(), {"Content-Type": "image/jpeg"})
+    with urllib.request.urlopen(request) as reply:
+        assert reply.headers["Content-Type"] == "application/x-npy"
+        found = np.load(io.BytesIO(reply.read()))
+    predictor.delete_endpoint()
+    expected = Segmenter(small_model, flip=True).probabilities(decode_image(jpeg()))[None]
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_what_is_no_model_fails_and_leaves_no_process(tmp_path):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.data.images import decode_mask, encode_mask
-from sagemaker_semseg.data.pipe_mode import PipeDataset, PollConfig, pipe_datasets
+from sagemaker_semseg.data.pipe_mode import Cancelled, PipeDataset, PollConfig, pipe_datasets
 from sagemaker_semseg.data.samples import ImageMaskPair, shuffled_order
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.sdk.local.pipe_inputs import PipeChannel, PipeWriter
+from tests.sdk.local.conftest import eventually
 
 
 @pytest.fixture
@@ -36,8 +38,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "fifos"
 
 
-def stream(writer: PipeWriter, folder: Path, channel: str = "train") -> PipeDataset:
-    return pipe_datasets(folder, 3, 9, polling=PollConfig(health_check=writer.check, timeout=120))[channel]
+def stream(folder: Path, channel: str = "train") -> PipeDataset:
+    return pipe_datasets(folder, 3, 9, polling=PollConfig(timeout=600))[channel]
 
 
 def numbers(split: PipeDataset, number: int) -> list[int]:
@@ -50,23 +52,20 @@ def numbers(split: PipeDataset, number: int) -> list[int]:
 
 def test_each_epoch_has_an_order_of_its_own(pairs: list[ImageMaskPair], folder: Path) -> None:
     channels = [PipeChannel("train", pairs, seed=5), PipeChannel("validation", pairs[:3])]
-    with PipeWriter(folder, channels) as writer:
-        train, validation = stream(writer, folder), stream(writer, folder, "validation")
+    with PipeWriter(folder, channels):
+        train, validation = stream(folder), stream(folder, "validation")
         assert numbers(validation, 0) == [0, 1, 2]
         for number in range(3):
             assert numbers(train, number) == shuffled_order(5, number, 9).tolist()
         assert numbers(validation, 1) == [0, 1, 2]
         expected = ["train_3", "validation_2"]
-        end = time.monotonic() + 120  # a FIFO's end is seen before its name goes
-        while sorted(os.listdir(folder)) != expected and time.monotonic() < end:
-            time.sleep(0.01)
-        assert sorted(os.listdir(folder)) == expected
+        eventually(lambda: sorted(os.listdir(folder)) == expected)  # a FIFO's end is seen before its name goes
     assert not os.listdir(folder)
 
 
 def test_a_reader_may_have_enough(pairs: list[ImageMaskPair], folder: Path) -> None:
-    with PipeWriter(folder, [PipeChannel("train", pairs)]) as writer:
-        train = stream(writer, folder)
+    with PipeWriter(folder, [PipeChannel("train", pairs)]):
+        train = stream(folder)
         first = train.read_epoch(0)
         next(first)
         first.close()
@@ -75,8 +74,8 @@ def test_a_reader_may_have_enough(pairs: list[ImageMaskPair], folder: Path) -> N
 
 def test_it_ends_while_somebody_reads(pairs: list[ImageMaskPair], folder: Path) -> None:
     threads = threading.active_count()
-    with PipeWriter(folder, [PipeChannel("train", pairs)]) as writer:
-        first = stream(writer, folder).read_epoch(0)
+    with PipeWriter(folder, [PipeChannel("train", pairs)]):
+        first = stream(folder).read_epoch(0)
         next(first)
         assert threading.active_count() == threads + 1
         first.close()
@@ -84,16 +83,38 @@ def test_it_ends_while_somebody_reads(pairs: list[ImageMaskPair], folder: Path) 
     assert not os.listdir(folder)
 
 
-def test_a_missing_file_is_the_readers_error(pairs: list[ImageMaskPair], folder: Path) -> None:
+def fault_of(writer: PipeWriter, folder: Path) -> str:
+    """What ``check`` raises while a process reads the first epoch, which goes on waiting."""
+    cancelled = threading.Event()
+
+    def read() -> None:
+        with contextlib.suppress(Cancelled):
+            list(stream(folder).read_epoch(0, cancelled))
+            ended.append(True)
+
+    ended: list[bool] = []
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        with pytest.raises(DataError) as caught:
+            eventually(lambda: bool(writer.check()))
+    finally:
+        cancelled.set()
+        reader.join()
+    assert not ended
+    return str(caught.value)
+
+
+def test_a_missing_file_is_found_by_the_check(pairs: list[ImageMaskPair], folder: Path) -> None:
     pairs[4].mask.unlink()
     pairs[4] = replace(pairs[4], where="train.manifest, line 5")
-    text = r"the data can't be sent\n  - .*4\.png \(train\.manifest, line 5\): can't be read: No such file"
-    with PipeWriter(folder, [PipeChannel("train", pairs)]) as writer, pytest.raises(DataError, match=text):
-        numbers(stream(writer, folder), 0)
+    with PipeWriter(folder, [PipeChannel("train", pairs)]) as writer:
+        text = fault_of(writer, folder)
+    assert re.search(r"the data can't be sent\n  - .*4\.png \(train\.manifest, line 5\): can't be read: No such", text)
 
 
 def test_a_folder_that_is_gone_is_reported(pairs: list[ImageMaskPair], folder: Path) -> None:
     folder.rmdir()
-    text = r"the data can't be sent\n  - .*train_0: can't be written: No such file or directory"
-    with PipeWriter(folder, [PipeChannel("train", pairs)]) as writer, pytest.raises(DataError, match=text):
-        numbers(stream(writer, folder), 0)
+    with PipeWriter(folder, [PipeChannel("train", pairs)]) as writer:
+        text = fault_of(writer, folder)
+    assert re.search(r"the data can't be sent\n  - .*train_0: can't be written: No such file or directory", text)
