@@ -169,7 +169,7 @@ def test_waiting_can_be_cancelled(tmp_path: Path, there: str) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each look at the clock is ten seconds later."""
+    """Each call of the clock is ten seconds later."""
     monkeypatch.setattr(pipe_mode.time, "monotonic", itertools.count(0, 10).__next__)
 
 

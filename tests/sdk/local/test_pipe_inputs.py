@@ -84,7 +84,7 @@ def test_it_ends_while_somebody_reads(pairs: list[ImageMaskPair], folder: Path) 
 
 
 def fault_of(writer: PipeWriter, folder: Path) -> str:
-    """What ``check`` raises while a process reads the first epoch, which goes on waiting."""
+    """What ``check`` raises while a thread reads the first epoch, which keeps waiting."""
     cancelled = threading.Event()
 
     def read() -> None:
