@@ -8,7 +8,12 @@ import sys
 from pathlib import Path
 
 from sagemaker_semseg.cli import convert_formats
-from sagemaker_semseg.convert.annotations import DEFAULT_SHARE, AnnotatedDataset, random_split, split_by_names
+from sagemaker_semseg.convert.annotations import (
+    DEFAULT_SHARE,
+    AnnotatedDataset,
+    random_split,
+    split_by_names,
+)
 from sagemaker_semseg.convert.file_readers import read_lines
 from sagemaker_semseg.convert.writing import Written, write
 from sagemaker_semseg.data.channels import SPLITS

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagemaker_semseg.convert import cityscapes, coco, labelme, voc, yolo
-from sagemaker_semseg.convert.annotations import AnnotatedDataset, ClassSelection
+from sagemaker_semseg.convert.annotations import AnnotatedDataset, ClassSelection, Unannotated
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,13 @@ def _add_coco(parser: argparse.ArgumentParser) -> None:
     )
     text += "of the class, or most of all areas, have it, as tools write what was painted with a brush, and else 255"
     parser.add_argument("--crowds", choices=("auto", "ignore", "label"), default="auto", help=text)
+    _add_unannotated(parser, "background")
     _add_boxes(parser)
+
+
+def _add_unannotated(parser: argparse.ArgumentParser, default: Unannotated) -> None:
+    text = f"what becomes of images without annotations: background, left out, or a fault (default {default})"
+    parser.add_argument("--unannotated", choices=("background", "skip", "error"), default=default, help=text)
 
 
 def _add_boxes(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +88,7 @@ def _read_coco(options: argparse.Namespace) -> AnnotatedDataset:
     if options.validation:
         images = options.validation_images or options.images or options.validation.parent
         sources.append(coco.CocoReader(options.validation, images, "validation"))
-    return coco.read(sources, _choice(options), coco.CrowdPolicy(options.crowds, options.boxes))
+    return coco.read(sources, _choice(options), coco.CrowdPolicy(options.crowds, options.boxes), options.unannotated)
 
 
 # ---- LabelMe
@@ -110,10 +116,13 @@ def _read_labelme(options: argparse.Namespace) -> AnnotatedDataset:
 def _add_voc(parser: argparse.ArgumentParser) -> None:
     text = "the folder with JPEGImages and SegmentationClass, or VOCdevkit above it"
     parser.add_argument("folder", type=Path, metavar="DIR", help=text)
+    text = "the names of the numbers in the masks, from 0 on, where no file in DIR has them; voc for VOC's 21"
+    parser.add_argument("--class-names", metavar="A,B,C", help=text)
+    _add_unannotated(parser, "error")
 
 
 def _read_voc(options: argparse.Namespace) -> AnnotatedDataset:
-    return voc.read(options.folder)
+    return voc.read(options.folder, _names(options.class_names), options.unannotated)
 
 
 # ---- Cityscapes
@@ -137,12 +146,13 @@ def _read_cityscapes(options: argparse.Namespace) -> AnnotatedDataset:
 def _add_yolo(parser: argparse.ArgumentParser) -> None:
     text = "data.yaml, or a folder that holds it, or one with images, labels and classes.txt"
     parser.add_argument("source", type=Path, metavar="YAML|DIR", help=text)
+    _add_unannotated(parser, "background")
     _add_choice(parser, "smaller")
     _add_boxes(parser)
 
 
 def _read_yolo(options: argparse.Namespace) -> AnnotatedDataset:
-    return yolo.read(options.source, _choice(options), options.boxes)
+    return yolo.read(options.source, _choice(options), options.boxes, options.unannotated)
 
 
 FORMATS: dict[str, Format] = {
@@ -179,12 +189,15 @@ examples:
         summary="Pascal VOC's folders, also as other programs write them",
         description="""\
 Makes the folders of a training from JPEGImages and SegmentationClass. The lists train.txt and val.txt in
-ImageSets/Segmentation are kept; without both the images are divided at random. Borders of objects stay 255. With a
-labelmap.txt beside the folders (CVAT writes one) masks are read by its colours, without it as VOC's 21 classes.""",
+ImageSets/Segmentation are kept; without both the images are divided at random. Borders of objects stay 255. Classes
+are those of a file beside the folders: colours in CVAT's labelmap.txt, names of the numbers from 0 on in LabelMe's
+class_names.txt, labels.txt or classes.txt; without one they are VOC's 21 where the masks have VOC's palette and
+borders, else give --class-names.""",
         epilog="""\
 examples:
   sagemaker-semseg convert voc VOCdevkit/VOC2012 --output voc --link
   sagemaker-semseg convert voc exported --output mydata --validation-share 0.1
+  sagemaker-semseg convert voc exported --output mydata --class-names background,car,road --unannotated background
 """,
         add_arguments=_add_voc,
         read=_read_voc,

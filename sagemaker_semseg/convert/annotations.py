@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import FaultList, printable
 from sagemaker_semseg.hyperparameters import MAX_CLASSES
+
+Unannotated = Literal["background", "skip", "error"]
+"""What becomes of an image without annotations."""
 
 LabelMask = npt.NDArray[np.uint8]
 Size = tuple[int, int]
@@ -37,6 +40,7 @@ class AnnotatedImage:
         draw: Returns the (H, W) mask for a height and a width; raises ``DataError`` with the faults of annotations.
         size: The size that the annotations state, if they do.
         split: "train", "validation", or "" if it is still to be chosen.
+        missing: What says that the data set has no annotations of it: "there is no a.txt"; ``draw`` returns background.
     """
 
     name: str
@@ -44,6 +48,7 @@ class AnnotatedImage:
     draw: Callable[[int, int], LabelMask]
     size: Size | None = None
     split: str = ""
+    missing: str = ""
 
 
 @dataclass
@@ -125,6 +130,20 @@ def labels_of(
 def is_background(name: str) -> bool:
     """Return whether a class of this name is the background."""
     return name.strip("_").lower() == BACKGROUND
+
+
+def treat_unannotated(dataset: AnnotatedDataset, policy: Unannotated) -> AnnotatedDataset:
+    """Keep images without annotations as background, leave them out, or make each of them a fault."""
+    empty = [item for item in dataset.items if item.missing]
+    if policy == "background" or not empty:
+        return dataset
+    if policy == "skip":
+        dataset.notes.append(f"{len(empty)} images without annotations are left out (--unannotated)")
+    else:
+        remedy = "add it; if the image shows no object (CVAT writes none then): --unannotated background, or skip"
+        for item in empty:
+            dataset.faults.add("image without annotations", item.image, item.missing, remedy)
+    return replace(dataset, items=[item for item in dataset.items if not item.missing])
 
 
 def random_split(dataset: AnnotatedDataset, share: float = DEFAULT_SHARE, seed: int = 0) -> AnnotatedDataset:

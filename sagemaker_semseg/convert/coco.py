@@ -22,7 +22,9 @@ from sagemaker_semseg.convert.annotations import (
     ClassSelection,
     LabelMask,
     Size,
+    Unannotated,
     labels_of,
+    treat_unannotated,
 )
 from sagemaker_semseg.convert.file_readers import find_image, name_of, points, read_json, show, unusable, whole
 from sagemaker_semseg.convert.rle import ShapeError
@@ -62,7 +64,10 @@ class CrowdPolicy:
 
 
 def read(
-    sources: Sequence[CocoReader], choice: ClassSelection, policy: CrowdPolicy = CrowdPolicy()
+    sources: Sequence[CocoReader],
+    choice: ClassSelection,
+    policy: CrowdPolicy = CrowdPolicy(),
+    unannotated: Unannotated = "background",
 ) -> AnnotatedDataset:
     """Read one or more files; classes are identified by name, so that the ids of two files may differ.
 
@@ -83,7 +88,7 @@ def read(
     for file in files:
         by_id = {id: labels[name] for id, name in file.names.items() if name in labels}
         dataset.items += file.items(by_id, choice, policy, {id for id, name in file.names.items() if name in ignored})
-    return dataset
+    return treat_unannotated(dataset, unannotated)
 
 
 def _ignored_crowds(crowds: Counter[str], areas: Counter[str], policy: Crowds, notes: list[str]) -> Set[str]:
@@ -167,7 +172,6 @@ class _File:
     ) -> Iterator[AnnotatedImage]:
         seen: set[Id] = set()
         used: dict[Path, str] = {}
-        empty = 0
         for number, image in self._images:
             id, name = _id(image.get("id")), image.get("file_name")
             if id is None or id in seen or not isinstance(name, str):
@@ -191,12 +195,10 @@ class _File:
                 continue
             used[path] = f"image {id}"
             found = self._annotations.get(id, [])
-            empty += not found
             annotations = _Annotations(found, self._where, labels, choice, policy.boxes, ignored_crowds)
-            yield AnnotatedImage(name_of(path, self._source.images), path, annotations.draw, size, self._source.split)
-        if empty:
-            note = f"{self._where}: {empty} images without annotations, read as showing none of the classes"
-            self._dataset.notes.append(note)
+            name = name_of(path, self._source.images)
+            missing = "" if found else "there is no annotation of it"
+            yield AnnotatedImage(name, path, annotations.draw, size, self._source.split, missing)
 
     def _entries(self, content: dict[str, Any], name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, entry in enumerate(content[name]):

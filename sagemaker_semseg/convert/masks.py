@@ -9,8 +9,8 @@ import numpy as np
 
 from sagemaker_semseg.convert.annotations import LabelMask
 from sagemaker_semseg.data.files import read_file
-from sagemaker_semseg.data.image_headers import ImageError
-from sagemaker_semseg.data.images import decode_image, decode_mask
+from sagemaker_semseg.data.image_headers import EncodedImage, ImageError
+from sagemaker_semseg.data.images import decode_colors, decode_image, decode_mask
 from sagemaker_semseg.data.labels import count_values
 from sagemaker_semseg.errors import printable
 
@@ -55,6 +55,19 @@ def by_color(path: Path, labels: Mapping[Color, int], remedy: str) -> LabelMask:
         what = f"{count} pixels of colours that stand for no class, as {', '.join(listed)}"
         raise ImageError(printable(path), what, remedy)
     return mask
+
+
+def palette_of(path: Path) -> list[Color] | None:
+    """Return the colors of a mask's palette; an empty list for gray, None for colors without a palette."""
+
+    def read(_: bytes, encoded: EncodedImage) -> list[Color] | None:
+        header = encoded.header
+        colors = decode_colors(encoded)[1] if header.palette else None
+        if colors is None:
+            return None if header.channels > 2 else []
+        return [(int(red), int(green), int(blue)) for red, green, blue in colors]
+
+    return read_file(path, read)
 
 
 def has_colors(path: Path) -> bool:

@@ -96,6 +96,9 @@ def write(
         if not skip_faulty:
             written.left_out.raise_any()
         _check_splits(written)
+        if empty := sum(bool(item.missing) for item in dataset.items):
+            note = f"{empty} images without annotations, read as showing none of the classes (--unannotated)"
+            written.notes.insert(0, note)
         written.notes += work.notes()
         (folder / "classes.txt").write_text("".join(f"{name}\n" for name in dataset.classes), encoding="utf-8")
     return written

@@ -16,7 +16,15 @@ from typing import Final
 
 import numpy as np
 
-from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, ClassSelection, LabelMask, labels_of
+from sagemaker_semseg.convert.annotations import (
+    AnnotatedDataset,
+    AnnotatedImage,
+    ClassSelection,
+    LabelMask,
+    Unannotated,
+    labels_of,
+    treat_unannotated,
+)
 from sagemaker_semseg.convert.file_readers import inside, name_of, read_lines, read_yaml, show, unusable, walk, whole
 from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.convert.shapes import Boxes, Points, Polygon, Region, box, box_region, rasterize
@@ -29,14 +37,15 @@ _MARGIN: Final = 0.05  # by which outlines may reach out of the image
 _WHERE: Final = "give data.yaml, or a folder with images, labels and classes.txt"
 
 
-def read(source: Path, choice: ClassSelection, boxes: Boxes = "error") -> AnnotatedDataset:
+def read(
+    source: Path, choice: ClassSelection, boxes: Boxes = "error", unannotated: Unannotated = "background"
+) -> AnnotatedDataset:
     """Read ``data.yaml``, or the folder of the data set. Raises ``DataError``."""
     dataset = AnnotatedDataset()
     root, names, places = _settings(source)
     labels = labels_of(names.values(), choice, dataset, source)
     by_number = {number: labels[name] for number, name in names.items()}
     expected: set[Path] = set()
-    empty = 0
     for image, name, split in _images(root, places, dataset):
         text = _label_file(image)
         if text in expected:
@@ -46,16 +55,17 @@ def read(source: Path, choice: ClassSelection, boxes: Boxes = "error") -> Annota
             continue
         expected.add(text)
         there = text.is_file()
-        empty += not there
         annotations = _Annotations(text if there else None, by_number, choice, boxes)
-        dataset.items.append(AnnotatedImage(name, image, annotations.draw, split=split))
+        dataset.items.append(
+            AnnotatedImage(
+                name, image, annotations.draw, split=split, missing="" if there else f"there is no {printable(text)}"
+            )
+        )
     for folder in sorted({text.parent for text in expected if text.parent.is_dir()}):
         for text in sorted(folder.glob("*.txt")):
             if text not in expected and text.name != "classes.txt" and folder.name != root.name:
                 dataset.faults.add("labels without image", text, "has no image", "add the image, or remove it")
-    if empty:
-        dataset.notes.append(f"{empty} images without a file of labels, read as showing none of the classes")
-    return dataset
+    return treat_unannotated(dataset, unannotated)
 
 
 def _settings(source: Path) -> tuple[Path, dict[int, str], list[tuple[str, str]]]:

@@ -65,10 +65,95 @@ def test_voc_with_a_labelmap(voc_set, mask_file, file, converted, with_palette):
     assert dataset.classes == ("background", "cat", "dog")
 
 
+def other_set(voc_set, mask_file, names=("class_names.txt",), text="_background_\ncar\n\nroad\n", values=(0, 1, 2)):
+    """Turns VOC's folder into one of another program: own classes, no borders, and a list of their names."""
+    mask = np.resize(np.array(values, np.uint8), (24, 32))
+    for name in ("a", "b"):
+        mask_file(f"VOCdevkit/VOC2012/SegmentationClass/{name}.png", mask, PALETTE)
+    for name in names:
+        (voc_set / name).write_text(text)
+    return mask
+
+
+@pytest.mark.parametrize("name", voc.NAME_FILES)
+def test_names_of_the_numbers(voc_set, mask_file, converted, name):
+    """LabelMe's export has VOC's palette, but not its classes; labels.txt begins with a name without a number."""
+    text = "_background_\ncar\n\nroad\n"
+    mask = other_set(voc_set, mask_file, [name], f"__ignore__\n{text}" if name == "labels.txt" else text)
+    dataset = voc.read(voc_set)
+    assert dataset.classes == ("background", "car", "road")
+    np.testing.assert_array_equal(converted(dataset)[0]["train/a"], mask)
+
+
+def test_names_of_the_numbers_as_an_argument(voc_set, mask_file, converted):
+    mask = other_set(voc_set, mask_file, names=())
+    dataset = voc.read(voc_set, ("background", "car", "road"))
+    assert dataset.classes == ("background", "car", "road")
+    np.testing.assert_array_equal(converted(dataset)[0]["train/a"], mask)
+    assert voc.read(voc_set, ("voc",)).classes == voc.CLASSES
+
+
+@pytest.mark.parametrize("with_border", [False, True])
+def test_own_classes_are_not_taken_for_voc_s(voc_set, mask_file, with_border):
+    """Neither with VOC's palette and without borders, nor with borders and another palette."""
+    mask = other_set(voc_set, mask_file, (), values=(0, 1, 255) if with_border else (0, 1, 2))
+    if with_border:
+        for name in ("a", "b"):
+            mask_file(f"VOCdevkit/VOC2012/SegmentationClass/{name}.png", mask, PALETTE[::-1])
+    with pytest.raises(DataError, match="nothing says what the numbers in the masks are") as error:
+        voc.read(voc_set)
+    assert "--class-names" in error.value.faults[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("car\n", "1 names"), ("car\ncar\n", "2 names"), ("", "0 names"), ("\n".join(map(str, range(300))), "300")],
+)
+def test_bad_names_of_the_numbers(voc_set, mask_file, text, what):
+    other_set(voc_set, mask_file, text=text)
+    with pytest.raises(DataError, match=what):
+        voc.read(voc_set)
+
+
+def test_a_number_without_a_name(voc_set, mask_file, converted):
+    other_set(voc_set, mask_file, values=(0, 1, 2, 3))
+    with pytest.raises(DataError, match=r"the numbers 3 stand for no class.*class_names.txt names the numbers 0 to 2"):
+        converted(voc.read(voc_set))
+
+
+def test_labelme_s_older_folders(voc_set, mask_file, converted, write_image):
+    """Masks lie in SegmentationClassPNG, and SegmentationClass holds arrays of numpy, which aren't read."""
+    mask = other_set(voc_set, mask_file)
+    (voc_set / "SegmentationClass").rename(voc_set / "SegmentationClassPNG")
+    (voc_set / "SegmentationClass").mkdir()
+    (voc_set / "SegmentationClass" / "a.npy").write_bytes(b"no array")
+    dataset = voc.read(voc_set)
+    np.testing.assert_array_equal(converted(dataset)[0]["validation/b"], mask)
+
+
+def test_images_without_a_mask(voc_set, write_image, file, converted):
+    """CVAT lists images without objects, but writes no mask for them."""
+    file("VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt", "a\nempty\n")
+    write_image("VOCdevkit/VOC2012/JPEGImages/empty.jpg")
+    with pytest.raises(
+        DataError, match=r"empty.jpg: there is no SegmentationClass/empty.png .*--unannotated background"
+    ):
+        converted(voc.read(voc_set))
+    skipped = voc.read(voc_set, unannotated="skip")
+    assert [item.name for item in skipped.items] == ["a", "b"]
+    assert "1 images without annotations are left out" in skipped.notes[-1]
+    masks, written = converted(voc.read(voc_set, unannotated="background"))
+    assert not masks["train/empty"].any()
+    assert "1 images without annotations, read as" in written.notes[0]
+
+
 def test_voc_without_lists_is_divided_by_lot(voc_set, converted):
     for path in (voc_set / "ImageSets/Segmentation").iterdir():
         path.unlink()
     assert converted(voc.read(voc_set))[0].keys() == {"a", "b"}
+    (voc_set / "SegmentationClass/b.png").unlink()
+    (fault,) = voc.read(voc_set).faults.kinds["image without annotations"]
+    assert fault.what == "there is no SegmentationClass/b.png"
 
 
 def test_voc_s_faults_together(voc_set, mask_file, write_image, converted, file):
@@ -84,7 +169,7 @@ def test_voc_s_faults_together(voc_set, mask_file, write_image, converted, file)
     message = "\n".join(map(str, error.value.faults))
     for part in (
         *("train.txt, line 2: there is no JPEGImages/none", "line 3: there is no JPEGImages/../../x"),
-        *("line 4: there is no SegmentationClass/c", "the numbers 77", "3 pixels of colours", "(9, 9, 9)"),
+        *("there is no SegmentationClass/c", "the numbers 77", "3 pixels of colours", "(9, 9, 9)"),
         "val.txt, line 1: b is also in",
     ):
         assert part in message

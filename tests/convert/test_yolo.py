@@ -60,7 +60,7 @@ def test_a_folder_without_settings(write_image, file, tmp_path, converted):
     file("set/classes.txt", "car\n")
     masks, written = converted(yolo.read(tmp_path / "set", ClassSelection()))
     assert {name: int(mask.max()) for name, mask in masks.items()} == {"a": 1, "b": 0, "c": 0}
-    assert "1 images without a file of labels" in written.notes[0]
+    assert "1 images without annotations" in written.notes[0]
 
 
 @pytest.mark.parametrize(("boxes", "inside"), [("ignore", 255), ("fill", 2)])
