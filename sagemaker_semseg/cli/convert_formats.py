@@ -206,7 +206,8 @@ examples:
         summary="Cityscapes' folders leftImg8bit and gtFine",
         description="""\
 Makes the folders of a training from Cityscapes: the 19 classes of its benchmark, and 255 for all others. Images of
-train and val stay what they are; those of test have no annotations and are left out.""",
+train and val stay what they are; those of test have no annotations and are left out. With a label_colors.txt beside the
+folders (CVAT writes one) the classes are those of this list, by colours or ids.""",
         epilog="""\
 examples:
   sagemaker-semseg convert cityscapes cityscapes --output data --link

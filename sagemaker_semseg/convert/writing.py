@@ -27,7 +27,7 @@ from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS
 from sagemaker_semseg.data.files import read_file
 from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 from sagemaker_semseg.data.images import apply_exif_orientation, decode_thumbnail, encode_mask
-from sagemaker_semseg.data.labels import count_values
+from sagemaker_semseg.data.labels import IGNORE, count_values
 from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.errors import DataError, Fault, FaultList, UserError, printable
 
@@ -45,6 +45,7 @@ class Written:
         images: Number of images by split.
         pixels: (256,) pixels of each label in all masks.
         occurs: (256,) images in which each label occurs.
+        labeled: Number of images by split of which not every pixel is ignored.
         left_out: The faults of images that were skipped.
         notes: Things to report that aren't wrong.
     """
@@ -52,6 +53,7 @@ class Written:
     images: Counter[str] = field(default_factory=Counter)
     pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
     occurs: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
+    labeled: Counter[str] = field(default_factory=Counter)
     left_out: FaultList = field(default_factory=FaultList)
     notes: list[str] = field(default_factory=list)
 
@@ -112,6 +114,7 @@ def _add(written: Written, item: AnnotatedImage, outcome: Counts | list[tuple[st
     written.images[item.split] += 1
     written.pixels += outcome
     written.occurs += outcome > 0
+    written.labeled[item.split] += bool(outcome[:IGNORE].any())
 
 
 def _check_splits(written: Written) -> None:
@@ -120,6 +123,11 @@ def _check_splits(written: Written) -> None:
         counts = ", ".join(f"{split}: {written.images[split]}" for split in SPLITS)
         what = f"no image for {' and '.join(empty)} ({counts})"
         written.left_out.add("too few images", "the data set", what, "both need at least one")
+        written.left_out.raise_any()
+    if ignored := [split for split in SPLITS if not written.labeled[split]]:
+        what = f"every pixel of every mask of {' and '.join(ignored)} would be ignored (255): nothing could be learned"
+        remedy = "check the classes and their list, and the flags that make pixels 255"
+        written.left_out.add("masks without labels", "the data set", what, remedy)
         written.left_out.raise_any()
 
 
