@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, LabelMask, Size
+from sagemaker_semseg.convert.file_readers import unusable
 from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS
-from sagemaker_semseg.data.files import read_file
+from sagemaker_semseg.data.files import read_file, read_image
 from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 from sagemaker_semseg.data.images import apply_exif_orientation, decode_thumbnail, encode_mask
 from sagemaker_semseg.data.labels import IGNORE, count_values
@@ -98,6 +99,8 @@ def write(
         if not skip_faulty:
             written.left_out.raise_any()
         _check_splits(written)
+        if len(dataset.classes) < 2:
+            raise unusable("the data set", f"{len(dataset.classes)} classes are left", "a training needs at least 2")
         if empty := sum(bool(item.missing) for item in dataset.items):
             note = f"{empty} images without annotations, read as showing none of the classes (--unannotated)"
             written.notes.insert(0, note)
@@ -143,13 +146,26 @@ class _Work:
     def do(self, job: tuple[AnnotatedImage, str]) -> Counts | list[tuple[str, Fault]]:
         """Return the counts of the labels in the mask, or the faults with their kinds."""
         item, name = job
+
+        def read(data: bytes, encoded: EncodedImage) -> tuple[bytes, str, bytes, Counts]:
+            return self._read(item, data, encoded)
+
         try:
-            data, kind, mask, counts = read_file(item.image, lambda data, encoded: self._read(item, data, encoded))
+            if item.read_image:
+                data, kind, mask, counts = read_image(
+                    item.read_image(), read, f"{printable(item.image)}, the image in it"
+                )
+            else:
+                data, kind, mask, counts = read_file(item.image, read)
         except DataError as error:
             return [(getattr(error, "kind", "") or "unusable image or annotation", fault) for fault in error.faults]
         if self.writes:
             suffix = item.image.suffix if item.image.suffix.lower() in EXTENSIONS else _EXTENSION[kind]
-            self._put(self._folder / item.split / f"{name}{suffix}", data, item.image if self._link else None)
+            self._put(
+                self._folder / item.split / f"{name}{suffix}",
+                data,
+                item.image if self._link and not item.read_image else None,
+            )
             self._put(self._folder / f"{item.split}_annotation" / f"{name}.png", mask)
         return counts
 
