@@ -34,7 +34,8 @@ estimator = SemSegEstimator(
     role=options.role,
     instance_count=1,
     instance_type="ml.g5.xlarge",
-    sagemaker_session=boto3.Session(region_name=options.region),
+    # a request that is only printed is the same in every region
+    sagemaker_session=boto3.Session(region_name=options.region or ("us-east-1" if options.dry_run else None)),
     max_run=6 * 60 * 60,
     output_path=f"{bucket}/models",
     # a training on spare machines resumes from its checkpoints when it gets one again

@@ -117,6 +117,7 @@ def read_training_config(base: Path) -> tuple[TrainingConfig, list[Fault]]:
         model_path=str(base / "model"),
         checkpoints=str(base / "checkpoints"),
         fifos=str(data) if in_pipe_mode else None,
+        in_job=True,
     )
     return config, faults
 

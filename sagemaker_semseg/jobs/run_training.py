@@ -52,6 +52,7 @@ class TrainingConfig:
         fifos: a folder in which the FIFOs of Pipe mode appear, for the splits that have no channel.
         verbose: whether messages of TensorFlow's libraries are shown.
         quiet: whether nothing is printed: neither what is trained on nor how it goes.
+        in_job: whether it is a job in SageMaker's folder, which says other things about how to continue.
     """
 
     hyperparameters: Mapping[str, object]
@@ -65,6 +66,7 @@ class TrainingConfig:
     fifos: str | None = None
     verbose: bool = False
     quiet: bool = False
+    in_job: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def run_training(
     prepared = prepare_training(config, faults)
     result = run_prepared(prepared, callbacks)
     if not config.quiet:
-        print(summary.describe_result(result, prepared.hyperparameters.epochs), flush=True)
+        print(summary.describe_result(result, prepared.hyperparameters.epochs, in_job=config.in_job), flush=True)
     return result
 
 
@@ -161,7 +163,8 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     if not config.quiet:
         names, start = prepared.class_names, prepared.initial_weights
         print(summary.describe_training(hp, prepared.channels, names, describe_devices(), start))
-        print(summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs), flush=True)
+        place = summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs, in_job=config.in_job)
+        print(place, flush=True)
         callbacks = [logging_callback(environment().host), *callbacks]
     return train(
         hp,

@@ -39,24 +39,37 @@ def describe_training(
     return "\n".join([*(_line(*line) for line in lines), *(_line("note", note) for note in notes)])
 
 
-def describe_output(output: Path, finished: int | None, epochs: int) -> str:
-    """Name the output folder and where the training continues. finished: epochs of the checkpoint, None without one."""
+def describe_output(output: Path, finished: int | None, epochs: int, *, in_job: bool = False) -> str:
+    """Name the output folder and where the training continues.
+
+    Args:
+        output: the folder.
+        finished: epochs of the checkpoint, None without one.
+        epochs: of the whole training.
+        in_job: as in ``describe_result``.
+    """
     if finished is None:
         return _line("output", str(output))
     begin = f"continues after {finished} of {epochs} epochs" if finished < epochs else "this training is finished"
-    return _line("output", f"{output} ({begin}; --restart starts over)")
+    return _line("output", f"{output} ({begin}{'' if in_job else '; --restart starts over'})")
 
 
-def describe_result(result: TrainingResult, epochs: int) -> str:
-    """Say how far the training came, how good its best epoch is, and where the model is."""
+def describe_result(result: TrainingResult, epochs: int, *, in_job: bool = False) -> str:
+    """Say how far the training came, how good its best epoch is, and where the model is.
+
+    in_job: whether it is a job in SageMaker's folder, whose model is delivered elsewhere and which has no flags.
+    """
     done, lines = len(result.history), []
     if result.stopped:
-        lines.append(f"stopped after {done} of {epochs} epochs; train again without --restart to continue")
+        how = (
+            "a job with the same checkpoint_s3_uri continues" if in_job else "train again without --restart to continue"
+        )
+        lines.append(f"stopped after {done} of {epochs} epochs; {how}")
     if result.scores is None or result.best_epoch is None:
         lines.append("no epoch was finished: the model has the weights of an unfinished one")
     else:
         lines += [f"best epoch {result.best_epoch + 1} of {done}", f"validation mIOU {result.scores.miou:.4f}"]
-    return "\n".join([*lines, f"model {result.artifact}"])
+    return "\n".join(lines if in_job else [*lines, f"model {result.artifact}"])
 
 
 def _line(title: str, text: str) -> str:

@@ -43,15 +43,13 @@ def find_endpoint(name: str, sagemaker_session: Any = None) -> Endpoint:
 
 
 def _find(find: Callable[[Backend], Thing], sagemaker_session: Any) -> Thing:
-    """Search this machine, then SageMaker; SageMaker alone if a session is given."""
-    if sagemaker_session is not None:
-        return find(remote_backend(sagemaker_session))
+    """Search this machine, then SageMaker."""
     try:
         return find(local_backend())
     except UserError as error:
         not_here = error
     try:
-        return find(remote_backend(None))
+        return find(remote_backend(sagemaker_session))
     except UserError as error:
         raise UserError(f"{not_here}\nSageMaker was asked, too: {error}") from None
 

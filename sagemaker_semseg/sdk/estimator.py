@@ -127,6 +127,7 @@ class SemSegEstimator:
         self.more = {name: given[name] for name in request_specs.FOR_SAGEMAKER if given[name] is not None}
         self._hyperparameters: dict[str, Any] = {**(hyperparameters or {}), **kwargs}
         self.latest_training_job: TrainingJob | None = None
+        self.jobs: list[TrainingJob] = []
         self._models: list[SemSegModel] = []
         self._endpoints: list[Any] = []
 
@@ -174,6 +175,7 @@ class SemSegEstimator:
         backend = backend_of(self.instance_type, self.sagemaker_session)
         job = backend.train(spec, attached=wait)
         self.latest_training_job = TrainingJob(job)
+        self.jobs.append(self.latest_training_job)
         print(f"training job {job.name}", file=sys.stderr, flush=True)
         if wait:
             job.wait(logs=shows(logs))
@@ -202,6 +204,7 @@ class SemSegEstimator:
             **arguments, base_job_name=base_from_name(training_job_name), sagemaker_session=sagemaker_session
         )
         estimator.latest_training_job = TrainingJob(job)
+        estimator.jobs.append(estimator.latest_training_job)
         job.wait(logs=False)
         return estimator
 

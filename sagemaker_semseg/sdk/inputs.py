@@ -20,6 +20,7 @@ from sagemaker_semseg.storage import is_s3
 
 MODEL_TYPE = "application/x-sagemaker-model"
 AUGMENTED = "AugmentedManifestFile"
+MANIFEST_FILE = "ManifestFile"
 
 _MANIFESTS = (".manifest", ".jsonl")
 _EXPECTED = "a path, s3://bucket/prefix, a TrainingInput, an InputData or a Channel is expected"
@@ -35,7 +36,7 @@ _KEYS = {
 _S3_KEYS = {"S3DataType", "S3Uri", "S3DataDistributionType", "AttributeNames", "InstanceGroupNames"}
 _CHOICES = {
     "input_mode": ("File", "Pipe", "FastFile"),
-    "data_type": ("S3Prefix", "ManifestFile", AUGMENTED),
+    "data_type": ("S3Prefix", MANIFEST_FILE, AUGMENTED),
     "distribution": ("FullyReplicated", "ShardedByS3Key"),
     "compression": ("None", "Gzip"),
     "record_wrapping": ("None", "RecordIO"),

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.parameters import Parameter
-from sagemaker_semseg.storage import is_s3
+from sagemaker_semseg.storage import is_s3, local_bucket_path
 
 LOCAL_TYPES = ("local", "local_gpu")
 """Instance types that mean this machine, as in the SageMaker Python SDK."""
@@ -37,9 +37,14 @@ class InvocationFailed(UserError):
         self.status = status
 
 
+def in_s3(place: str) -> bool:
+    """Return whether a place is in S3: an s3:// address whose bucket is not one of this machine."""
+    return is_s3(place) and local_bucket_path(place) is None
+
+
 def local_path(place: str) -> Path:
-    """Return the path of a place that is not in S3: a path, or file://."""
-    return Path(place.removeprefix("file://")).expanduser()
+    """Return the path of a place that is not in S3: a path, file://, or s3:// of a bucket of this machine."""
+    return local_bucket_path(place) or Path(place.removeprefix("file://")).expanduser()
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Channel:
 
     @property
     def is_local(self) -> bool:
-        return not is_s3(self.place)
+        return not in_s3(self.place)
 
     @property
     def path(self) -> Path:
@@ -238,9 +243,10 @@ class Job(Protocol):
 
 
 class TuningJob(Protocol):
-    """A tuning, started by any process. Its descriptions have SageMaker's form."""
+    """A tuning, started by any process. Its descriptions have SageMaker's form. job_name: SDK 2's word for the name."""
 
     name: str
+    job_name: str
 
     def spec(self) -> TuningSpec:
         """Return how it was started, as far as that is known."""

@@ -50,7 +50,8 @@ def create_app(admission: AdmissionControl, metrics: RequestMetrics) -> ASGIApp:
     async def execution_parameters(request: Request) -> Response:
         concurrent = min(admission.pool.size, BATCH_MB)
         payload = min(admission.limits.body_bytes // MEGABYTE, BATCH_MB // concurrent)
-        names = {"MaxConcurrentTransforms": concurrent, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": payload}
+        # "SingleRecord" as in SageMaker's API: the local mode of its Python SDK 2 takes no other spelling
+        names = {"MaxConcurrentTransforms": concurrent, "BatchStrategy": "SingleRecord", "MaxPayloadInMB": payload}
         return JSONResponse(names)
 
     async def prometheus(request: Request) -> Response:

@@ -16,6 +16,8 @@ CONTENT_TYPES = ("image/jpeg", "image/png", "application/x-image", "application/
 """Accepted content types. The bytes decide which format it is. The last one, the default of SageMaker's SDK, means no
 more than a missing header (RFC 9110, 8.3)."""
 
+_ALIASES = ("image/jpg", "image/pjpeg")  # no registered names, but written often
+
 MAX_ACCEPT_CHARACTERS = 1024
 """SageMaker's own limit for Accept and Content-Type."""
 
@@ -53,7 +55,7 @@ RESPONSE_FORMATS = (
 def check_content_type(content_type: str | None) -> None:
     """Raises ``UnsupportedMediaType`` unless the type is missing or one of ``CONTENT_TYPES``."""
     given = (content_type or "").split(";")[0].strip().lower()
-    if given and given not in CONTENT_TYPES:
+    if given and given not in (*CONTENT_TYPES, *_ALIASES):
         expected = ", ".join(CONTENT_TYPES)
         message = f"The body's Content-Type is {quote(given)}; expected is one of {expected}."
         raise UnsupportedMediaType(message, "send the bytes of a JPEG or PNG file, with Content-Type: image/jpeg")

@@ -5,7 +5,7 @@
         filesystem.read(entry, limit)
     filesystem_at("masks").write("a.png", [data], "image/png")
 
-boto3 is imported when the first s3:// is used.
+A bucket may also be one of this machine (``local_buckets``). boto3 is imported when the first address in S3 is used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sagemaker_semseg.storage.atomic import atomic_write
-from sagemaker_semseg.storage.filesystem import FileInfo, FileSystem, Log
+from sagemaker_semseg.storage.filesystem import FileInfo, FileSystem, Log, copy_files
+from sagemaker_semseg.storage.local_buckets import local_bucket_path
 from sagemaker_semseg.storage.local_filesystem import LocalFileSystem
 from sagemaker_semseg.storage.s3 import S3Uri, is_s3
 from sagemaker_semseg.storage.s3_filesystem import S3FileSystem
@@ -26,7 +27,9 @@ __all__ = [
     "S3FileSystem",
     "S3Uri",
     "atomic_write",
+    "copy_files",
     "is_s3",
+    "local_bucket_path",
     "locate",
     "filesystem_at",
 ]
@@ -34,6 +37,8 @@ __all__ = [
 
 def filesystem_at(place: str) -> FileSystem:
     """Return the folder or the prefix; it need not exist. Raises ``UserError`` for a malformed s3:// address."""
+    if path := local_bucket_path(place):
+        return LocalFileSystem(path, place)
     return S3FileSystem(S3Uri.parse(place)) if is_s3(place) else LocalFileSystem(Path(place))
 
 
@@ -42,4 +47,6 @@ def locate(place: str) -> tuple[FileSystem, FileInfo | None]:
 
     Raises ``DataError`` if there is nothing, ``UserError`` if S3 can't be used.
     """
+    if path := local_bucket_path(place):
+        return LocalFileSystem.locate(path, place)
     return S3FileSystem.locate(S3Uri.parse(place)) if is_s3(place) else LocalFileSystem.locate(Path(place))

@@ -73,6 +73,17 @@ class FileSystem(Protocol):
         """Open a log."""
 
 
+def copy_files(source: FileSystem, target: FileSystem) -> int:
+    """Copy every file below a file system's root; returns their number. Raises ``UserError`` or ``OSError``."""
+    faults: list[Fault] = []
+    entries = list(source.files(lambda name: True, faults))
+    if faults:
+        raise DataError("files can't be copied:", faults)
+    for entry in entries:
+        target.write(entry.name, [source.read(entry, entry.size)], "application/octet-stream")
+    return len(entries)
+
+
 def unreadable(where: str, what: str, remedy: str = "") -> DataError:
     """Return the error of one file that can't be used."""
     return DataError("a file can't be used:", [Fault(where, what, remedy)])

@@ -14,23 +14,26 @@ from sagemaker_semseg.storage.filesystem import MAX_LOG_BYTES, Bytes, FileInfo, 
 
 
 class LocalFileSystem:
-    """Reads and writes the files below ``root``."""
+    """Reads and writes the files below ``root``. address: the s3:// by which people know it, if it has one."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, address: str = ""):
         self.root = root
+        self._address = address.rstrip("/")
         self._real = Path(os.path.realpath(root))  # else none/../a would be nothing now and a file later
 
     @classmethod
-    def locate(cls, path: Path) -> tuple[LocalFileSystem, FileInfo | None]:
+    def locate(cls, path: Path, address: str = "") -> tuple[LocalFileSystem, FileInfo | None]:
         """Return the folder and None, or the folder of the file ``path`` and its entry. Raises ``DataError``."""
         if path.is_dir():
-            return cls(path), None
-        folder = cls(path.parent)
+            return cls(path, address), None
+        folder = cls(path.parent, address.rstrip("/").rpartition("/")[0])
         if not (entry := folder.find(path.name)):
-            raise unreadable(str(path), "no such file", "check the path")
+            raise unreadable(address or str(path), "no such file", "check the path")
         return folder, entry
 
     def where(self, name: str = "") -> str:
+        if self._address:
+            return f"{self._address}/{name}" if name else self._address
         return str(self.root / name)
 
     def identity(self, name: str = "") -> str:

@@ -6,7 +6,7 @@
 
 ``objects`` holds a file for each version of an object, named by bucket, key and ETag, so it is valid forever.
 ``prefixes`` holds a folder for each state of a prefix, whose files are links to those: a reader isn't disturbed when
-another command finds that the prefix has changed. Several processes may use one cache: each downloads in a random order
+another command finds that the prefix has changed. What is in a bucket of this machine is used where it is. Several processes may use one cache: each downloads in a random order
 and skips what another one has downloaded meanwhile.
 """
 
@@ -25,6 +25,7 @@ from pathlib import Path
 from sagemaker_semseg.errors import DataError, Fault, UserError
 from sagemaker_semseg.storage import cache_names
 from sagemaker_semseg.storage.atomic import atomic_write
+from sagemaker_semseg.storage.local_buckets import local_bucket_path
 from sagemaker_semseg.storage.parallel import in_parallel
 from sagemaker_semseg.storage.s3 import CONNECTIONS, S3Uri, client
 from sagemaker_semseg.storage.s3_objects import Object, download, head_object, list_objects, pages
@@ -54,10 +55,11 @@ class S3Cache:
         """
         asked = list(uris)
         faults: list[Fault] = []
-        items = _found(dict.fromkeys(asked), faults, progress or _nothing)
+        here = _in_local_buckets(asked, faults)
+        items = _found(dict.fromkeys(uri for uri in asked if uri not in here), faults, progress or _nothing)
         self._fetch(items.values(), faults, progress or _nothing)
         _raise_any(faults)
-        return [self._file(items[uri]) for uri in asked]
+        return [here[uri] if uri in here else self._file(items[uri]) for uri in asked]
 
     def prefix(self, uri: str, progress: Progress | None = None, wanted: Callable[[str], bool] | None = None) -> Path:
         """Return a folder with all objects below ``s3://bucket/prefix``, under the same names where a disk allows them.
@@ -65,6 +67,8 @@ class S3Cache:
         Hidden files and folders, and the empty objects that mark a folder, are left out. wanted: whether a name below
         the prefix is needed. Raises as ``objects`` does, also if there is nothing.
         """
+        if path := local_bucket_path(uri):
+            return _existing(path, uri)
         place = S3Uri.parse(uri)
         above = place.key + "/" if place.key and not place.key.endswith("/") else place.key
         items: dict[str, Object] = {}
@@ -84,12 +88,19 @@ class S3Cache:
         return self._tree(place.bucket, above, items, progress or _nothing)
 
     def at(self, uri: str, progress: Progress | None = None, wanted: Callable[[str], bool] | None = None) -> Path:
-        """Return the file if ``uri`` names an object, else the folder. Raises as ``prefix`` does."""
+        """Return the file if ``uri`` names an object, else the folder. Raises as ``prefix`` does.
+
+        A file has the last part of its key as its name: readers know weights, models and label maps by their names.
+        """
+        if path := local_bucket_path(uri):
+            return _existing(path, uri)
         place = S3Uri.parse(uri)
         if place.key and not place.key.endswith("/"):
             first = next(iter(pages(place.bucket, place.key, most=1)))
             if first and first[0].key == place.key and first[0].size:  # an empty one marks a folder
-                return self.objects([uri], progress)[0]
+                above, slash, name = place.key.rpartition("/")
+                folder = self._tree(place.bucket, above + slash, {name: first[0]}, progress or _nothing)
+                return folder / cache_names.below([name])[name]
         return self.prefix(uri, progress, wanted)
 
     # ---- prefixes
@@ -204,6 +215,31 @@ def _found(uris: Iterable[str], faults: list[Fault], progress: Progress) -> dict
             if len(found) % 100 == 0:
                 progress(0, len(found))
     return found
+
+
+def _in_local_buckets(uris: Iterable[str], faults: list[Fault]) -> dict[str, Path]:
+    """Return the paths of what is in this machine's buckets; add a fault for each that doesn't exist."""
+    found: dict[str, Path] = {}
+    for uri in dict.fromkeys(uris):
+        try:
+            if path := local_bucket_path(uri):
+                found[uri] = path
+                if not path.is_file():
+                    faults.append(Fault(uri, "there is no such object", "check the key"))
+        except DataError as error:
+            found[uri] = Path()
+            faults.extend(error.faults)
+        except UserError:  # malformed: ``_found`` says so
+            continue
+    return found
+
+
+def _existing(path: Path, uri: str) -> Path:
+    """Return the path if it has something. Raises ``DataError`` if not."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        return path
+    fault = Fault(uri, "there is nothing in this bucket of this machine", "upload it first, or check the key")
+    raise DataError("the data can't be used:", [fault])
 
 
 def _counts(name: str) -> bool:

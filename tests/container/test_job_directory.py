@@ -67,6 +67,7 @@ def test_hyperparameters_and_channels_become_a_configuration(base):
             channels={name: str(data / name) for name in names},
             model_path=str(root / "model"),
             checkpoints=str(root / "checkpoints"),
+            in_job=True,
         ),
         [],
     )

@@ -119,15 +119,7 @@ def test_boto3_gets_a_mask_from_an_endpoint_here(tmp_path, state):
 
 @pytest.mark.parametrize("more", [(), ("--spot",)])
 def test_the_request_of_a_dry_run_is_one_that_sagemaker_takes(tmp_path, more):
-    where = (
-        "--role",
-        "arn:aws:iam::123456789012:role/R",
-        "--bucket",
-        "my-bucket",
-        "--region",
-        "eu-west-1",
-        "--dry-run",
-    )
+    where = ("--role", "arn:aws:iam::123456789012:role/R", "--bucket", "my-bucket", "--dry-run")
     printed = run("on_sagemaker.py", "--image-uri", "1.dkr.ecr/semseg:0.1.0", *where, *more, folder=tmp_path)
     request = check("CreateTrainingJob", json.loads(printed))
     assert len(request["InputDataConfig"]) == 4

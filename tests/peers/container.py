@@ -58,7 +58,7 @@ def ask(url, image):
     with urllib.request.urlopen(request) as reply:
         assert reply.read().startswith(b"\x89PNG")
     with urllib.request.urlopen(f"{url}/execution-parameters") as reply:
-        assert json.load(reply)["BatchStrategy"] == "SINGLE_RECORD"
+        assert json.load(reply)["BatchStrategy"] == "SingleRecord"
 
 
 if __name__ == "__main__":

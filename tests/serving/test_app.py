@@ -155,7 +155,7 @@ def test_ping(server):
 def test_execution_parameters(server, workers, megabytes, concurrent, payload):
     served = server(Limits(body_bytes=megabytes * MEGABYTE))
     served.pool.size = workers
-    expected = {"MaxConcurrentTransforms": concurrent, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": payload}
+    expected = {"MaxConcurrentTransforms": concurrent, "BatchStrategy": "SingleRecord", "MaxPayloadInMB": payload}
     assert served.ask("GET", "/execution-parameters").json() == expected
     assert concurrent * payload <= 100
 

@@ -120,7 +120,7 @@ def test_every_fault_of_every_object(bucket, cache):
 def test_a_file_or_a_folder(bucket, cache):
     put(bucket, **DATA, **{"set.manifest": b"{}", "marker": b"", "marker/a.jpg": b"x"})
     assert cache.at("s3://images/set.manifest").read_bytes() == b"{}"
-    assert cache.at("s3://images/set.manifest").suffix == ".manifest"
+    assert cache.at("s3://images/set.manifest").name == "set.manifest"
     assert cache.at("s3://images/set") == cache.prefix("s3://images/set")
     assert set(tree(cache.at("s3://images/marker"))) == {"a.jpg"}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,16 @@ from sagemaker_semseg.container.launcher import TRAINING
 from sagemaker_semseg.environment import data_cache
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.jobs.progress_bar import progress_bar
+from sagemaker_semseg.sdk.inputs import MANIFEST_FILE
 from sagemaker_semseg.sdk.local import validation
 from sagemaker_semseg.sdk.local.endpoints import PORT_FILE, LocalEndpoint
 from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore, Kind, now
 from sagemaker_semseg.sdk.local.jobs import LocalJob, start
+from sagemaker_semseg.sdk.local.manifest_file import link_objects, read_manifest_file
 from sagemaker_semseg.sdk.local.process_identity import Process
 from sagemaker_semseg.sdk.local.spec_json import to_values
-from sagemaker_semseg.sdk.local.tuning import LocalTuning, differences
+from sagemaker_semseg.sdk.local.study import NAME as STUDY_FILE
+from sagemaker_semseg.sdk.local.tuning import LocalTuning, differences, has_result
 from sagemaker_semseg.sdk.specs import (
     ENDED,
     Channel,
@@ -33,9 +37,10 @@ from sagemaker_semseg.sdk.specs import (
     TrainingSpec,
     TransformSpec,
     TuningSpec,
+    in_s3,
     local_path,
 )
-from sagemaker_semseg.storage import is_s3
+from sagemaker_semseg.storage import copy_files, filesystem_at, is_s3
 from sagemaker_semseg.storage.s3_cache import S3Cache
 
 _PYTHON = (sys.executable, "-m")
@@ -52,18 +57,27 @@ class LocalBackend:
 
     def train(self, spec: TrainingSpec, *, attached: bool) -> LocalJob:
         def prepare(folder: Path) -> Mapping[str, Any]:
-            locations = {channel.name: fetch(channel.place) for channel in spec.channels}
+            locations = {channel.name: _fetch_channel(channel, folder) for channel in spec.channels}
             manifests = {c.name: str(locations.pop(c.name)) for c in spec.channels if c.is_piped(spec.input_mode)}
+            kept = spec.checkpoint_s3_uri
             write_job_directory(
                 folder / "ml",
                 spec.hyperparameters,
                 {channel.name: _channel_entry(channel, spec.input_mode) for channel in spec.channels},
                 locations,
                 instance_type=spec.instance_type,
-                checkpoints=local_path(spec.checkpoint_s3_uri) if spec.checkpoint_s3_uri else None,
+                checkpoints=local_path(kept) if kept and not in_s3(kept) else None,
             )
-            return {"command": self._command, "place": _output_place(spec, folder), "manifests": manifests}
+            more = {"command": self._command, "place": _output_place(spec, folder), "manifests": manifests}
+            if kept and in_s3(kept):
+                copy_files(filesystem_at(kept), filesystem_at(str(folder / "ml" / "checkpoints")))
+                more["checkpoints"] = kept
+            return more
 
+        for ignored in validation.ignored_arguments(spec):
+            warnings.warn(ignored, stacklevel=2)
+        for note in validation.notes(spec):
+            print(f"note: {note}", file=sys.stderr, flush=True)
         base = JobStore("training").folder(spec.name) / "ml"
         variables = {**spec.environment, "SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": spec.name}
         if spec.instance_type == "local":
@@ -112,7 +126,9 @@ class LocalBackend:
         if earlier is None:
             return LocalTuning(_start("tuning", spec, lambda _: more, variables, attached=attached))
         record = _record(spec, more)
-        _check_resumable(earlier, record)
+        restarts = _check_resumable(earlier, record)
+        if restarts:
+            (store.folder(spec.name) / STUDY_FILE).unlink(missing_ok=True)
         store.write(record)
         for left in ("log", "ml/output/failure"):
             (store.folder(spec.name) / left).unlink(missing_ok=True)
@@ -132,6 +148,17 @@ def fetch(place: str) -> Path:
         return local_path(place).absolute()
     with progress_bar(f"fetching {place}") as update:
         return S3Cache(data_cache()).at(place, update)
+
+
+def _fetch_channel(channel: Channel, folder: Path) -> Path:
+    """Return where a channel is on this machine. folder: the job's, for links to the objects of a ``ManifestFile``."""
+    place = fetch(channel.place)
+    if channel.data_type != MANIFEST_FILE:
+        return place
+    objects = folder / "objects" / channel.name
+    with progress_bar(f"fetching {channel.place}") as update:
+        link_objects(read_manifest_file(place, channel.place), objects, update)
+    return objects
 
 
 def _start(
@@ -188,13 +215,20 @@ def _output_place(spec: TrainingSpec, folder: Path) -> str:
     return str(local_path(spec.output_path).absolute() / spec.name / "output")
 
 
-def _check_resumable(earlier: JobRecord, record: JobRecord) -> None:
-    """Raise ``UserError`` if a tuning can't continue as ``record`` says."""
+def _check_resumable(earlier: JobRecord, record: JobRecord) -> bool:
+    """Return whether a tuning starts over with other settings, as one may of which every trial has failed.
+
+    Raises ``UserError`` if it can't continue as ``record`` says.
+    """
     if earlier.status not in ENDED:
         remedy = f"Tuner.attach({earlier.name!r}) finds it"
         raise UserError("The tuning can't be started:", [Fault(earlier.name, "is running", remedy)])
-    if faults := differences(earlier.spec, record.spec):
+    faults = differences(earlier.spec, record.spec)
+    if faults and earlier.status == "Failed" and not has_result(earlier):
+        return True
+    if faults:
         raise UserError(f"The tuning {earlier.name} is there and can't continue with other settings:", faults)
+    return False
 
 
 def _find(kind: Kind, name: str) -> LocalJob:

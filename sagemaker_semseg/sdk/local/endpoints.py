@@ -28,7 +28,6 @@ _HEADERS: Final = {
     "ContentType": "Content-Type",
     "Accept": "Accept",
     "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
-    "TargetModel": "X-Amzn-SageMaker-Target-Model",
     "TargetVariant": "X-Amzn-SageMaker-Target-Variant",
     "InferenceId": "X-Amzn-SageMaker-Inference-Id",
 }
@@ -75,6 +74,9 @@ class LocalEndpoint:
             raise
 
     def invoke(self, arguments: Mapping[str, Any]) -> Reply:
+        if model := arguments.get("TargetModel"):
+            fault = Fault("TargetModel", f"is {model!r}, and this is no multi-model endpoint", "leave target_model out")
+            raise InvocationFailed(f"The endpoint {self.name} can't be asked like this:", [fault], 400)
         body = _bytes(arguments.get("Body", b""))
         given = {header: arguments.get(name) for name, header in _HEADERS.items()}
         headers = {header: str(value) for header, value in given.items() if value is not None}

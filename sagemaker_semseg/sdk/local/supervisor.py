@@ -24,7 +24,7 @@ from sagemaker_semseg.errors import SemSegError
 from sagemaker_semseg.sdk.local.job_store import JobStore, Kind, now
 from sagemaker_semseg.sdk.local.process_identity import Process
 from sagemaker_semseg.signals import catch_signals, watch_parent
-from sagemaker_semseg.storage import filesystem_at, is_s3
+from sagemaker_semseg.storage import copy_files, filesystem_at, is_s3
 
 STOP_SECONDS = 120.0
 """Between asking a job to stop and killing it: SageMaker's."""
@@ -128,6 +128,11 @@ def _train(supervisor: Supervisor) -> None:
         write_failure_file(base, error)
     model = deliver(base, record.more["place"])
     print(f"model artifact: {model or 'none'}", flush=True)
+    if place := record.more.get("checkpoints"):
+        try:
+            copy_files(filesystem_at(str(base / "checkpoints")), filesystem_at(place))
+        except (SemSegError, OSError) as error:  # the model is there: the job hasn't failed for that
+            print(f"the checkpoints can't be copied to {place}: {error}", flush=True)
     supervisor.finish(status, model)
 
 

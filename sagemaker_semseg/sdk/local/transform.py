@@ -13,14 +13,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
 from sagemaker_semseg.container.outputs import write_failure_file
 from sagemaker_semseg.errors import DataError, Fault, SemSegError, UserError
+from sagemaker_semseg.sdk.inputs import MANIFEST_FILE
+from sagemaker_semseg.sdk.local.backend import fetch
 from sagemaker_semseg.sdk.local.endpoints import PORT_FILE, REPLY_SECONDS
 from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.jobs import POLL_SECONDS
+from sagemaker_semseg.sdk.local.manifest_file import read_manifest_file
 from sagemaker_semseg.sdk.local.spec_json import read_spec
 from sagemaker_semseg.sdk.specs import TransformSpec
 from sagemaker_semseg.signals import catch_signals, watch_parent
@@ -33,23 +37,47 @@ _MEGABYTE: Final = 2**20
 
 def run(spec: TransformSpec, port_file: Path) -> int:
     """Transform all files of ``spec.data``; returns how many there were. Raises ``UserError`` with every fault."""
-    source, only = locate(spec.data.removeprefix("file://"))
     faults: list[Fault] = []
-    entries = [only] if only else list(source.files(_is_visible, faults))
-    if not entries and not faults:
+    images = _images(spec, faults)
+    if not images and not faults:
         raise DataError("There is nothing to transform:", [Fault(spec.data, "holds no file", "check the place")])
     assert spec.output_path is not None
     target = filesystem_at(spec.output_path.removeprefix("file://"))
     with _server(spec, port_file) as port:
         workers = spec.max_concurrent_transforms or 2
-        results = _each(entries, workers, lambda entry: _one(spec, port, source, entry, target))
-        for done, (entry, error) in enumerate(results, 1):
+        results = _each(images, workers, lambda image: _one(spec, port, image, target))
+        for done, (image, error) in enumerate(results, 1):
             if error:
-                faults.extend(error.faults or [Fault(source.where(entry.name), error.message)])
-            print(f"{done}/{len(entries)} {entry.name} {'failed' if error else 'done'}", flush=True)
+                faults.extend(error.faults or [Fault(image.where, error.message)])
+            print(f"{done}/{len(images)} {image.name} {'failed' if error else 'done'}", flush=True)
     if faults:
-        raise DataError(f"{len(faults)} of {len(entries)} files weren't transformed:", faults)
-    return len(entries)
+        raise DataError(f"{len(faults)} of {len(images)} files weren't transformed:", faults)
+    return len(images)
+
+
+@dataclass(frozen=True)
+class _Image:
+    """One file to transform. name: below the data's prefix. entry: None for one that a ``ManifestFile`` lists."""
+
+    name: str
+    where: str
+    source: FileSystem | None = None
+    entry: FileInfo | None = None
+
+    def read(self, limit: int) -> bytes:
+        source, entry = (self.source, self.entry) if self.source else locate(self.where.removeprefix("file://"))
+        if not entry:
+            raise DataError("a file can't be transformed:", [Fault(self.where, "no such file", "fix the list")])
+        return source.read(entry, limit)
+
+
+def _images(spec: TransformSpec, faults: list[Fault]) -> list[_Image]:
+    if spec.data_type == MANIFEST_FILE:
+        listed = read_manifest_file(fetch(spec.data), spec.data)
+        return [_Image(name, place) for name, place in listed.items()]
+    source, only = locate(spec.data.removeprefix("file://"))
+    entries = [only] if only else source.files(_is_visible, faults)
+    return [_Image(entry.name, source.where(entry.name), source, entry) for entry in entries]
 
 
 def _is_visible(name: str) -> bool:
@@ -57,37 +85,37 @@ def _is_visible(name: str) -> bool:
 
 
 def _each(
-    entries: Sequence[FileInfo], workers: int, work: Callable[[FileInfo], None]
-) -> Iterator[tuple[FileInfo, UserError | None]]:
-    """Each entry when ``work`` is done with it, and what was wrong with it. At most twice ``workers`` are in flight."""
-    left = iter(entries)
-    pending: dict[Future[None], FileInfo] = {}
+    images: Sequence[_Image], workers: int, work: Callable[[_Image], None]
+) -> Iterator[tuple[_Image, UserError | None]]:
+    """Each image when ``work`` is done with it, and what was wrong with it. At most twice ``workers`` are in flight."""
+    left = iter(images)
+    pending: dict[Future[None], _Image] = {}
     with ThreadPoolExecutor(workers) as pool:
         while True:
-            while len(pending) < 2 * workers and (entry := next(left, None)):
-                pending[pool.submit(work, entry)] = entry
+            while len(pending) < 2 * workers and (image := next(left, None)):
+                pending[pool.submit(work, image)] = image
             if not pending:
                 return
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                entry, error = pending.pop(future), None
+                image, error = pending.pop(future), None
                 try:
                     future.result()
                 except UserError as caught:
                     error = caught
-                yield entry, error
+                yield image, error
 
 
-def _one(spec: TransformSpec, port: int, source: FileSystem, entry: FileInfo, target: FileSystem) -> None:
+def _one(spec: TransformSpec, port: int, image: _Image, target: FileSystem) -> None:
     limit = DEFAULT_PAYLOAD_MB if spec.max_payload is None else spec.max_payload
-    body = source.read(entry, limit * _MEGABYTE if limit else sys.maxsize)
+    body = image.read(limit * _MEGABYTE if limit else sys.maxsize)
     headers = {"Content-Type": spec.content_type or "application/octet-stream"}
     if spec.accept:
         headers["Accept"] = spec.accept
     status, content, kind = _post(port, body, headers)
     if status != 200:
         text = content[:500].decode("utf-8", "replace")
-        raise DataError("a file can't be transformed:", [Fault(source.where(entry.name), f"{status}: {text}")])
-    target.write(f"{entry.name}.out", [content], kind)
+        raise DataError("a file can't be transformed:", [Fault(image.where, f"{status}: {text}")])
+    target.write(f"{image.name}.out", [content], kind)
 
 
 def _post(port: int, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, str]:

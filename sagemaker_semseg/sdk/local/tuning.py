@@ -21,7 +21,8 @@ class LocalTuning:
     """A tuning job of this machine. ``tuning_runner`` is the process that runs it."""
 
     def __init__(self, job: LocalJob):
-        self.name, self.job = job.name, job
+        self.name = self.job_name = job.name
+        self.job = job
 
     @property
     def status(self) -> str:
@@ -114,6 +115,11 @@ def best_model(name: str) -> str | None:
     best = Study(store.folder(name), spec_of(store.get(name))).best()
     training = JobStore("training").read(best.job) if best else None
     return training.output if training else None
+
+
+def has_result(record: JobRecord) -> bool:
+    """Return whether any trial of a tuning has come to an objective."""
+    return Study(JobStore("tuning").folder(record.name), spec_of(record)).best() is not None
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Fault]:

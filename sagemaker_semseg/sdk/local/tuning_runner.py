@@ -30,6 +30,7 @@ from sagemaker_semseg.signals import catch_signals, watch_parent
 MAX_CONSECUTIVE_FAILURES: Final = 3
 """If this many trials have ended, or as many as run at a time, and none has succeeded, no more are started."""
 
+_MAX_REASON: Final = 1000
 STOPPED: Final = 143
 """The exit status after a stop."""
 
@@ -63,7 +64,7 @@ class TuningRunner:
         if best:
             print(f"the best: {best.job} with {self._metric}={best.objective:g} ({_shown(best)})", flush=True)
         elif not self._stop.is_set():
-            faults = [Fault(trial.job, trial.failure.partition("\n")[0][:300]) for trial in self._ended]
+            faults = [Fault(trial.job, one_line(trial.failure)) for trial in self._ended]
             raise UserError("No training job has succeeded:", faults)
 
     def _resume(self) -> None:
@@ -131,7 +132,7 @@ class TuningRunner:
     def _end(self, number: int, status: str, objective: float | None, failure: str) -> None:
         trial = self._study.end(number, status, objective, failure)
         self._ended.append(trial)
-        result = f"{self._metric}={objective:g}" if objective is not None else failure.partition("\n")[0][:300]
+        result = f"{self._metric}={objective:g}" if objective is not None else one_line(failure)
         best = self._study.best()
         mark = ", the best so far" if best and best.number == number else ""
         print(f"trial {number} of {self._total}: {status}, {result}{mark}", flush=True)
@@ -158,6 +159,16 @@ class TuningRunner:
         patience = criteria.get("BestObjectiveNotImproving", {}).get("MaxNumberOfTrainingJobsNotImproving")
         since = [trial for trial in self._study.trials() if trial.finished and trial.number > best.number]
         return patience is not None and len(since) >= patience
+
+
+def one_line(failure: str) -> str:
+    """Return a failure with its reasons in one line: its first line alone may be no more than a heading."""
+    lines = [line.strip().removeprefix("- ") for line in failure.splitlines() if line.strip()]
+    heading = lines[:1]
+    if heading and not heading[0].endswith(":"):
+        lines = heading
+    text = " ".join(heading + ["; ".join(lines[1:])] * (len(lines) > 1))
+    return text if len(text) <= _MAX_REASON else f"{text[: _MAX_REASON - 3]}..."
 
 
 def _shown(trial: Trial) -> str:

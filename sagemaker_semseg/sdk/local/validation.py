@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.sdk.inputs import AUGMENTED
+from sagemaker_semseg.sdk.inputs import AUGMENTED, MANIFEST_FILE
 from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.study import LOCAL_STRATEGIES, MAX_TRIALS, grid_size
 from sagemaker_semseg.sdk.parameters import CategoricalParameter
@@ -20,9 +20,9 @@ from sagemaker_semseg.sdk.specs import (
     TrainingSpec,
     TransformSpec,
     TuningSpec,
+    in_s3,
     local_path,
 )
-from sagemaker_semseg.storage import is_s3
 
 GPU_SIGNS = ("/dev/nvidiactl", "/dev/dxg")
 _SERVER = ("starlette", "uvicorn", "h11", "prometheus_client")
@@ -45,6 +45,21 @@ def faults(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> li
     return [*_machine(spec.instance_type), *found]
 
 
+def ignored_arguments(spec: TrainingSpec) -> Iterator[str]:
+    """Yield a sentence for each argument that means nothing on this machine."""
+    for name in ("use_spot_instances", "max_wait"):
+        if getattr(spec, name):
+            yield f"{name} is ignored: this machine has no spot instances"
+    if spec.checkpoint_local_path:
+        yield "checkpoint_local_path is ignored: on this machine checkpoints are in the job's folder"
+
+
+def notes(spec: TrainingSpec) -> Iterator[str]:
+    """Yield what is worth knowing of a training before it starts."""
+    if spec.image_uri:
+        yield f"image_uri isn't needed on this machine, which runs this package itself: {spec.image_uri}"
+
+
 def _machine(instance_type: str | None) -> Iterator[Fault]:
     if sys.platform == "win32":
         yield Fault("instance_type", "jobs on this machine need Linux or macOS", "run it in WSL")
@@ -55,13 +70,6 @@ def _machine(instance_type: str | None) -> Iterator[Fault]:
 def _training(spec: TrainingSpec) -> Iterator[Fault]:
     yield from _one_machine("instance_count", spec.instance_count)
     yield from _faults_of_name("training", spec.name)
-    if spec.use_spot_instances:
-        yield Fault("use_spot_instances", _REMOTE, "leave it out")
-    if spec.checkpoint_s3_uri and is_s3(spec.checkpoint_s3_uri):
-        yield Fault("checkpoint_s3_uri", f"{spec.checkpoint_s3_uri}: {_REMOTE}", "give a folder, or leave it out")
-    if spec.checkpoint_local_path:
-        what = "on this machine checkpoints lie in the job's folder"
-        yield Fault("checkpoint_local_path", what, "leave it out, or give checkpoint_s3_uri a folder")
     for channel in spec.channels:
         yield from _channel(channel, spec.input_mode)
     yield from _writable("output_path", spec.output_path)
@@ -94,7 +102,7 @@ def _transform(spec: TransformSpec) -> Iterator[Fault]:
     yield from _one_machine("instance_count", spec.instance_count)
     yield from _faults_of_name("transforms", spec.name)
     only = {
-        "data_type": ("S3Prefix", None),
+        "data_type": ("S3Prefix", MANIFEST_FILE, None),
         "split_type": ("None", None),
         "assemble_with": ("None", None),
         "compression_type": ("None", None),
@@ -106,7 +114,7 @@ def _transform(spec: TransformSpec) -> Iterator[Fault]:
             yield Fault(name, f"is {value!r}; each file is one image and one reply: {expected}", "leave it out")
     for name in spec.more:
         yield Fault(name, _REMOTE, "leave it out")
-    if not is_s3(spec.data) and not local_path(spec.data).exists():
+    if not in_s3(spec.data) and not local_path(spec.data).exists():
         yield Fault("data", f"{spec.data}: no such file or folder", "check the path")
     yield from _writable("output_path", spec.output_path)
     yield from _serving(spec.model)
@@ -135,7 +143,7 @@ def _tuning(spec: TuningSpec) -> Iterator[Fault]:
 
 
 def _serving(model: ModelSpec) -> Iterator[Fault]:
-    if not is_s3(model.model_data) and not local_path(model.model_data).exists():
+    if not in_s3(model.model_data) and not local_path(model.model_data).exists():
         yield Fault("model_data", f"{model.model_data}: no such file", "train first, or check the path")
     if missing := [name for name in _SERVER if find_spec(name) is None]:
         what = f"the server needs {', '.join(missing)}"
@@ -155,7 +163,7 @@ def _faults_of_name(kind: str, name: str) -> Iterator[Fault]:
 
 
 def _writable(name: str, place: str | None) -> Iterator[Fault]:
-    if place and not is_s3(place):
+    if place and not in_s3(place):
         path = local_path(place).absolute()
         above = next((folder for folder in (path, *path.parents) if folder.exists()), Path("/"))
         if not above.is_dir():

@@ -25,8 +25,15 @@ from sagemaker_semseg.sdk.remote.jobs import RemoteTraining, RemoteTransform, no
 from sagemaker_semseg.sdk.remote.listing import Started, started
 from sagemaker_semseg.sdk.remote.tuning import RemoteTuning
 from sagemaker_semseg.sdk.requests.from_describe import model_spec
-from sagemaker_semseg.sdk.specs import EndpointSpec, ModelSpec, TrainingSpec, TransformSpec, TuningSpec
-from sagemaker_semseg.storage import is_s3
+from sagemaker_semseg.sdk.specs import (
+    EndpointSpec,
+    ModelSpec,
+    TrainingSpec,
+    TransformSpec,
+    TuningSpec,
+    in_s3,
+    local_path,
+)
 
 # placeholders while a specification is only checked, and nothing is asked of AWS
 _SOME_ROLE = "arn:aws:iam::000000000000:role/"
@@ -59,7 +66,7 @@ class RemoteBackend:
         found += requests.model_faults(model) + _absent_file("model_data", spec.model.model_data)
         if isinstance(spec, EndpointSpec):
             return found + requests.endpoint_faults(spec)
-        data = spec.data if is_s3(spec.data) else _SOME_PLACE
+        data = spec.data if in_s3(spec.data) else _SOME_PLACE
         planned = replace(spec, data=data, output_path=_s3_or(spec.output_path, _SOME_PLACE))
         return found + requests.transform_faults(planned) + _absent_file("data", spec.data)
 
@@ -132,9 +139,11 @@ class RemoteBackend:
         """Start a training. attached: ignored, jobs run by themselves."""
         requests.refuse(self.faults(spec))
         output = self._output(spec.output_path)
-        if not is_s3(spec.output_path or ""):
+        if not in_s3(spec.output_path or ""):
             output = f"{output.rstrip('/')}/{spec.name}"  # unlike a training, a transform makes no folder of its own
-        data = spec.data if is_s3(spec.data) else s3_transfer.upload(self.account, _path(spec.data), "transform")
+        data = spec.data
+        if not in_s3(data):
+            data = s3_transfer.upload(self.account, local_path(data), "transform")
         ready = replace(spec, data=data, output_path=output, model=self._ready(spec.model))
         request = requests.transform_job(ready)
         made = self._make_model(ready.model)
@@ -184,8 +193,8 @@ class RemoteBackend:
     def _ready(self, spec: ModelSpec) -> ModelSpec:
         """Return the model with its artifact in S3, the role's ARN and the image."""
         data = spec.model_data
-        if not is_s3(data):
-            data = s3_transfer.upload(self.account, _path(data), "model")
+        if not in_s3(data):
+            data = s3_transfer.upload(self.account, local_path(data), "model")
         image = spec.image_uri or image_uri()
         requests.refuse(requests.model_faults(_placeholder_model(replace(spec, image_uri=image, model_data=data))))
         return replace(spec, model_data=data, image_uri=image, role=self.account.role_arn(str(spec.role)))
@@ -236,7 +245,7 @@ def _placeholder_training(spec: TrainingSpec) -> TrainingSpec:
 
 
 def _placeholder_model(spec: ModelSpec) -> ModelSpec:
-    data = spec.model_data if not spec.model_data or is_s3(spec.model_data) else _SOME_PLACE
+    data = spec.model_data if not spec.model_data or in_s3(spec.model_data) else _SOME_PLACE
     return replace(spec, image_uri=spec.image_uri or image_uri(), role=_role(spec.role), model_data=data)
 
 
@@ -245,16 +254,12 @@ def _role(role: str | None) -> str | None:
 
 
 def _s3_or(place: str | None, other: str) -> str:
-    return place if place and is_s3(place) else other
-
-
-def _path(place: str) -> Path:
-    return Path(place.removeprefix("file://")).expanduser()
+    return place if place and in_s3(place) else other
 
 
 def _folder(place: str | None) -> Path | None:
     """Return the local folder for results, if they aren't to stay in S3."""
-    return None if not place or is_s3(place) else _path(place)
+    return None if not place or in_s3(place) else local_path(place)
 
 
 def _absent(spec: TrainingSpec) -> list[Fault]:
@@ -262,6 +267,6 @@ def _absent(spec: TrainingSpec) -> list[Fault]:
 
 
 def _absent_file(where: str, place: str) -> list[Fault]:
-    if not place or is_s3(place) or _path(place).exists():
+    if not place or in_s3(place) or local_path(place).exists():
         return []
     return [Fault(where, f"{place}: no such file or folder", "check the path, or give s3://bucket/prefix")]

@@ -16,7 +16,8 @@ class RemoteTuning:
     """A tuning job that SageMaker knows by ``name``."""
 
     def __init__(self, account: Account, name: str):
-        self.name, self._account = name, account
+        self.name = self.job_name = name
+        self._account = account
 
     def describe(self) -> Mapping[str, Any]:
         """Return SageMaker's answer. Raises ``UserError`` if it knows no such job."""

@@ -26,6 +26,7 @@ LINES = """\
 
 def model():
     (BASE / "model" / "hyperparams.json").write_text("{}")
+    (BASE / "checkpoints" / "last").write_bytes(b"checkpoint")
 
 
 def wait(seconds=600):

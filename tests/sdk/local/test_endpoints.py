@@ -1,6 +1,7 @@
 """Endpoints and batch transforms on this machine, with the real server and a small model."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -274,6 +275,25 @@ def test_a_server_that_died_is_reported(small_model):
     predictor.delete_endpoint()
 
 
+class SomeSession:
+    """A session for SageMaker, of any kind."""
+
+
+def test_a_session_hides_no_endpoint_of_this_machine(predictor):
+    again = SemSegPredictor("mine", sagemaker_session=SomeSession())
+    assert again.predict(jpeg()).shape == (37, 53)
+
+
+def test_it_is_no_multi_model_endpoint(predictor):
+    with pytest.raises(InvocationFailed, match="no multi-model endpoint") as caught:
+        predictor.predict(jpeg(), target_model="other.tar.gz")
+    assert caught.value.status == 400
+
+
+def test_image_jpg_is_a_jpeg(predictor):
+    assert predictor.predict(jpeg(), initial_args={"ContentType": "image/jpg"}).shape == (37, 53)
+
+
 # ---- batch transform
 
 
@@ -310,6 +330,14 @@ def test_files_that_are_refused_are_named_and_the_others_are_done(small_model, i
     assert str(images / "b.jpg") in str(caught.value)
     assert str(images / "big.jpg") in str(caught.value)
     assert (tmp_path / "out/more/c.jpg.out").is_file()
+
+
+def test_a_manifest_file_names_the_images_and_the_replies(small_model, images, tmp_path):
+    (tmp_path / "list").write_text(json.dumps([{"prefix": f"{images}/"}, "more/c.jpg", "a.jpg"]))
+    mine = transformer(small_model, tmp_path / "out")
+    mine.transform(tmp_path / "list", data_type="ManifestFile", logs=False)
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.out"))
+    assert found == ["a.jpg.out", "more/c.jpg.out"]
 
 
 def test_a_transform_is_found_by_its_name(small_model, images, tmp_path):

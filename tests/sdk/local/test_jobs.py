@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from sagemaker_semseg.sdk.local import supervisor
 from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.process_identity import Process
 from sagemaker_semseg.sdk.specs import Channel, JobFailed
+from sagemaker_semseg.storage.local_buckets import make_bucket
 from tests.sdk.local.conftest import FAKE_JOB, eventually
 from tests.sdk.local.fake_behaviors import CRASH, FAIL, HANG, LEAVES_A_CHILD, READS_A_PIPE, STUBBORN, SUCCEED
 
@@ -243,6 +245,50 @@ def test_from_s3_to_s3(backend, spec, inputs, state, bucket_server):
     body = bucket_server.get_object(Bucket="images", Key="out/job/output/model.tar.gz")["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body)) as archive:
         assert archive.getnames() == ["hyperparams.json"]
+
+
+def test_a_channel_that_is_one_object_keeps_its_name(backend, spec, state, bucket_server):
+    """Readers know a model, a label map and weights by their names."""
+    names = {"model": "model.tar.gz", "label_map": "train_label_map.json", "pretrained": "resnet18_v1s.params"}
+    for name in names.values():
+        bucket_server.put_object(Bucket="images", Key=f"one/{name}", Body=name.encode())
+    channels = tuple(Channel(channel, f"s3://images/one/{name}") for channel, name in names.items())
+    backend.train(replace(spec(), channels=channels), attached=True).wait(logs=False)
+    for channel, name in names.items():
+        assert (tree(state) / "input/data" / channel / name).read_bytes() == name.encode()
+
+
+def test_checkpoints_are_copied_from_and_to_s3(backend, spec, state, bucket_server):
+    bucket_server.put_object(Bucket="images", Key="kept/earlier", Body=b"1")
+    more = {"use_spot_instances": True, "max_wait": 100_000}
+    with pytest.warns(UserWarning, match="ignored: this machine has no spot instances"):
+        job = backend.train(spec(checkpoint_s3_uri="s3://images/kept", **more), attached=True)
+    assert job.wait(logs=False).status == "Completed"
+    assert (tree(state) / "checkpoints/earlier").read_bytes() == b"1"
+    keys = [item["Key"] for item in bucket_server.list_objects_v2(Bucket="images", Prefix="kept/")["Contents"]]
+    assert keys == ["kept/earlier", "kept/last"]
+
+
+def test_in_and_out_of_a_bucket_of_this_machine(backend, spec, inputs, state):
+    bucket = make_bucket("mine")
+    for name, place in inputs.items():
+        shutil.copytree(place, bucket / "set" / name)
+    (bucket / "list.manifest").write_text('[{"prefix": "s3://mine/set/train/"}, "a.png"]')
+    channels = [Channel(name, f"s3://mine/set/{name}") for name in inputs]
+    channels[0] = Channel("train", "s3://mine/list.manifest", data_type="ManifestFile")
+    given = spec(output_path="s3://mine/out", checkpoint_s3_uri="s3://mine/kept")
+    given = replace(given, channels=tuple(channels))
+    assert backend.faults(given) == []
+    job = backend.train(given, attached=True)
+    assert job.wait(logs=False).output == "s3://mine/out/job/output/model.tar.gz"
+    assert (bucket / "out/job/output/model.tar.gz").is_file()
+    assert (bucket / "kept/last").is_file()
+    for name in inputs:
+        assert (tree(state) / "input/data" / name / "a.png").is_file()
+    pairs = find_pairs({name: tree(state) / "input/data" / name for name in inputs}, "train", FaultList(), [])
+    assert [pair.name for pair in pairs] == ["a"]
+    absent = replace(given, channels=(Channel("train", "s3://mine/none"),))
+    assert [fault.what for fault in backend.faults(absent)] == ["s3://mine/none: no such file or folder"]
 
 
 def test_results_that_cannot_be_delivered_stay_in_the_jobs_folder(backend, spec, state, bucket_server):

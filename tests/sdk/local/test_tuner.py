@@ -213,6 +213,18 @@ def test_one_that_has_failed_says_why_and_can_be_stopped_no_more(tuner, inputs, 
         tuned.best_training_job()
 
 
+def test_after_all_have_failed_the_name_may_be_used_with_other_settings(tuner, inputs, estimator):
+    """... as the message and docs/tuning.md say."""
+    estimator.set_hyperparameters(optimizer="adagrad")
+    with pytest.raises(JobFailed):
+        tuner(max_jobs=1).fit(inputs, job_name="streets")
+    estimator.set_hyperparameters(optimizer="sgd")
+    tuned = tuner(max_jobs=1)
+    tuned.fit(inputs, job_name="streets")
+    assert tuned.latest_tuning_job.job_name == "streets"
+    assert tuned.best_training_job().startswith("streets-001-")
+
+
 def test_what_runs_can_t_be_started_again_and_what_differs_can_t_go_on(tuner, inputs, state, estimator):
     estimator.set_hyperparameters(optimizer="rmsprop")
     tuned = tuner(max_jobs=1)

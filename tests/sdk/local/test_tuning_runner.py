@@ -227,6 +227,16 @@ def test_if_the_first_ones_all_fail_the_tuning_does(tune, parallel, tried):
     assert len(study.trials()) == 20
 
 
+def test_the_reasons_are_kept_not_the_heading_alone():
+    failure = "ClientError: This training can't be started:\n- num_classes: is 5 (give 4)\n- epochs: is 0"
+    assert tuning_runner.one_line(failure) == (
+        "ClientError: This training can't be started: num_classes: is 5 (give 4); epochs: is 0"
+    )
+    assert tuning_runner.one_line("it broke\nTraceback") == "it broke"
+    assert tuning_runner.one_line("") == ""
+    assert len(tuning_runner.one_line("many:\n" + 5000 * "x")) == 1000
+
+
 def test_a_training_without_the_metric_has_not_succeeded(tune):
     with pytest.raises(UserError, match="it has printed no validation:mIOU"):
         tune(FakeBackend(lambda spec: (1, "Completed", None)))
