@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.parameters import Parameter
-from sagemaker_semseg.storage import is_s3, local_bucket_path
+from sagemaker_semseg.storage import in_s3, local_path
 
 LOCAL_TYPES = ("local", "local_gpu")
 """Instance types that mean this machine, as in the SageMaker Python SDK."""
@@ -35,16 +35,6 @@ class InvocationFailed(UserError):
     def __init__(self, message: str, faults: Sequence[Fault] = (), status: int = 0):
         super().__init__(message, faults)
         self.status = status
-
-
-def in_s3(place: str) -> bool:
-    """Return whether a place is in S3: an s3:// address whose bucket is not one of this machine."""
-    return is_s3(place) and local_bucket_path(place) is None
-
-
-def local_path(place: str) -> Path:
-    """Return the path of a place that is not in S3: a path, file://, or s3:// of a bucket of this machine."""
-    return local_bucket_path(place) or Path(place.removeprefix("file://")).expanduser()
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,23 @@ __all__ = [
     "S3Uri",
     "atomic_write",
     "copy_files",
+    "in_s3",
     "is_s3",
     "local_bucket_path",
+    "local_path",
     "locate",
     "filesystem_at",
 ]
+
+
+def in_s3(place: str) -> bool:
+    """Return whether a place is in S3: an s3:// address whose bucket is not one of this machine."""
+    return is_s3(place) and local_bucket_path(place) is None
+
+
+def local_path(place: str) -> Path:
+    """Return the path of a place that is not in S3: a path, file://, or s3:// of a bucket of this machine."""
+    return local_bucket_path(place) or Path(place.removeprefix("file://")).expanduser()
 
 
 def filesystem_at(place: str) -> FileSystem:

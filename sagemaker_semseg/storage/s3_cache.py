@@ -6,8 +6,8 @@
 
 ``objects`` holds a file for each version of an object, named by bucket, key and ETag, so it is valid forever.
 ``prefixes`` holds a folder for each state of a prefix, whose files are links to those: a reader isn't disturbed when
-another command finds that the prefix has changed. What is in a bucket of this machine is used where it is. Several processes may use one cache: each downloads in a random order
-and skips what another one has downloaded meanwhile.
+another command finds that the prefix has changed. Several processes may use one cache: each downloads in a random order
+and skips what another one has downloaded meanwhile. What is in a bucket of this machine is used where it is.
 """
 
 from __future__ import annotations

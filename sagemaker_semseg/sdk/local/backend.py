@@ -37,10 +37,8 @@ from sagemaker_semseg.sdk.specs import (
     TrainingSpec,
     TransformSpec,
     TuningSpec,
-    in_s3,
-    local_path,
 )
-from sagemaker_semseg.storage import copy_files, filesystem_at, is_s3
+from sagemaker_semseg.storage import copy_files, filesystem_at, in_s3, is_s3, local_path
 from sagemaker_semseg.storage.s3_cache import S3Cache
 
 _PYTHON = (sys.executable, "-m")

@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from sagemaker_semseg.environment import data_cache
 from sagemaker_semseg.errors import DataError, Fault
-from sagemaker_semseg.sdk.specs import local_path
-from sagemaker_semseg.storage import is_s3
+from sagemaker_semseg.storage import is_s3, local_path
 from sagemaker_semseg.storage.cache_names import below
 from sagemaker_semseg.storage.s3_cache import Progress, S3Cache
 

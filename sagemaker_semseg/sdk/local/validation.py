@@ -20,9 +20,8 @@ from sagemaker_semseg.sdk.specs import (
     TrainingSpec,
     TransformSpec,
     TuningSpec,
-    in_s3,
-    local_path,
 )
+from sagemaker_semseg.storage import in_s3, local_path
 
 GPU_SIGNS = ("/dev/nvidiactl", "/dev/dxg")
 _SERVER = ("starlette", "uvicorn", "h11", "prometheus_client")

@@ -31,9 +31,8 @@ from sagemaker_semseg.sdk.specs import (
     TrainingSpec,
     TransformSpec,
     TuningSpec,
-    in_s3,
-    local_path,
 )
+from sagemaker_semseg.storage import in_s3, local_path
 
 # placeholders while a specification is only checked, and nothing is asked of AWS
 _SOME_ROLE = "arn:aws:iam::000000000000:role/"
