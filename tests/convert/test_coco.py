@@ -295,7 +295,7 @@ def test_what_is_at_fault_can_be_left_out(read, converted):
         (b"{", "can't be read as JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"images": [' + b"9" * 5000 + b"]}", "can't be read as JSON"),
-        (b"\xff\xfe\x00", "can't be read as JSON"),
+        (b"\xff\xfe\x00", "is no text in UTF-16"),
         ([{"image_id": 1, "caption": "a car"}], "no JSON of COCO"),
         ({"images": [], "annotations": {}}, "no JSON of COCO"),
         (instances([{"segments_info": [], "file_name": "1.png", "image_id": 1}]), "panoptic"),
