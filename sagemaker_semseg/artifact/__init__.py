@@ -18,10 +18,12 @@ from pathlib import Path
 from sagemaker_semseg.artifact.content import (
     FORMAT_VERSION,
     Artifact,
+    ArtifactSummary,
     InferenceArtifact,
     pack,
     unpack,
     unpack_inference_artifact,
+    unpack_summary,
 )
 from sagemaker_semseg.artifact.members import MAX_BYTES, REQUIRED, read_members, write_members
 from sagemaker_semseg.storage import atomic_write
@@ -31,10 +33,12 @@ _FIRST = "hyperparams.json"
 __all__ = [
     "FORMAT_VERSION",
     "Artifact",
+    "ArtifactSummary",
     "InferenceArtifact",
     "locate_artifact",
     "read_artifact",
     "read_inference_artifact",
+    "read_summary",
     "write_artifact",
 ]
 
@@ -103,3 +107,12 @@ def read_inference_artifact(path: str | os.PathLike[str]) -> InferenceArtifact:
     """
     members = read_members(Path(path), ("hyperparams.json", "labels.json", "model.onnx"))
     return unpack_inference_artifact(Path(path), members)
+
+
+def read_summary(path: str | os.PathLike[str]) -> ArtifactSummary:
+    """Reads an artifact's hyperparameters, labels and metrics, as safely as ``read_artifact``.
+
+    Raises ``ArtifactError``.
+    """
+    members = read_members(Path(path), ("hyperparams.json", "labels.json", "metrics.json"))
+    return unpack_summary(Path(path), members)

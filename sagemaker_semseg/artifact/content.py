@@ -63,6 +63,15 @@ class InferenceArtifact:
     graph: bytes = field(repr=False)
 
 
+@dataclass(frozen=True)
+class ArtifactSummary:
+    """The small part of an ``Artifact``: no weights and no graph."""
+
+    hyperparameters: dict[str, str]
+    labels: dict[str, Any]
+    metrics: dict[str, Any]
+
+
 def pack(artifact: Artifact) -> dict[str, bytes]:
     """Returns the members' bytes in the archive's order, the small ones first, so that they are found quickly.
 
@@ -125,6 +134,17 @@ def unpack_inference_artifact(path: Path, members: dict[str, bytes]) -> Inferenc
     if reading.faults or hyperparameters is None or labels is None:
         raise ArtifactError(f"{path} can't be used as a model:", reading.faults)
     return InferenceArtifact(hyperparameters, labels, graph)
+
+
+def unpack_summary(path: Path, members: dict[str, bytes]) -> ArtifactSummary:
+    """As ``unpack``, without the weights."""
+    reading = _Unpacking(members)
+    hyperparameters = reading.read("hyperparams.json", _hyperparameters)
+    labels, metrics = reading.read("labels.json", _json), reading.read("metrics.json", _json)
+    reading.faults += _faults_of_values(hyperparameters, labels)
+    if reading.faults or hyperparameters is None or labels is None or metrics is None:
+        raise ArtifactError(f"{path} can't be used as a model:", reading.faults)
+    return ArtifactSummary(hyperparameters, labels, metrics)
 
 
 class _Unpacking:

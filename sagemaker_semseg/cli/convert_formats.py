@@ -100,26 +100,13 @@ def _add_labelme(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help=text)
     text = "another folder of JSON files, for validation; the first one is for training then"
     parser.add_argument("--validation", type=Path, metavar="DIR", help=text)
-    text = "of the JSON files, such as gbk, where it isn't UTF-8"
-    parser.add_argument("--encoding", type=_encoding, help=text)
     _add_choice(parser, "later")
 
 
-def _encoding(name: str) -> str:
-    try:
-        b"".decode(name)
-    except (LookupError, ValueError):
-        raise argparse.ArgumentTypeError(f"{name} is no encoding, such as utf-8 or gbk") from None
-    return name
-
-
 def _read_labelme(options: argparse.Namespace) -> AnnotatedDataset:
-    folders = [(options.folder, "train" if options.validation else ""), (options.validation, "validation")]
-    sources = [
-        labelme.LabelMeReader(folder, options.images, split, options.encoding or "")
-        for folder, split in folders
-        if folder
-    ]
+    sources = [labelme.LabelMeReader(options.folder, options.images, "train" if options.validation else "")]
+    if options.validation:
+        sources.append(labelme.LabelMeReader(options.validation, options.images, "validation"))
     return labelme.read(sources, _choice(options))
 
 
@@ -219,8 +206,7 @@ examples:
         summary="Cityscapes' folders leftImg8bit and gtFine",
         description="""\
 Makes the folders of a training from Cityscapes: the 19 classes of its benchmark, and 255 for all others. Images of
-train and val stay what they are; those of test have no annotations and are left out. With a label_colors.txt beside the
-folders (CVAT writes one) the classes are those of this list, by colours or ids.""",
+train and val stay what they are; those of test have no annotations and are left out.""",
         epilog="""\
 examples:
   sagemaker-semseg convert cityscapes cityscapes --output data --link

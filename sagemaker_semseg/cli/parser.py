@@ -18,7 +18,20 @@ from sagemaker_semseg.error_handling import PROGRAM
 from sagemaker_semseg.errors import Fault, UserError
 
 # each is a module NAME_command in this package
-_COMMANDS = ("train", "evaluate", "predict", "serve", "check", "export", "import", "jobs", "weights", "convert", "demo")
+_COMMANDS = (
+    "train",
+    "evaluate",
+    "report",
+    "predict",
+    "serve",
+    "check",
+    "export",
+    "import",
+    "jobs",
+    "weights",
+    "convert",
+    "demo",
+)
 
 _DESCRIPTION = """\
 Semantic segmentation in the shape of Amazon SageMaker's built-in algorithm: trains a model on folders of images and

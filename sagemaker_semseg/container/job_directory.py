@@ -4,7 +4,7 @@ input/config/    hyperparameters.json, inputdataconfig.json, resourceconfig.json
 input/data/      a folder for each channel; FIFOs in Pipe mode
 checkpoints/     where the training continues
 model/           the files of the model, which SageMaker packs as model.tar.gz
-output/data/     metrics.csv, metrics.json; error.log after a fault of this program
+output/data/     report.html, training.json, metrics.csv, metrics.json; error.log after a fault of this program
 output/failure   the reason, if it fails
 """
 
@@ -118,6 +118,7 @@ def read_training_config(base: Path) -> tuple[TrainingConfig, list[Fault]]:
         checkpoints=str(base / "checkpoints"),
         fifos=str(data) if in_pipe_mode else None,
         in_job=True,
+        reports=str(base / "output" / "data"),
     )
     return config, faults
 

@@ -20,7 +20,9 @@ from sagemaker_semseg.jobs import initial_weights, summary
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.initial_weights import RANDOM_INIT, InitialWeights
 from sagemaker_semseg.jobs.progress_bar import progress_bar
+from sagemaker_semseg.jobs.report_writer import ReportWriter
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
+from sagemaker_semseg.report.training_record import TrainingFiles
 from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.plan import no_counts
 
@@ -50,6 +52,7 @@ class TrainingConfig:
             None.
         restart: whether checkpoints are removed, and the training starts over.
         fifos: a folder in which the FIFOs of Pipe mode appear, for the splits that have no channel.
+        reports: the folder of ``report.html`` and ``training.json``; OUTPUT if None.
         verbose: whether messages of TensorFlow's libraries are shown.
         quiet: whether nothing is printed: neither what is trained on nor how it goes.
         in_job: whether it is a job in SageMaker's folder, which says other things about how to continue.
@@ -64,6 +67,7 @@ class TrainingConfig:
     checkpoints: str | None = None
     restart: bool = False
     fifos: str | None = None
+    reports: str | None = None
     verbose: bool = False
     quiet: bool = False
     in_job: bool = False
@@ -89,6 +93,13 @@ class PreparedTraining:
         """The folder of the checkpoints."""
         return Path(self.config.checkpoints) if self.config.checkpoints else self.output / "checkpoints"
 
+    @property
+    def files(self) -> TrainingFiles:
+        """Where the training's files are."""
+        config = self.config
+        model = Path(config.model_path) if config.model_path else self.output / "model.tar.gz"
+        return TrainingFiles(model, self.checkpoints, Path(config.reports) if config.reports else self.output)
+
 
 def run_training(
     config: TrainingConfig, callbacks: Sequence[Callback] = (), *, faults: Sequence[Fault] = ()
@@ -109,7 +120,8 @@ def run_training(
     prepared = prepare_training(config, faults)
     result = run_prepared(prepared, callbacks)
     if not config.quiet:
-        print(summary.describe_result(result, prepared.hyperparameters.epochs, in_job=config.in_job), flush=True)
+        epochs, page = prepared.hyperparameters.epochs, prepared.files.page if prepared.files.page.is_file() else None
+        print(summary.describe_result(result, epochs, page, in_job=config.in_job), flush=True)
     return result
 
 
@@ -154,19 +166,23 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     """Run a training that was checked. Describes it on standard output first, unless it is ``quiet``."""
     config, hp = prepared.config, prepared.hyperparameters
     strategy = load_tensorflow(verbose=config.verbose)
-    from sagemaker_semseg.training.callbacks import logging_callback
+    from sagemaker_semseg.training.callbacks import AfterEpoch, logging_callback
     from sagemaker_semseg.training.devices import describe_devices
     from sagemaker_semseg.training.trainer import train
 
     if config.restart:
         remove_checkpoints(prepared.checkpoints)
+    names, start, devices = prepared.class_names, prepared.initial_weights, describe_devices()
+    facts = summary.training_facts(hp, prepared.channels, names, devices, start)
+    notes = summary.training_notes(prepared.channels, names, start)
+    report = ReportWriter(prepared.files, names, facts, notes)
+    callbacks = [*callbacks, AfterEpoch(report.write)]
     if not config.quiet:
-        names, start = prepared.class_names, prepared.initial_weights
-        print(summary.describe_training(hp, prepared.channels, names, describe_devices(), start))
+        print(summary.describe_training(hp, prepared.channels, names, devices, start))
         place = summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs, in_job=config.in_job)
         print(place, flush=True)
         callbacks = [logging_callback(environment().host), *callbacks]
-    return train(
+    result = train(
         hp,
         prepared.channels,
         prepared.output,
@@ -177,6 +193,8 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
         checkpoints=prepared.checkpoints,
         model_path=Path(config.model_path) if config.model_path else None,
     )
+    report.write()
+    return result
 
 
 def exit_status(result: TrainingResult) -> ExitStatus:

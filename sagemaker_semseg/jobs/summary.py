@@ -21,8 +21,17 @@ def describe_training(
     hp: Hyperparameters, channels: Datasets, names: Sequence[str], devices: str, start: InitialWeights
 ) -> str:
     """Describe data, network, settings and devices."""
+    lines = training_facts(hp, channels, names, devices, start)
+    notes = training_notes(channels, names, start)
+    return "\n".join([*(_line(*line) for line in lines), *(_line("note", note) for note in notes)])
+
+
+def training_facts(
+    hp: Hyperparameters, channels: Datasets, names: Sequence[str], devices: str, start: InitialWeights
+) -> list[tuple[str, str]]:
+    """Return a title and a text for each thing that a training is made of."""
     steps = math.ceil((channels.train.count or 0) / hp.mini_batch_size)
-    lines = [
+    return [
         ("train", _images(channels.train)),
         ("validation", _images(channels.validation)),
         ("classes", _shares(channels.train, names)),
@@ -35,8 +44,11 @@ def describe_training(
         ),
         ("device", devices),
     ]
-    notes = [*start.notes, *channels.train.notes, *channels.validation.notes, *_notes(channels, names)]
-    return "\n".join([*(_line(*line) for line in lines), *(_line("note", note) for note in notes)])
+
+
+def training_notes(channels: Datasets, names: Sequence[str], start: InitialWeights) -> list[str]:
+    """Return what is worth knowing of the data and the initial weights, though nothing is wrong."""
+    return [*start.notes, *channels.train.notes, *channels.validation.notes, *_notes(channels, names)]
 
 
 def describe_output(output: Path, finished: int | None, epochs: int, *, in_job: bool = False) -> str:
@@ -54,8 +66,10 @@ def describe_output(output: Path, finished: int | None, epochs: int, *, in_job: 
     return _line("output", f"{output} ({begin}{'' if in_job else '; --restart starts over'})")
 
 
-def describe_result(result: TrainingResult, epochs: int, *, in_job: bool = False) -> str:
-    """Say how far the training came, how good its best epoch is, and where the model is.
+def describe_result(
+    result: TrainingResult, epochs: int, report: Path | None = None, *, in_job: bool = False
+) -> str:
+    """Say how far the training came, how good its best epoch is, and where the model and the report are.
 
     in_job: whether it is a job in SageMaker's folder, whose model is delivered elsewhere and which has no flags.
     """
@@ -69,7 +83,9 @@ def describe_result(result: TrainingResult, epochs: int, *, in_job: bool = False
         lines.append("no epoch was finished: the model has the weights of an unfinished one")
     else:
         lines += [f"best epoch {result.best_epoch + 1} of {done}", f"validation mIOU {result.scores.miou:.4f}"]
-    return "\n".join(lines if in_job else [*lines, f"model {result.artifact}"])
+    if not in_job:
+        lines += [f"model {result.artifact}", *([f"report {report}"] if report else [])]
+    return "\n".join(lines)
 
 
 def _line(title: str, text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -137,6 +138,20 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Logs = None) -> None:
         self.bar.stop()
+
+
+class AfterEpoch(keras.callbacks.Callback):
+    """Calls a function once an epoch's checkpoint is written: before the next epoch, and at the end."""
+
+    def __init__(self, function: Callable[[], None]):
+        super().__init__()
+        self.function = function
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.function()
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        self.function()
 
 
 def logging_callback(host: str = "algo-1") -> keras.callbacks.Callback:

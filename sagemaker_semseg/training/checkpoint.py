@@ -142,5 +142,19 @@ def load_weights(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
         arrays = load_file(str(path))
         return arrays, arrays.pop(_STATE)
     except (SafetensorError, OSError, LookupError) as error:
-        fault = Fault(str(path), f"missing or damaged: {error}", _REMEDY)
-        raise DataError("the best epoch's weights can't be read", [fault]) from error
+        raise _unreadable_best(path, error) from error
+
+
+def load_confusion(path: Path) -> np.ndarray:
+    """Read the confusion matrix of ``save_weights`` alone. Raises DataError if the file can't be read."""
+    try:
+        with safe_open(str(path), "np") as file:
+            confusion: np.ndarray = file.get_tensor(_STATE)
+    except (SafetensorError, OSError) as error:
+        raise _unreadable_best(path, error) from error
+    return confusion
+
+
+def _unreadable_best(path: Path, error: Exception) -> DataError:
+    fault = Fault(str(path), f"missing or damaged: {error}", _REMEDY)
+    return DataError("the best epoch's weights can't be read", [fault])

@@ -5,7 +5,6 @@ import hashlib
 import io
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -21,53 +20,7 @@ from sagemaker_semseg.data.color_map import ColorMap, ColorMapEntry
 from sagemaker_semseg.data.demo_dataset import CLASS_NAMES, make_demo_set
 from sagemaker_semseg.data.images import encode_mask, palette
 from sagemaker_semseg.hyperparameters import resolve
-
-VOID = {"meta", "link", "img", "wbr"}
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</title></style><script>alert(1)</script>",
-    '" onload="alert(1)',
-    "' onmouseover='alert(1)",
-    "<!--",
-    "{{ style }} {{ report }} {% if %} {# \\1",
-    "javascript:alert(1)",
-    "\udcff lone",
-    "\x00\x1b[31m",
-    "\u202egpj.exe",
-]
-
-
-class Document(HTMLParser):
-    """The elements, checked to be closed in order, and the visible text."""
-
-    def __init__(self, html):
-        super().__init__(convert_charrefs=True)
-        self.elements, self.open, self.words = [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def seen(self):
-        return " ".join(" ".join(self.words).split())
+from tests.html_document import HOSTILE, Document
 
 
 def finding(level="error", kind="unusable image", where="train/a.jpg", what="cut short", why="", remedy="save again"):

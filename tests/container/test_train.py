@@ -65,6 +65,7 @@ def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
     artifact = read_artifact(base / "model")
     assert artifact.metrics["best_epoch"] == 1
     assert read_inference_artifact(base / "model").hyperparameters["backbone"] == "resnet-tiny"
+    assert (base / "output" / "data" / "report.html").is_file()
     with open(base / "output" / "data" / "metrics.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]

@@ -46,7 +46,9 @@ def test_typed_hyperparameters_callbacks_and_a_folder_for_the_model(result, loss
     artifact = read_artifact(result.artifact)
     assert artifact.labels["class_names"] == SMALL["class_names"]
     assert artifact.hyperparameters["crop_size"] == "32"
-    assert sorted(path.name for path in (result.artifact.parent / "out").iterdir()) == ["checkpoints"]
+    assert sorted(path.name for path in (result.artifact.parent / "out").iterdir()) == [
+        "checkpoints", "report.html", "training.json",
+    ]  # fmt: skip
 
 
 def test_quiet_prints_nothing_and_the_same_call_continues(result, data, capfd):
