@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sagemaker_semseg.artifact.__init__ import locate_artifact
 from sagemaker_semseg.data.datasets import read_split
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.jobs.channel_locations import locate_channels
-from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.report.image_scores import ImageScores, draw_panels, measure
 from sagemaker_semseg.report.training_page import Example, render
