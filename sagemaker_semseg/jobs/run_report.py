@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sagemaker_semseg.artifact.__init__ import locate_artifact
+from sagemaker_semseg.artifact import locate_artifact
 from sagemaker_semseg.data.datasets import read_split
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.inference import Segmenter

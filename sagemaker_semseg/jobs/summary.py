@@ -66,9 +66,7 @@ def describe_output(output: Path, finished: int | None, epochs: int, *, in_job: 
     return _line("output", f"{output} ({begin}{'' if in_job else '; --restart starts over'})")
 
 
-def describe_result(
-    result: TrainingResult, epochs: int, report: Path | None = None, *, in_job: bool = False
-) -> str:
+def describe_result(result: TrainingResult, epochs: int, report: Path | None = None, *, in_job: bool = False) -> str:
     """Say how far the training came, how good its best epoch is, and where the model and the report are.
 
     in_job: whether it is a job in SageMaker's folder, whose model is delivered elsewhere and which has no flags.
