@@ -120,8 +120,9 @@ def run_training(
     prepared = prepare_training(config, faults)
     result = run_prepared(prepared, callbacks)
     if not config.quiet:
-        epochs, page = prepared.hyperparameters.epochs, prepared.files.page if prepared.files.page.is_file() else None
-        print(summary.describe_result(result, epochs, page, in_job=config.in_job), flush=True)
+        epochs, page = prepared.hyperparameters.epochs, prepared.files.page
+        report = page if page.is_file() else None
+        print(summary.describe_result(result, epochs, report, in_job=config.in_job), flush=True)
     return result
 
 
