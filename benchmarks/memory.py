@@ -115,6 +115,7 @@ def train(row: Row) -> dict[str, float]:
 
     from sagemaker_semseg.models.network import build_network
     from sagemaker_semseg.training.devices import default_strategy
+    from sagemaker_semseg.training.losses import Loss
     from sagemaker_semseg.training.optimizers import make_optimizer
     from sagemaker_semseg.training.train_step import make_train_step
 
@@ -124,7 +125,7 @@ def train(row: Row) -> dict[str, float]:
         network = build_network(hp.algorithm, hp.backbone, hp.num_classes, dtype=hp.precision)
         optimizer = make_optimizer(hp)
         optimizer.build(network.trainable_variables)
-    step = make_train_step(network, optimizer, strategy, hp.aux_weight, None)
+    step = make_train_step(network, optimizer, strategy, Loss.of(hp, None))
     built = rss_mb(os.getpid())
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (*row.shape, 3), np.uint8), random.integers(0, hp.num_classes, row.shape)

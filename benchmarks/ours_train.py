@@ -35,6 +35,7 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
     from sagemaker_semseg.hyperparameters import resolve
     from sagemaker_semseg.models.network import build_network
     from sagemaker_semseg.training.devices import default_strategy
+    from sagemaker_semseg.training.losses import Loss
     from sagemaker_semseg.training.optimizers import make_optimizer
     from sagemaker_semseg.training.train_step import make_train_step
 
@@ -44,7 +45,7 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
         network = build_network(hp.algorithm, hp.backbone, hp.num_classes, dtype=hp.precision)
         optimizer = make_optimizer(hp)
         optimizer.build(network.trainable_variables)
-    step = make_train_step(network, optimizer, strategy, hp.aux_weight, None)
+    step = make_train_step(network, optimizer, strategy, Loss.of(hp, None))
     batch = tf.constant(images), tf.constant(labels)
     return lambda: float(step(*batch))
 

@@ -7,13 +7,13 @@ backbone is one entry in ``BACKBONES``. Nothing here needs Keras.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Shapes = dict[str, tuple[int, ...]]
 
 STRIDE = 8
-"""By how much the features that a decoder gets are smaller than the image, along a side."""
+"""By how much the features that a decoder gets are smaller than the image, along a side, unless another is chosen."""
 
 STATISTICS = ("gamma", "beta", "running_mean", "running_var")
 """The weights of a batch normalization, in the reference's order."""
@@ -129,6 +129,19 @@ class BackboneSpec:
         """Channels of the outputs of the third and the fourth stage."""
         return self._out(2), self._out(3)
 
+    def at_stride(self, stride: int) -> BackboneSpec:
+        """The backbone whose features are smaller than the image by 8, 16 or 32 (Chen et al. 2017, section 3.1).
+
+        Each stage that may be dilated either takes a stride of 2 or twice the dilation of the one before.
+        """
+        third, fourth = stride >= 16, stride >= 32  # whether these stages reduce the size
+        dilation = 1 if third else 2
+        return replace(
+            self,
+            strides=(1, 2, 2 if third else 1, 2 if fourth else 1),
+            dilations=(1, 1, dilation, dilation if fourth else 2 * dilation),
+        )
+
     def stem(self) -> tuple[Convolution, ...]:
         if not self.deep_stem:
             return (Convolution("conv1", "bn1", 3, 64, 7, stride=2, reduction=1),)
@@ -207,11 +220,17 @@ class DecoderSpec:
         joined: name of the branches' concatenation; None: there are no branches.
         bins: of pyramid pooling, bins a side of each branch (PSPNet, Zhao et al. 2017).
         rates: of atrous spatial pyramid pooling, dilation rates of its 3x3 branches (DeepLabV3, Chen et al. 2017).
+        reduction: by how much the features are smaller than the image, along a side.
     """
 
     joined: str | None = None
     bins: tuple[int, ...] = ()
     rates: tuple[int, ...] = ()
+    reduction: int = STRIDE
+
+    def at_stride(self, stride: int) -> DecoderSpec:
+        """The decoder of features of this stride; its rates cover the same part of the image."""
+        return replace(self, rates=tuple(rate * STRIDE // stride for rate in self.rates), reduction=stride)
 
     @property
     def keeps_features(self) -> bool:
@@ -225,7 +244,7 @@ class DecoderSpec:
         branches = []
         for i, bins in enumerate(self.bins, start=1):
             name = f"{self.joined}.conv{i}"
-            convolution = Convolution(f"{name}.0", f"{name}.1", features, features // 4, 1)
+            convolution = Convolution(f"{name}.0", f"{name}.1", features, features // 4, 1, reduction=self.reduction)
             branches.append(Branch(convolution, f"{name}.pool", bins, f"{name}.resize"))
         return branches
 
@@ -233,31 +252,32 @@ class DecoderSpec:
         branches = []
         for i, rate in enumerate((1, *self.rates)):
             name, size = f"{self.joined}.{i}", 1 if i == 0 else 3
-            branches.append(Branch(Convolution(f"{name}.0", f"{name}.1", features, 256, size, dilation=rate)))
+            convolution = Convolution(f"{name}.0", f"{name}.1", features, 256, size, dilation=rate,
+                                      reduction=self.reduction)  # fmt: skip
+            branches.append(Branch(convolution))
         name = f"{self.joined}.{len(branches)}"
-        mean = Convolution(f"{name}.gap.1", f"{name}.gap.2", features, 256, 1)
+        mean = Convolution(f"{name}.gap.1", f"{name}.gap.2", features, 256, 1, reduction=self.reduction)
         return [*branches, Branch(mean, f"{name}.gap.0", None, f"{name}.resize")]
 
     def rest(self, features: int, num_classes: int) -> list[Convolution]:
         """The convolutions after the branches."""
         if self.rates:
-            project = Convolution(
-                "head.aspp.project.0", "head.aspp.project.1", 256 * (len(self.rates) + 2), 256, 1, dropout=0.5
-            )
-            return [project, *classifier("head", 256, 256, num_classes)]
+            project = Convolution("head.aspp.project.0", "head.aspp.project.1", 256 * (len(self.rates) + 2), 256, 1,
+                                  dropout=0.5, reduction=self.reduction)  # fmt: skip
+            return [project, *classifier("head", 256, 256, num_classes, self.reduction)]
         channels = features + features // 4 * len(self.bins)
-        return classifier("head", channels, features // 4, num_classes)
+        return classifier("head", channels, features // 4, num_classes, self.reduction)
 
     def convolutions(self, features: int, num_classes: int) -> Iterator[Convolution]:
         yield from (branch.convolution for branch in self.branches(features))
         yield from self.rest(features, num_classes)
 
 
-def classifier(name: str, channels: int, inner: int, num_classes: int) -> list[Convolution]:
+def classifier(name: str, channels: int, inner: int, num_classes: int, reduction: int = STRIDE) -> list[Convolution]:
     """FCN's decoder (Long et al. 2015): a 3x3 convolution, then one with an output for each class."""
     return [
-        Convolution(f"{name}.block.0", f"{name}.block.1", channels, inner, dropout=0.1),
-        Convolution(f"{name}.block.4", None, inner, num_classes, 1, relu=False),
+        Convolution(f"{name}.block.0", f"{name}.block.1", channels, inner, dropout=0.1, reduction=reduction),
+        Convolution(f"{name}.block.4", None, inner, num_classes, 1, relu=False, reduction=reduction),
     ]
 
 
@@ -270,24 +290,26 @@ class ArchitectureSpec:
         algorithm: a key of ``DECODERS``, or None.
         num_classes: None where there is no decoder.
         auxiliary: whether the auxiliary decoder is there, which is used in training alone.
+        output_stride: by how much the features are smaller than the image, along a side: 8, 16 or 32.
     """
 
     backbone: str
     algorithm: str | None = None
     num_classes: int | None = None
     auxiliary: bool = True
+    output_stride: int = STRIDE
 
     @property
     def body(self) -> BackboneSpec:
-        return BACKBONES[self.backbone]
+        return BACKBONES[self.backbone].at_stride(self.output_stride)
 
     @property
     def decoder(self) -> DecoderSpec:
-        return DECODERS[self.algorithm or ""]
+        return DECODERS[self.algorithm or ""].at_stride(self.output_stride)
 
     def auxiliary_classifier(self) -> list[Convolution]:
         features = self.body.features[0]
-        return classifier("auxlayer", features, features // 4, self.num_classes or 0)
+        return classifier("auxlayer", features, features // 4, self.num_classes or 0, min(self.output_stride, 16))
 
     def convolutions(self) -> Iterator[Convolution]:
         """All convolutions, in the order in which the reference saves their weights."""

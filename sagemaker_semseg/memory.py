@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sagemaker_semseg.architectures import STRIDE, ArchitectureSpec
+from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.hyperparameters import Hyperparameters
 
 __all__ = ["ERROR_BAND", "Estimate", "inference", "training_step", "validation_step"]
@@ -119,7 +119,7 @@ def _weights(hp: Hyperparameters) -> int:
 
 
 def _architecture(hp: Hyperparameters) -> ArchitectureSpec:
-    return ArchitectureSpec(hp.backbone, hp.algorithm, hp.num_classes)
+    return ArchitectureSpec(hp.backbone, hp.algorithm, hp.num_classes, output_stride=hp.stride)
 
 
 def _batch(hp: Hyperparameters, height: int, width: int) -> int:
@@ -130,7 +130,7 @@ def _batch(hp: Hyperparameters, height: int, width: int) -> int:
 def _margins(hp: Hyperparameters, side: int) -> int:
     """Numbers in the copies of the features that the decoder's dilated convolutions pad, for one image."""
     spec = _architecture(hp)
-    cells = math.ceil(side / STRIDE)
+    cells = math.ceil(side / hp.stride)
     return spec.body.features[1] * sum((cells + 2 * rate) ** 2 for rate in spec.decoder.rates)
 
 

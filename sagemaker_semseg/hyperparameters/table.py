@@ -149,6 +149,32 @@ class Hyperparameters:
         extension=True,
     )
 
+    output_stride: str = _row(
+        "Network",
+        "choice",
+        "8",
+        "By how much the last features are smaller than the image, along a side. 16 trains and predicts faster than 8, "
+        "and 32 faster still, with coarser edges.",
+        choices=("8", "16", "32"),
+        extension=True,
+    )
+    freeze_batch_norm: bool = _row(
+        "Network",
+        "boolean",
+        False,
+        "Keep the statistics, scales and shifts of the backbone's batch normalisation as the initial weights have "
+        "them. For batches of a few images; requires initial weights.",
+        extension=True,
+    )
+    freeze_backbone_epochs: int = _row(
+        "Network",
+        "integer",
+        0,
+        "Epochs at the start in which the decoder learns alone; requires initial weights.",
+        interval=_NOT_NEGATIVE,
+        extension=True,
+    )
+
     num_classes: int = _row(
         "Data",
         "integer",
@@ -177,7 +203,7 @@ class Hyperparameters:
         "Data",
         "integer",
         520,
-        "Each time an image is drawn its long side is resized to base_size times a random factor between 0.5 and 2, "
+        "Each time an image is drawn its long side is resized to base_size times a random factor in scale_range, "
         "its shape kept.",
         interval=_SIDE,
     )
@@ -187,6 +213,42 @@ class Hyperparameters:
         240,
         "Side in pixels of the square cut at random from the resized image, rounded up to a multiple of 8.",
         interval=_SIDE,
+    )
+
+    scale_range: tuple[float, ...] = _row(
+        "Augmentation",
+        "scales",
+        (0.5, 2.0),
+        "The smallest and the largest factor by which base_size is multiplied, at random.",
+        interval=Interval(0.1, 4),
+        extension=True,
+    )
+    rotation: float = _row(
+        "Augmentation",
+        "number",
+        0.0,
+        "Rotate crops by a random angle of at most so many degrees to both sides. Corners that come from outside "
+        "the crop are ignored in the mask.",
+        interval=Interval(0, 180),
+        extension=True,
+    )
+    color_jitter: float = _row(
+        "Augmentation",
+        "number",
+        0.0,
+        "Change brightness, contrast and saturation by random factors between 1 - x and 1 + x, and the hue by at most "
+        "x / 4 of the color circle.",
+        interval=_FRACTION,
+        extension=True,
+    )
+    class_balanced_crops: float = _row(
+        "Augmentation",
+        "number",
+        0.0,
+        "Share of the crops that are placed over a pixel of a class that is drawn with equal chances from the classes "
+        "in the image, so that small objects are seen more often.",
+        interval=_FRACTION,
+        extension=True,
     )
 
     epochs: int = _row("Training", "integer", 10, "Number of passes over the training images.", interval=_POSITIVE)
@@ -221,6 +283,47 @@ class Hyperparameters:
         interval=_NOT_NEGATIVE,
         extension=True,
     )
+    ohem_fraction: float = _row(
+        "Training",
+        "number",
+        1.0,
+        "Share of the labeled pixels that count in the loss, those with the largest one: online hard example mining.",
+        interval=_POSITIVE_FRACTION,
+        extension=True,
+    )
+    dice_weight: float = _row(
+        "Training",
+        "number",
+        0.0,
+        "Weight in the loss of 1 - the mean Dice coefficient of the classes in the batch, for small objects.",
+        interval=_NOT_NEGATIVE,
+        extension=True,
+    )
+    focal_gamma: float = _row(
+        "Training",
+        "number",
+        0.0,
+        "Multiply each pixel's cross entropy by (1 - p)^gamma, p being the probability of its label (focal loss).",
+        interval=_NOT_NEGATIVE,
+        extension=True,
+    )
+    label_smoothing: float = _row(
+        "Training",
+        "number",
+        0.0,
+        "Share of each label that is spread evenly over all classes.",
+        interval=Interval(0, 1, high_open=True),
+        extension=True,
+    )
+    ema_decay: float = _row(
+        "Training",
+        "number",
+        0.0,
+        "Keep an exponential moving average of all weights, such as 0.999, which validation, the best epoch and the "
+        "model use. In the first updates t the decay is (1 + t) / (10 + t), if that is smaller. 0: no average.",
+        interval=Interval(0, 1, high_open=True),
+        extension=True,
+    )
     precision: str = _row(
         "Training",
         "choice",
@@ -244,8 +347,9 @@ class Hyperparameters:
         "Optimizer",
         "choice",
         "sgd",
-        "The update rule; nag is sgd with Nesterov's momentum.",
-        choices=("sgd", "adam", "adagrad", "nag", "rmsprop"),
+        "The update rule; nag is sgd with Nesterov's momentum, adamw is adam with decoupled weight decay.",
+        choices=("sgd", "adam", "adagrad", "nag", "rmsprop", "adamw"),
+        added_choices=("adamw",),
         tunable=("sgd", "adam", "rmsprop", "adagrad", "nag"),
     )
     momentum: float = _row(
@@ -261,7 +365,8 @@ class Hyperparameters:
         "number",
         0.0001,
         "L2 penalty that sgd and nag add to the gradient of every trainable weight but batch normalisation's and "
-        "biases; the others ignore it.",
+        "biases. adamw takes learning rate * weight_decay of these weights off at each update instead; the others "
+        "ignore it.",
         interval=Interval(0, 1, low_open=True, high_open=True),
         tunable=Interval(1e-5, 1e-3),
     )
@@ -354,6 +459,11 @@ class Hyperparameters:
         "choose otherwise.",
         extension=True,
     )
+
+    @property
+    def stride(self) -> int:
+        """``output_stride`` as a number."""
+        return int(self.output_stride)
 
     @property
     def padded_crop_size(self) -> int:

@@ -121,6 +121,14 @@ def _contradictions(values: Mapping[str, Any]) -> list[Fault]:
     if classes is not None and names and len(names) != classes:
         what = f"num_classes is {classes}, but {len(names)} names came"
         faults.append(Fault("class_names", what, "give one name for every class, from label 0 on"))
+    scales = value("scale_range")
+    if scales is not None and (len(scales) != 2 or scales[0] > scales[1]):
+        what = f"a smallest and a largest factor are expected, {', '.join(f'{scale:g}' for scale in scales)} came"
+        faults.append(Fault("scale_range", what, "give two, such as '0.5, 2'"))
+    epochs, frozen = value("epochs"), value("freeze_backbone_epochs")
+    if epochs is not None and frozen is not None and frozen > epochs:
+        what = f"{frozen} epochs of a frozen backbone are more than {epochs} epochs"
+        faults.append(Fault("freeze_backbone_epochs", what, "make it epochs at most"))
     epochs, warmup = value("epochs"), value("warmup_epochs")
     if epochs is not None and warmup is not None and warmup >= epochs:
         what = f"{warmup:g} epochs of warm-up leave nothing of {epochs} epochs"
@@ -146,6 +154,8 @@ def _unquoted(value: object) -> object:
 
 
 def _choice(row: Hyperparameter, value: object) -> str:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        value = str(value)  # output_stride=16
     if not isinstance(value, str) or value not in row.choices + row.hidden_choices:
         raise _Refused
     return value

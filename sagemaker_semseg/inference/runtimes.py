@@ -21,7 +21,7 @@ from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 Pixels = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
 GraphRunner = Callable[[Pixels, "CancellationToken"], Logits]
-"""(h, w, 3) uint8 -> (C, ceil(h / 8), ceil(w / 8)) float32."""
+"""(h, w, 3) uint8 -> (C, ceil(h / 8), ceil(w / 8)) float32; smaller at another output stride."""
 
 _LARGE = 3 * 2**19  # values of an image of half a million pixels, which needs 200 MB
 

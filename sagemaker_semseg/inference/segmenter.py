@@ -25,7 +25,7 @@ from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.inference.postprocessing import to_labels, to_probabilities
 from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, Logits, Pixels
 from sagemaker_semseg.inference.test_time_augmentation import AugmentedView
-from sagemaker_semseg.inference.tiling import STRIDE, LogitRows
+from sagemaker_semseg.inference.tiling import LogitRows
 
 MIN_TILE_PIXELS = 2**16
 MAX_SCALES, MIN_SCALE, MAX_SCALE = 16, 0.1, 4.0
@@ -91,6 +91,7 @@ class Segmenter:
         num_classes: C, the number of classes.
         class_names: Their names, or their labels as text.
         options: The arguments, resolved.
+        stride: The network's output stride: the side in pixels of the squares on which it predicts.
 
     Raises:
         ArtifactError: The model can't be read, has no graph, or its graph can't be run.
@@ -112,6 +113,7 @@ class Segmenter:
         self.options = InferenceOptions.resolve(artifact.hyperparameters, **given)
         if faults := self.options.faults():
             raise UserError("The model can't be used like this:", faults)
+        self.stride = resolve(artifact.hyperparameters).stride
         self.num_classes: int = artifact.labels["num_classes"]
         names = artifact.labels.get("class_names")
         self.class_names: list[str] = list(names) if names else [str(label) for label in range(self.num_classes)]
@@ -156,12 +158,12 @@ class Segmenter:
 
     def _logits(self, image: ImageLike, token: CancellationToken) -> tuple[list[LogitRows], int, int, int]:
         """The coarse logits of every view, the image's height and width, and the number of classes."""
-        max_cells = self.options.tile_pixels // STRIDE**2
+        max_cells = self.options.tile_pixels // self.stride**2
 
         def run(pixels: Pixels) -> Logits:
             token.raise_if_cancelled()
             logits = self._run(pixels, token)
-            cells = tuple(math.ceil(length / STRIDE) for length in pixels.shape[:2])
+            cells = tuple(math.ceil(length / self.stride) for length in pixels.shape[:2])
             if logits.shape != (self.num_classes, *cells):
                 what = f"gives {logits.shape} for {pixels.shape[:2]} pixels; {(self.num_classes, *cells)} are expected"
                 fault = Fault("model.onnx", what, "export the model again")
@@ -171,7 +173,7 @@ class Segmenter:
         pixels = _pixels(image)
         flips = (False, True) if self.options.flip else (False,)
         views = [AugmentedView(pixels, scale, flip) for scale in self.options.scales for flip in flips]
-        return [LogitRows(view, run, max_cells) for view in views], *pixels.shape[:2], self.num_classes
+        return [LogitRows(view, run, max_cells, self.stride) for view in views], *pixels.shape[:2], self.num_classes
 
 
 def _inference_artifact(model: ModelLike) -> InferenceArtifact:

@@ -1,7 +1,8 @@
 """Coarse logits of a view, computed in overlapping tiles and blended.
 
-All positions are counted in cells of 8 x 8 pixels, the grid on which the network predicts. The cell in row i and column
-j belongs to the surroundings of the pixel (8 i, 8 j), so tiles that begin at whole cells have the whole view's cells.
+All positions are counted in cells, the grid on which the network predicts: squares of ``stride`` pixels a side, its
+output stride, which is 8 unless another was chosen. The cell in row i and column j belongs to the surroundings of the
+pixel (8 i, 8 j), so tiles that begin at whole cells have the whole view's cells.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sagemaker_semseg.architectures import STRIDE
 from sagemaker_semseg.inference.test_time_augmentation import AugmentedView, Pixels
-
-STRIDE = 8
-"""Pixels a side of a cell: the output stride of the networks."""
 
 OVERLAP = 32
 """Cells that adjacent tiles share at least, if they are four times as large."""
@@ -40,9 +39,9 @@ class LogitRows:
     width and not with its area.
     """
 
-    def __init__(self, view: AugmentedView, run: Callable[[Pixels], Logits], max_cells: int):
-        self.view, self._run = view, run
-        self.rows, self.columns = -(-view.height // STRIDE), -(-view.width // STRIDE)
+    def __init__(self, view: AugmentedView, run: Callable[[Pixels], Logits], max_cells: int, stride: int = STRIDE):
+        self.view, self.stride, self._run = view, stride, run
+        self.rows, self.columns = -(-view.height // stride), -(-view.width // stride)
         self._tile_rows, self._tile_columns = split_into_tiles(self.rows, self.columns, max_cells)
         self._first = 0  # the row of the view that is the first in ``_kept``
         self._kept: Logits | None = None
@@ -69,7 +68,7 @@ class LogitRows:
         rows = self._tile_rows[self._computed]
         self._computed += 1
         for columns in self._tile_columns:
-            sides = rows.first * STRIDE, rows.last * STRIDE, columns.first * STRIDE, columns.last * STRIDE
+            sides = (self.stride * cell for cell in (rows.first, rows.last, columns.first, columns.last))
             logits = self._run(self.view.crop(*sides))
             if len(self._tile_rows) == len(self._tile_columns) == 1:
                 self._kept = logits

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from sagemaker_semseg.architectures import ArchitectureSpec, BackboneSpec, Convolution, DecoderSpec
+from sagemaker_semseg.architectures import STRIDE, ArchitectureSpec, BackboneSpec, Convolution, DecoderSpec
 from sagemaker_semseg.artifact import Artifact
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.models.layers import (
@@ -38,6 +38,7 @@ def build_network(
     backbone: str,
     num_classes: int,
     *,
+    output_stride: int = STRIDE,
     syncbn: bool = False,
     dtype: Any = "float32",
     dropout: float = 1.0,
@@ -48,6 +49,7 @@ def build_network(
         algorithm: a key of ``DECODERS``: "fcn", "psp" or "deeplab".
         backbone: a key of ``BACKBONES``, such as "resnet-50".
         num_classes: number of outputs for each pixel.
+        output_stride: by how much the last features are smaller than the image, along a side: 8, 16 or 32.
         syncbn: share the statistics of batch normalization between replicas.
         dtype: a Keras dtype policy, such as "mixed_float16".
         dropout: factor of the dropout layers' rates; 0 turns them off.
@@ -56,7 +58,7 @@ def build_network(
         A model whose input are normalized RGB images (N, H, W, 3), H and W from 1 up. Its outputs are logits and
         auxiliary logits, both (N, H, W, num_classes) in float32 (float64 where ``dtype`` is).
     """
-    spec = ArchitectureSpec(backbone, algorithm, num_classes)
+    spec = ArchitectureSpec(backbone, algorithm, num_classes, output_stride=output_stride)
     factory = LayerFactory(dtype=dtype, syncbn=syncbn, dropout=dropout)
     images = keras.Input((None, None, 3), dtype=keras.dtype_policies.get(dtype).variable_dtype, name="images")
     c3, c4 = build_backbone(images, spec.body, factory)
@@ -81,7 +83,7 @@ def normalize(images: Any, dtype: str = "float32") -> Any:
 def network_of(artifact: Artifact) -> tuple[keras.Model, Hyperparameters]:
     """The network that an artifact describes, filled with its weights. Raises ArtifactError where they don't fit."""
     hp = resolve(artifact.hyperparameters)
-    network = build_network(hp.algorithm, hp.backbone, hp.num_classes)
+    network = build_network(hp.algorithm, hp.backbone, hp.num_classes, output_stride=hp.stride)
     set_weights(network, artifact.weights)
     return network, hp
 
@@ -148,7 +150,7 @@ def build_backbone(images: Any, spec: BackboneSpec, factory: LayerFactory) -> tu
         images: (N, H, W, 3).
 
     Returns:
-        Two tensors (N, ceil(H/8), ceil(W/8), C) with the channels C of ``spec.features``.
+        Two tensors (N, ceil(H/8), ceil(W/8), C) with the channels C of ``spec.features``; smaller at another stride.
     """
     x = factory.sequence(images, spec.stem())
     x = factory.pad(x, 1, "maxpool_pad")  # zeros are safe: a ReLU comes before
@@ -170,7 +172,7 @@ def build_decoder(x: Any, spec: DecoderSpec, num_classes: int, factory: LayerFac
     """Logits (N, h, w, num_classes) of features (N, h, w, C), by FCN, PSPNet or DeepLabV3.
 
     PSPNet pools the features to 1, 2, 3 and 6 bins a side, resizes each to (h, w) and joins them with the features.
-    DeepLabV3 joins convolutions with the dilation rates 1, 12, 24, 36 and the image's mean.
+    DeepLabV3 joins convolutions with the dilation rates 1, 12, 24, 36 (at stride 8) and the image's mean.
     """
     branches = [x] if spec.keeps_features else []
     features = x.shape[-1]

@@ -69,6 +69,8 @@ def _variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> I
             yield f"{layer.name}/{i}/{variable.name}", variable
     for i, variable in enumerate(optimizer.variables):
         yield f"optimizer/{i}", variable
+    for name, variable in getattr(network, "averages", {}).items():  # of ema_decay
+        yield f"average/{name}", variable
 
 
 def save(path: Path, network: keras.Model, optimizer: keras.optimizers.Optimizer, state: TrainingState) -> None:

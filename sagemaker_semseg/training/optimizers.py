@@ -1,7 +1,7 @@
-"""The five optimizers, as Keras optimizers with MXNet's update formulas.
+"""The optimizers, as Keras optimizers with MXNet's update formulas; AdamW is PyTorch's.
 
-Every optimizer multiplies the learning rate of the heads, and couples weight decay to the gradient (L2: g + wd * w), on
-convolution kernels alone.
+Every optimizer multiplies the learning rate of the heads. Weight decay, on convolution kernels alone, is coupled to the
+gradient (L2: g + wd * w) but in AdamW.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from sagemaker_semseg.hyperparameters import Hyperparameters
 class Optimizer(keras.optimizers.Optimizer):
     """Base class: slots, the heads' multiplier, coupled weight decay.
 
-    A subclass lists its slots, which start at zero, and implements ``change``.
+    A subclass lists its slots, which start at zero, and implements ``change``. Where it is ``decoupled``, the decay
+    isn't added to the gradient: the weight itself shrinks by rate * decay.
     """
 
     slot_names: tuple[str, ...] = ()
+    decoupled = False
 
     def __init__(self, learning_rate: float, *, decay: float = 0.0, head_multiplier: float = 1.0, **options: Any):
         super().__init__(learning_rate=learning_rate, **options)
@@ -39,8 +41,11 @@ class Optimizer(keras.optimizers.Optimizer):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
         rate = ops.cast(learning_rate, variable.dtype) * self._multipliers[index]
-        gradient = ops.cast(gradient, variable.dtype) + self._decays[index] * ops.convert_to_tensor(variable)
-        self.assign_add(variable, self.change(gradient, rate, *self._slots[index]))
+        gradient, decay = ops.cast(gradient, variable.dtype), self._decays[index] * ops.convert_to_tensor(variable)
+        if self.decoupled:
+            self.assign_add(variable, self.change(gradient, rate, *self._slots[index]) - rate * decay)
+        else:
+            self.assign_add(variable, self.change(gradient + decay, rate, *self._slots[index]))
 
     def change(self, gradient: Any, rate: Any, *slots: Any) -> Any:
         """Update the slots in place and return the change of the weight."""
@@ -85,6 +90,12 @@ class Adam(Optimizer):
         return -rate * correction * mean / (ops.sqrt(variance) + 1e-8)
 
 
+class AdamW(Adam):
+    """As Adam, and w -= rate * decay * w with the w before (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+
+    decoupled = True
+
+
 class Adagrad(Optimizer):
     """h += g^2;  w -= rate * g / sqrt(h + 1e-7)."""
 
@@ -120,6 +131,7 @@ def make_optimizer(hp: Hyperparameters) -> keras.optimizers.Optimizer:
         "sgd": lambda: SGD(hp.learning_rate, **coupled),
         "nag": lambda: NAG(hp.learning_rate, **coupled),
         "adam": lambda: Adam(hp.learning_rate, **shared),
+        "adamw": lambda: AdamW(hp.learning_rate, **shared, decay=hp.weight_decay),
         "adagrad": lambda: Adagrad(hp.learning_rate, **shared),
         "rmsprop": lambda: RMSprop(hp.learning_rate, **shared, gamma1=hp.gamma1, gamma2=hp.gamma2),
     }

@@ -26,7 +26,7 @@ from sagemaker_semseg.data.pipe_mode import Cancelled, PipeDataset
 from sagemaker_semseg.data.samples import EncodedSample, ImageMaskPair, shuffled_order
 from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.hyperparameters import Hyperparameters
-from sagemaker_semseg.training.augment import sample_crop
+from sagemaker_semseg.training.augment import class_balanced_focus, sample_crop
 from sagemaker_semseg.training.partial_decode import read_image
 from sagemaker_semseg.training.reading_threads import ReadErrors, SequentialSource, stop_at_exit
 from sagemaker_semseg.training.resample import Pixels
@@ -111,10 +111,14 @@ def training_batches(
     def load(number: np.int64) -> Arrays:
         images, labels = _aligned_array(chunk, crop, crop, 3), _aligned_array(chunk, crop, crop)
         for i, sample in enumerate(samples(int(number))):
-            transform = sample_crop(hp.seed, sample.epoch, sample.index, *sample.size, hp.base_size, crop)
+            mask, focus = None, None
+            if hp.class_balanced_crops:
+                mask = sample.mask_values()
+                focus = class_balanced_focus(hp, sample.epoch, sample.index, lookup[mask])
+            transform = sample_crop(hp, sample.epoch, sample.index, sample.size, focus)
             rows, columns = transform.rows.span, transform.columns.span
             transform.image(read_image(sample.image, rows, columns), images[i])
-            transform.mask(sample.mask_values(rows[1]), lookup, labels[i])
+            transform.mask(sample.mask_values(rows[1]) if mask is None else mask, lookup, labels[i])
         return images, labels
 
     workers = workers or cpu_count()

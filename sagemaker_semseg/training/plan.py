@@ -18,6 +18,12 @@ def check(hp: Hyperparameters, replicas: int, *, has_weights: bool) -> None:
             "use_pretrained_model", "is True (the default), but there are no weights to start from",
             "give some, or train from random weights with --use-pretrained-model False",
         ))  # fmt: skip
+    for name in ("freeze_batch_norm", "freeze_backbone_epochs"):
+        if getattr(hp, name) and not has_weights and not hp.use_pretrained_model:
+            faults.append(Fault(
+                name, f"is {getattr(hp, name)}, but the backbone's weights are random",
+                "start from weights (use_pretrained_model, or a model), or leave it out",
+            ))  # fmt: skip
     if hp.mini_batch_size % replicas:
         faults.append(Fault(
             "mini_batch_size", f"is {hp.mini_batch_size}, which {replicas} devices can't share equally",

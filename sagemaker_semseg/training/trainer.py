@@ -7,13 +7,14 @@ and what must not depend on their number (valid pixels, gradients, confusion cou
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,13 @@ from sagemaker_semseg.training.callbacks import BestEpoch, LearningRate
 from sagemaker_semseg.training.checkpoint import TrainingState
 from sagemaker_semseg.training.devices import default_strategy
 from sagemaker_semseg.training.evaluation import Evaluator
+from sagemaker_semseg.training.losses import Loss
 from sagemaker_semseg.training.optimizers import make_optimizer
 from sagemaker_semseg.training.pipeline import training_batches
 from sagemaker_semseg.training.plan import check, class_weights
 from sagemaker_semseg.training.schedules import make_schedule
 from sagemaker_semseg.training.train_step import make_train_step
+from sagemaker_semseg.training.weight_average import WeightAverage, freeze_backbone
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,13 @@ class Trainer:
         self.last_path, self.best_path = checkpoints / "last.safetensors", checkpoints / "best.safetensors"
         check(hp, strategy.num_replicas_in_sync, has_weights=bool(weights) or self.last_path.is_file())
         keras.utils.set_random_seed(hp.seed % 2**32)
-        weight_of_classes = class_weights(hp, datasets)
         self.network = _build(hp, strategy, weights)
-        optimizer = self.network.optimizer
-        self.train_step = make_train_step(self.network, optimizer, strategy, hp.aux_weight, weight_of_classes)
+        self.average = WeightAverage(self.network, hp.ema_decay, strategy) if hp.ema_decay else None
+        self.network.averages = self.average.variables if self.average else {}
+        loss = Loss.of(hp, class_weights(hp, datasets))
+        self._make_step = functools.cache(
+            lambda frozen: make_train_step(self.network, self.network.optimizer, strategy, loss)
+        )
         self.evaluator = Evaluator(self.network, hp.num_classes, strategy)
         self.state = self._resume(TrainingState(to_strings(hp), datasets.train.count or 0))
         self.steps_per_epoch = math.ceil(self.state.samples / hp.mini_batch_size)
@@ -151,12 +157,15 @@ class Trainer:
                 started, first_step = time.monotonic(), state.step
                 loss: Any = None
                 callbacks.on_epoch_begin(epoch)
+                train_step = self._train_step(epoch)
                 with contextlib.suppress(Cancelled):  # a stop ends the reading of a pipe
                     for images, labels in itertools.islice(batches, end - state.step):
                         callbacks.on_train_batch_begin(state.step % steps)
-                        previous, loss = loss, self.train_step(images, labels)
+                        previous, loss = loss, train_step(images, labels)
                         if previous is not None:  # it is read one step late, so that a GPU always has work
                             self._end_step(previous, state.step, callbacks)
+                        if self.average:
+                            self.average.update(state.step)
                         state.step += 1
                         if stop.is_set():
                             break
@@ -165,7 +174,7 @@ class Trainer:
                 if state.step == end:
                     seconds = max(time.monotonic() - started, 1e-9)
                     throughput = (state.step - first_step) * self.hp.mini_batch_size / seconds
-                    with contextlib.suppress(Cancelled):  # the epoch is validated when the training resumes
+                    with contextlib.suppress(Cancelled), self._averaged():  # validated when the training resumes
                         callbacks.on_epoch_end(epoch, self._validate(epoch, throughput, next(validations), stop))
                 checkpoint.save(self.last_path, self.network, self.network.optimizer, state)
                 if stop.is_set() or self.network.stop_training:
@@ -173,6 +182,16 @@ class Trainer:
         finally:
             stop.set()  # ends the reading of pipes
             callbacks.on_train_end()
+
+    def _train_step(self, epoch: int) -> Callable[[Any, Any], Any]:
+        """Return the step of an epoch, which leaves frozen layers as they are."""
+        frozen = epoch < self.hp.freeze_backbone_epochs
+        freeze_backbone(self.network, batch_norm=frozen or self.hp.freeze_batch_norm, others=frozen)
+        return self._make_step(frozen)
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Put the averaged weights into the network for a while, if there are any."""
+        return self.average.applied() if self.average else contextlib.nullcontext()
 
     def _finished(self) -> bool:
         done = len(self.state.history)
@@ -259,7 +278,10 @@ class Trainer:
         labels: dict[str, Any] = {"num_classes": self.hp.num_classes, "ignore": IGNORE}
         if class_names:
             labels["class_names"] = list(class_names)
-        artifact = Artifact(to_strings(self.hp), weights or get_weights(self.network), labels, metrics)
+        if weights is None:
+            with self._averaged():
+                weights = get_weights(self.network)
+        artifact = Artifact(to_strings(self.hp), weights, labels, metrics)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             artifact = with_graph(artifact)
@@ -274,9 +296,12 @@ def _build(
     """Build the network, with its optimizer as an attribute, where callbacks expect it."""
     syncbn = hp.syncbn and strategy.num_replicas_in_sync > 1
     with strategy.scope():
-        network = build_network(hp.algorithm, hp.backbone, hp.num_classes, dtype=hp.precision, syncbn=syncbn)
+        network = build_network(
+            hp.algorithm, hp.backbone, hp.num_classes, output_stride=hp.stride, dtype=hp.precision, syncbn=syncbn
+        )
         if weights:
             set_weights(network, {**get_weights(network), **weights})
+        freeze_backbone(network, batch_norm=hp.freeze_batch_norm, others=False)
         network.optimizer = make_optimizer(hp)
         network.optimizer.build(network.trainable_variables)
     return network

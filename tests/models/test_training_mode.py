@@ -62,7 +62,7 @@ def train(network: keras.Model, run: Run) -> None:
     """Four steps of the reference's SGD: every parameter decays, the mean's gradient is divided by the batch size."""
     import tensorflow as tf
 
-    from sagemaker_semseg.training.train_step import cross_entropy_sums
+    from sagemaker_semseg.training.losses import Loss
 
     x, y = run.numbers["x"], run.numbers["y"]
     labels = np.where(y < 0, 255, y).astype(np.uint8)
@@ -71,7 +71,7 @@ def train(network: keras.Model, run: Run) -> None:
     for step in range(4):
         with tf.GradientTape() as tape:
             logits, auxiliary = network(x, training=True)
-            loss, weight = cross_entropy_sums(logits, auxiliary, labels, 1.0, None)
+            loss, weight = Loss(1.0).sums(logits, auxiliary, labels)
             mean = loss / weight
         gradients = dict(zip(named, tape.gradient(mean, [v.value for v in named.values()]), strict=True))
         run.losses.append(reported_loss(logits.numpy(), auxiliary.numpy(), y))

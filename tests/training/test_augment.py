@@ -7,6 +7,7 @@ import random
 import struct
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,15 @@ from sagemaker_semseg.training.augment import MEAN_COLOR, CropTransform, sample_
 from sagemaker_semseg.training.resample import Axis
 
 AS_IS = np.arange(256, dtype=np.uint8)
+PLAIN = {"scale_range": (0.5, 2.0), "rotation": 0.0, "color_jitter": 0.0}
+
+
+def drawn_crop(
+    seed: int, epoch: int, index: int, height: int, width: int, base_size: int, crop: int,
+    focus: tuple[int, int] | None = None, **settings: Any,
+) -> CropTransform:  # fmt: skip
+    hp: Any = SimpleNamespace(seed=seed, base_size=base_size, padded_crop_size=crop, **{**PLAIN, **settings})
+    return sample_crop(hp, epoch, index, (height, width), focus)
 
 
 def example_image(height: int, width: int) -> np.ndarray:
@@ -64,7 +74,7 @@ def test_crops_equal_the_slow_way(size: tuple[int, int], crop: int) -> None:
     image, mask = example_image(*size), mask_of(*size)
     seen: Counter[str] = Counter()
     for index in range(40):
-        transform = sample_crop(5, 2, index, *size, base_size=64, crop=crop)
+        transform = drawn_crop(5, 2, index, *size, base_size=64, crop=crop)
         pixels, labels = fast(transform, image, mask)
         expected, expected_labels = slow(transform, image, mask)
         assert (labels == expected_labels).all(), transform
@@ -115,19 +125,19 @@ def test_the_references_transform(reference: Callable[[str], Any], seed: int) ->
 
 
 def test_the_scale_is_drawn_from_half_to_twice_the_base_size() -> None:
-    drawn = [sample_crop(0, number, 3, 30, 40, base_size=33, crop=16) for number in range(4000)]
+    drawn = [drawn_crop(0, number, 3, 30, 40, base_size=33, crop=16) for number in range(4000)]
     long = Counter(transform.columns.scaled for transform in drawn)
     assert (min(long), max(long), len(long)) == (16, 66, 51)  # as randint(int(0.5 * 33), int(2.0 * 33))
     assert max(long.values()) < 140  # 78 on average
     assert all(transform.rows.scaled == int(30 * transform.columns.scaled / 40 + 0.5) for transform in drawn)
-    upright = sample_crop(0, 0, 3, 40, 30, base_size=33, crop=16)
+    upright = drawn_crop(0, 0, 3, 40, 30, base_size=33, crop=16)
     assert (upright.rows.scaled, upright.columns.scaled) == (drawn[0].columns.scaled, drawn[0].rows.scaled)
 
 
 def test_the_crop_lies_anywhere_and_nowhere_else() -> None:
     places: dict[tuple[int, int], set[int]] = {}
     for number in range(6000):
-        transform = sample_crop(1, number, 0, 20, 20, base_size=20, crop=16)
+        transform = drawn_crop(1, number, 0, 20, 20, base_size=20, crop=16)
         places.setdefault((transform.rows.scaled, 0), set()).add(transform.rows.first)
         places.setdefault((transform.columns.scaled, 1), set()).add(transform.columns.first)
         assert transform.rows.first + transform.rows.count <= transform.rows.scaled
@@ -135,7 +145,7 @@ def test_the_crop_lies_anywhere_and_nowhere_else() -> None:
 
 
 def test_mirror_and_blur_come_half_of_the_time_each() -> None:
-    drawn = [sample_crop(2, 0, index, 30, 40, base_size=33, crop=16) for index in range(4000)]
+    drawn = [drawn_crop(2, 0, index, 30, 40, base_size=33, crop=16) for index in range(4000)]
     assert sum(transform.flip for transform in drawn) == pytest.approx(2000, abs=130)
     sigmas = [transform.sigma for transform in drawn if transform.sigma]
     assert len(sigmas) == pytest.approx(2000, abs=130)
@@ -146,7 +156,7 @@ def test_mirror_and_blur_come_half_of_the_time_each() -> None:
 
 def test_a_crop_is_a_function_of_seed_epoch_and_index() -> None:
     def draw(seed: int, epoch: int, index: int) -> CropTransform:
-        return sample_crop(seed, epoch, index, 480, 640, base_size=520, crop=240)
+        return drawn_crop(seed, epoch, index, 480, 640, base_size=520, crop=240)
 
     crops = [draw(*which) for which in ((1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (-1, 2, 3), (12, 3, 4), (1, 23, 4))]
     assert len({(one.rows, one.columns, one.sigma) for one in crops}) == len(crops)
@@ -162,7 +172,7 @@ def test_random_numbers_stay_the_same_between_releases() -> None:
     long, top, left, mirror, *_ = uniforms("cut 0 0 0", 6)
     assert (260 + int(long * 781), mirror < 0.5) == (702, False)  # 260 .. 1040
     expected = 702, int(top * (527 - 240 + 1)), int(left * (702 - 240 + 1)), False
-    transform = sample_crop(0, 0, 0, 480, 640, base_size=520, crop=240)
+    transform = drawn_crop(0, 0, 0, 480, 640, base_size=520, crop=240)
     drawn = transform.columns.scaled, transform.rows.first, transform.columns.first, transform.flip
     assert drawn == expected == (702, 208, 289, False)
 
@@ -179,13 +189,13 @@ def test_masks_are_mapped_and_pixels_outside_are_ignored() -> None:
 
 
 def test_too_few_rows_of_a_mask_are_refused() -> None:
-    transform = sample_crop(0, 0, 0, 48, 64, base_size=64, crop=64)
+    transform = drawn_crop(0, 0, 0, 48, 64, base_size=64, crop=64)
     with pytest.raises(ValueError, match="mask"):
         transform.mask(mask_of(48, 64)[:5], AS_IS, np.zeros((64, 64), np.uint8))
 
 
 def test_very_long_images_keep_a_pixel() -> None:
-    transform = sample_crop(0, 0, 0, 1, 3000, base_size=32, crop=24)
+    transform = drawn_crop(0, 0, 0, 1, 3000, base_size=32, crop=24)
     assert transform.rows.scaled == 1
     pixels, _ = fast(transform, example_image(2, 3000)[:1], mask_of(1, 3000))
     assert (pixels[8:] == MEAN_COLOR).all()

@@ -87,7 +87,7 @@ def test_each_position_holds_the_sample_and_the_crop_of_the_seed(split: FileData
         for image, label in zip(images, labels, strict=True):
             epoch, index = divmod(position, 5)
             sample = split.pairs[shuffled_order(4, epoch, 5)[index]]
-            transform = sample_crop(4, epoch, index, *sample.size, BASE, CROP)
+            transform = sample_crop(hp(batch), epoch, index, sample.size)
             expected, expected_labels = np.zeros_like(image), np.zeros_like(label)
             whole = decode_image(sample.image.read_bytes())
             transform.image(whole[slice(*transform.rows.span), slice(*transform.columns.span)], expected)

@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights, named_variables
+from sagemaker_semseg.training.losses import Loss
 from sagemaker_semseg.training.optimizers import SGD
-from sagemaker_semseg.training.train_step import cross_entropy_sums, make_train_step
+from sagemaker_semseg.training.train_step import make_train_step
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:
@@ -57,7 +58,7 @@ def test_like_the_formula(aux_weight: float, class_weights: np.ndarray | None) -
     z, a = tf.constant(logits), tf.constant(auxiliary)
     with tf.GradientTape() as tape:
         tape.watch([z, a])
-        loss, weight = cross_entropy_sums(z, a, tf.constant(labels), aux_weight, class_weights)
+        loss, weight = Loss(aux_weight, class_weights).sums(z, a, tf.constant(labels))
     assert loss.dtype == weight.dtype == tf.float32
     assert float(weight) == pytest.approx(weights.sum(), rel=1e-6)
     assert float(loss) == pytest.approx(expected, rel=1e-6)
@@ -72,32 +73,32 @@ def test_nothing_valid() -> None:
     z = tf.constant(logits)
     with tf.GradientTape() as tape:
         tape.watch(z)
-        loss, weight = cross_entropy_sums(z, auxiliary, np.full_like(labels, 255), 0.4, None)
+        loss, weight = Loss(0.4).sums(z, auxiliary, np.full_like(labels, 255))
     assert (float(loss), float(weight)) == (0, 0)
     assert not tape.gradient(loss, z).numpy().any()
 
 
 def test_ignored_pixels_do_not_count() -> None:
     logits, auxiliary, labels = example(2)
-    before = cross_entropy_sums(logits, auxiliary, labels, 0.4, None)
+    before = Loss(0.4).sums(logits, auxiliary, labels)
     logits[labels == 255] = 1e30
     auxiliary[labels == 255] = -1e30
-    after = cross_entropy_sums(logits, auxiliary, labels, 0.4, None)
+    after = Loss(0.4).sums(logits, auxiliary, labels)
     assert [float(x) for x in before] == [float(x) for x in after]
 
 
 def test_confident_mistakes_stay_finite() -> None:
     """Minus the logarithm of a probability that underflows: the difference of the logits, not infinity."""
     logits = np.array([[[[200.0, -100.0]]]], np.float32)
-    loss, _ = cross_entropy_sums(logits, logits, np.array([[[1]]], np.uint8), 0.5, None)
+    loss, _ = Loss(0.5).sums(logits, logits, np.array([[[1]]], np.uint8))
     assert float(loss) == 450
 
 
 def test_sums_add_up_over_shards() -> None:
     """What makes unequal shares of ignored pixels harmless: the sums of two halves are the sums of the whole."""
     logits, auxiliary, labels = example(3, (4, 5, 7))
-    whole = cross_entropy_sums(logits, auxiliary, labels, 0.4, None)
-    halves = [cross_entropy_sums(logits[s], auxiliary[s], labels[s], 0.4, None) for s in (slice(0, 1), slice(1, 4))]
+    whole = Loss(0.4).sums(logits, auxiliary, labels)
+    halves = [Loss(0.4).sums(logits[s], auxiliary[s], labels[s]) for s in (slice(0, 1), slice(1, 4))]
     for i in range(2):
         assert float(whole[i]) == pytest.approx(sum(float(half[i]) for half in halves), rel=1e-6)
 
@@ -119,10 +120,10 @@ def test_values_of_the_reference(numbers: dict[str, np.ndarray], update: str, au
     pixels = labels[0].size
     for i in range(len(labels)):
         one = slice(i, i + 1)
-        loss, weight = cross_entropy_sums(logits[one], auxiliary[one], labels[one], aux_weight or 0.0, None)
+        loss, weight = Loss(aux_weight or 0.0).sums(logits[one], auxiliary[one], labels[one])
         assert float(loss) / pixels == pytest.approx(expected[i], abs=1e-5)
         assert float(weight) == (labels[i] != 255).sum()
-    loss, weight = cross_entropy_sums(logits, auxiliary, labels, aux_weight or 0.0, None)
+    loss, weight = Loss(aux_weight or 0.0).sums(logits, auxiliary, labels)
     assert float(loss) / pixels == pytest.approx(expected.sum(), abs=3e-5)
     assert float(weight) == (labels != 255).sum()
 
@@ -135,7 +136,7 @@ def test_gradients_of_the_reference(numbers: dict[str, np.ndarray], update: str)
     for aux_weight in (1.0, 0.5):
         with tf.GradientTape() as tape:
             tape.watch([logits, auxiliary])
-            loss, weight = cross_entropy_sums(logits, auxiliary, labels, aux_weight, None)
+            loss, weight = Loss(aux_weight).sums(logits, auxiliary, labels)
             mean = loss / weight
         by_main, by_aux = tape.gradient(mean, [logits, auxiliary])
         np.testing.assert_allclose(by_main, numbers[f"{update}_grad_main"], rtol=0, atol=1e-6)
@@ -165,7 +166,7 @@ def run(strategy, syncbn, class_weights=None, dtype="float64"):
         network = build_network("fcn", "resnet-tiny", 3, syncbn=syncbn, dtype=dtype, dropout=0.0)
         optimizer = SGD(0.01, momentum=0.9, decay=1e-4, head_multiplier=10.0)
         optimizer.build(network.trainable_variables)
-    step = make_train_step(network, optimizer, strategy, 0.5, class_weights)
+    step = make_train_step(network, optimizer, strategy, Loss(0.5, class_weights))
     n = strategy.num_replicas_in_sync
     losses = []
     for images, labels in batches():
@@ -205,7 +206,7 @@ def test_a_batch_without_a_valid_pixel_changes_no_weight_but_by_decay(make_hp):
     optimizer = SGD(0.01, momentum=0.9)
     optimizer.build(network.trainable_variables)
     before = get_weights(network)
-    step = make_train_step(network, optimizer, tf.distribute.get_strategy(), 0.5, None)
+    step = make_train_step(network, optimizer, tf.distribute.get_strategy(), Loss(0.5))
     assert float(step(tf.zeros((1, 24, 24, 3), tf.uint8), tf.fill((1, 24, 24), tf.constant(255, tf.uint8)))) == 0
     for name, array in get_weights(network).items():
         if "running" not in name:
