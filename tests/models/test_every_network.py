@@ -135,3 +135,33 @@ def test_runtime_graph(network: keras.Model) -> None:
         cells = [-(-length // 8) for length in shape[1:]]
         assert (found.dtype, coarse.dtype, coarse.shape) == (np.float32, np.float32, (shape[0], CLASSES, *cells))
         np.testing.assert_allclose(np.moveaxis(found, 1, -1), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@on_tensorflow
+@pytest.mark.parametrize("stride", [16, 32])
+@pytest.mark.parametrize("algorithm", DECODERS)
+def test_other_output_strides(algorithm: str, stride: int) -> None:
+    """The same weights, on coarser features; the runtime graph and the architecture agree with the network."""
+    import onnxruntime
+
+    from sagemaker_semseg.export.onnx_graph import onnx_graph
+
+    network = build_network(algorithm, "resnet-tiny", CLASSES, output_stride=stride)
+    shapes = {name: array.shape for name, array in get_weights(network).items()}
+    assert shapes == ArchitectureSpec("resnet-tiny", algorithm, CLASSES).shapes
+    for convolution in network.architecture.convolutions():
+        if (
+            not (convolution.name.startswith("head.") and ".gap" in convolution.name)
+            and "psp.conv" not in convolution.name
+        ):
+            layer = network.get_layer(convolution.name.replace(".", "_"))
+            features = keras.Model(network.inputs, layer.output)(np.zeros((1, 96, 64, 3), np.float32))
+            at = convolution.reduction * convolution.stride
+            assert features.shape[1:3] == (96 // at, 64 // at), convolution
+    session: Any = onnxruntime.InferenceSession(onnx_graph(network))
+    for shape in ((1, 72, 90), (2, 33, 17), (1, 1, 1)):
+        x = pixels(*shape)
+        expected, _ = logits(network, x)
+        found, coarse = session.run(["logits", "coarse_logits"], {"image": x})
+        assert coarse.shape == (shape[0], CLASSES, *(-(-length // stride) for length in shape[1:]))
+        np.testing.assert_allclose(np.moveaxis(found, 1, -1), expected, rtol=0, atol=1e-4 * np.abs(expected).max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
 import struct
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from sagemaker_semseg.training.augment import MEAN_COLOR, CropTransform, sample_crop
+from sagemaker_semseg.training.augment import MEAN_COLOR, CropTransform, class_balanced_focus, sample_crop
 from sagemaker_semseg.training.resample import Axis
 
 AS_IS = np.arange(256, dtype=np.uint8)
@@ -199,3 +200,65 @@ def test_very_long_images_keep_a_pixel() -> None:
     assert transform.rows.scaled == 1
     pixels, _ = fast(transform, example_image(2, 3000)[:1], mask_of(1, 3000))
     assert (pixels[8:] == MEAN_COLOR).all()
+
+
+# ---- extensions
+
+
+def test_the_range_of_the_scale():
+    longs = {drawn_crop(0, number, 3, 30, 40, 100, 16, scale_range=(0.9, 1.1)).columns.scaled for number in range(900)}
+    assert longs == set(range(90, 111))
+
+
+def test_rotation_is_pillows_for_image_and_mask():
+    image, mask = example_image(90, 120), mask_of(90, 120)
+    angles = []
+    for index in range(20):
+        transform = drawn_crop(1, 0, index, 90, 120, 100, 64, rotation=30.0)
+        angles.append(transform.angle)
+        upright = dataclasses.replace(transform, angle=0.0, sigma=0.0)
+        pixels, labels = fast(dataclasses.replace(transform, sigma=0.0), image, mask)
+        plain, plain_labels = (Image.fromarray(part) for part in fast(upright, image, mask))
+        expected = plain.rotate(transform.angle, Image.Resampling.BILINEAR, fillcolor=MEAN_COLOR)
+        np.testing.assert_array_equal(pixels, expected)
+        np.testing.assert_array_equal(labels, plain_labels.rotate(transform.angle, fillcolor=255))
+    assert -30 <= min(angles) < 0 < max(angles) < 30
+
+
+def test_colors_change_the_image_alone():
+    image, mask = example_image(90, 120), mask_of(90, 120)
+    transform = drawn_crop(1, 0, 0, 90, 120, 100, 64, color_jitter=0.4)
+    plain = dataclasses.replace(transform, colors=None)
+    (pixels, labels), (before, labels_before) = fast(transform, image, mask), fast(plain, image, mask)
+    assert (pixels != before).any()
+    np.testing.assert_array_equal(labels, labels_before)
+    drawn = np.array([drawn_crop(1, 0, i, 90, 120, 100, 64, color_jitter=0.4).colors for i in range(500)])
+    np.testing.assert_allclose(drawn.min(0), [0.6, 0.6, 0.6, -0.1], atol=0.02)
+    np.testing.assert_allclose(drawn.max(0), [1.4, 1.4, 1.4, 0.1], atol=0.02)
+
+
+@pytest.mark.parametrize("size", [(90, 120), (20, 300), (33, 17)], ids=str)
+def test_a_crop_shows_its_focus(size):
+    generator = np.random.default_rng(0)
+    for index in range(200):
+        focus = int(generator.integers(size[0])), int(generator.integers(size[1]))
+        mask = np.zeros(size, np.uint8)
+        # scaled down, one pixel may fall between those that are taken
+        mask[max(0, focus[0] - 2) : focus[0] + 3, max(0, focus[1] - 2) : focus[1] + 3] = 1
+        transform = drawn_crop(6, 0, index, *size, 60, 24, focus=focus)
+        assert 1 in fast(transform, example_image(*size), mask)[1], (transform, focus)
+
+
+def test_classes_are_drawn_with_equal_chances():
+    labels = np.zeros((50, 60), np.uint8)
+    labels[3, 4] = 1
+    labels[:, 50:] = 255
+    labels[20:30, 10:40] = 7
+    hp: Any = SimpleNamespace(seed=2, class_balanced_crops=0.75)
+    found = [class_balanced_focus(hp, 0, index, labels) for index in range(2000)]
+    counts = Counter(None if focus is None else int(labels[focus]) for focus in found)
+    assert counts[None] == pytest.approx(500, abs=80)
+    assert all(counts[label] == pytest.approx(500, abs=80) for label in (0, 1, 7))
+    assert set(counts) == {None, 0, 1, 7}
+    assert class_balanced_focus(hp, 0, 0, np.full((4, 4), 255, np.uint8)) is None
+    assert len({focus for focus in found if focus and labels[focus] == 7}) > 200

@@ -50,6 +50,19 @@ def test_nag_decays_by_the_documented_formula():
         np.testing.assert_allclose(variable.numpy(), weight, rtol=2e-5)
 
 
+def test_adamw_is_keras_own():
+    """Kernels decay, all else doesn't."""
+    ours, theirs = ([keras.Variable(W, name=name) for name in ("kernel", "bias")] for _ in range(2))
+    optimizer = optimizers.AdamW(0.05, decay=0.3)
+    reference = keras.optimizers.AdamW(0.05, weight_decay=0.3, epsilon=1e-8)
+    reference.exclude_from_weight_decay(var_names=["bias"])
+    for _ in range(6):
+        for updated, variables in ((optimizer, ours), (reference, theirs)):
+            updated.apply([A * (variable - B) for variable in variables], variables)
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_two_replicas_sum_their_gradients(name, two_replicas):
     with two_replicas.scope():

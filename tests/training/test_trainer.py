@@ -10,6 +10,7 @@ import pytest
 
 from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.errors import DataError, DivergedError, HyperparameterError
+from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.metrics import Scores, confusion_matrix
 from sagemaker_semseg.models.network import network_of, normalize
 from sagemaker_semseg.models.weights import get_weights
@@ -238,3 +239,106 @@ def test_seeds_decide(tiny_channels, make_hp, tmp_path):
     trainer.train(small, tiny_channels, tmp_path / "a", callbacks=[a])
     trainer.train(dataclasses.replace(small, seed=4), tiny_channels, tmp_path / "b", callbacks=[b])
     assert a.losses[0] != b.losses[0]
+
+
+# ---- extensions
+
+
+class AtEpochEnd(keras.callbacks.Callback):
+    """Records the weights at the end of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.weights = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights.append(get_weights(self.model))
+
+
+def test_an_average_of_the_weights_is_validated_and_kept(tiny_channels, make_hp, tmp_path, monkeypatch):
+    """Computed once more from the weights after each update; a stopped training ends in the same average."""
+    hp, make, after = make_hp(ema_decay=0.6), trainer.make_train_step, []
+
+    def recorded(network, *others):
+        step = make(network, *others)
+
+        def update(images, labels):
+            loss = step(images, labels)
+            after.append(get_weights(network))
+            return loss
+
+        return update
+
+    first = get_weights(Trainer(hp, tiny_channels, tmp_path / "first", default_strategy()).network)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "make_train_step", recorded)
+        at_end = AtEpochEnd()
+        result = trainer.train(hp, tiny_channels, tmp_path / "whole", callbacks=[at_end])
+    average = {name: array.astype(np.float64) for name, array in first.items()}
+    ends = []
+    for t in range(8):
+        share = 1 - min(0.6, (1 + t) / (10 + t))
+        for name in average:
+            average[name] += share * (after[t][name] - average[name])
+        if t in (3, 7):
+            ends.append({name: array.copy() for name, array in average.items()})
+    for expected, found in zip(ends, at_end.weights, strict=True):
+        for name, array in expected.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5, err_msg=name)
+    best = at_end.weights[result.best_epoch]
+    for name, array in weights_of(result.artifact).items():
+        np.testing.assert_array_equal(array, best[name], err_msg=name)
+
+    stopped = trainer.train(hp, tiny_channels, tmp_path / "again", callbacks=[Recorder(signal_after=5)])
+    assert stopped.stopped
+    resumed = trainer.train(hp, tiny_channels, tmp_path / "again")
+    for name, array in weights_of(resumed.artifact).items():
+        np.testing.assert_allclose(array, weights_of(result.artifact)[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_frozen_backbone(tiny_channels, make_hp, tmp_path):
+    """It keeps its weights and statistics for an epoch, in which the decoders learn."""
+
+    hp, at_end = make_hp(freeze_backbone_epochs=1), AtEpochEnd()
+    with pytest.raises(HyperparameterError, match="freeze_backbone_epochs"):
+        trainer.train(hp, tiny_channels, tmp_path / "no weights")
+    given = get_weights(Trainer(make_hp(), tiny_channels, tmp_path / "first", default_strategy()).network)
+    trainer.train(hp, tiny_channels, tmp_path / "out", weights=given, callbacks=[at_end])
+    one, two = at_end.weights
+    for name, array in given.items():
+        decoder = name.startswith(("head.", "auxlayer."))
+        assert np.array_equal(one[name], array) != decoder, name
+        assert not np.array_equal(two[name], one[name]), name
+
+
+def test_frozen_batch_normalization(tiny_channels, make_hp, tmp_path):
+    given = get_weights(Trainer(make_hp(), tiny_channels, tmp_path / "first", default_strategy()).network)
+    result = trainer.train(make_hp(freeze_batch_norm=True, epochs=1), tiny_channels, tmp_path, weights=given)
+    for name, array in weights_of(result.artifact).items():
+        kept = not name.startswith(("head.", "auxlayer.")) and not name.endswith("weight")
+        assert np.array_equal(given[name], array) == kept, name
+
+
+@pytest.mark.parametrize("algorithm", ["fcn", "deeplab"])
+def test_an_output_stride_of_16(algorithm, tiny_channels, make_hp, tmp_path):
+    """The artifact is used at its stride: in one piece and in tiles, as the network predicts."""
+    hp = make_hp(algorithm=algorithm, output_stride="16", epochs=1)
+    artifact = read_artifact(trainer.train(hp, tiny_channels, tmp_path).artifact)
+    network, _ = network_of(artifact)
+    image = np.random.default_rng(0).integers(0, 256, (75, 90, 3), dtype=np.uint8)
+    expected = np.argmax(network(normalize(image[None]))[0].numpy()[0], -1)
+    assert np.mean(Segmenter(artifact).labels(image) == expected) > 0.999
+    large = np.tile(image, (6, 6, 1))
+    in_tiles = Segmenter(artifact, tile_pixels=2**16).probabilities(large)
+    whole = Segmenter(artifact).probabilities(large)
+    assert in_tiles.shape == whole.shape == (2, 450, 540)
+    assert np.abs(in_tiles - whole).mean() < 0.02
+
+
+def test_terms_of_the_loss_and_of_the_augmentation_train(tiny_channels, make_hp, tmp_path):
+    settings = {
+        "ohem_fraction": 0.5, "dice_weight": 1.0, "focal_gamma": 1.0, "label_smoothing": 0.1, "optimizer": "adamw",
+        "rotation": 10.0, "color_jitter": 0.3, "class_balanced_crops": 0.5, "scale_range": (0.8, 1.2),
+    }  # fmt: skip
+    result = trainer.train(make_hp(epochs=1, **settings), tiny_channels, tmp_path)
+    assert np.isfinite(result.history[0]["loss"])
