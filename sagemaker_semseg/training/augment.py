@@ -125,12 +125,12 @@ def sample_crop(
     blurred, sigma = draws.uniform() < 0.5, draws.uniform()
     rows = Axis(source_height, height, top, min(crop, height - top))
     columns = Axis(source_width, width, left, min(crop, width - left))
-    angle, colors = 0.0, None
-    if hp.rotation or hp.color_jitter:
+    angle, colors, x = 0.0, None, hp.color_jitter
+    if hp.rotation or x:
         more = _RandomNumbers("look", hp.seed, epoch, index)
         angle = hp.rotation * more.signed()
-        factors = [1 + hp.color_jitter * more.signed() for _ in range(3)]
-        colors = (*factors, hp.color_jitter / 4 * more.signed()) if hp.color_jitter else None
+        factors = 1 + x * more.signed(), 1 + x * more.signed(), 1 + x * more.signed(), x / 4 * more.signed()
+        colors = factors if x else None
     return CropTransform(rows, columns, crop, flip, sigma if blurred else 0.0, angle, colors)
 
 

@@ -243,8 +243,8 @@ def test_a_crop_shows_its_focus(size):
     for index in range(200):
         focus = int(generator.integers(size[0])), int(generator.integers(size[1]))
         mask = np.zeros(size, np.uint8)
-        # scaled down, one pixel may fall between those that are taken
-        mask[max(0, focus[0] - 2) : focus[0] + 3, max(0, focus[1] - 2) : focus[1] + 3] = 1
+        reach = 1 + max(size) // 60  # scaled down, one pixel may fall between those that are taken
+        mask[max(0, focus[0] - reach) : focus[0] + reach + 1, max(0, focus[1] - reach) : focus[1] + reach + 1] = 1
         transform = drawn_crop(6, 0, index, *size, 60, 24, focus=focus)
         assert 1 in fast(transform, example_image(*size), mask)[1], (transform, focus)
 
