@@ -37,16 +37,15 @@ class WeightAverage:
         self._weights = list(weights.values())
 
         @tf.function(jit_compile=False)
-        def update(number: tf.Tensor) -> None:
-            share = 1 - tf.minimum(decay, (1 + number) / (10 + number))
+        def add(share: tf.Tensor) -> None:
             for average, weight in pairs:
                 average.assign_add(tf.cast(share, average.dtype) * (weight - average))
 
-        self._update = update
+        self._decay, self._add = decay, add
 
     def update(self, number: int) -> None:
         """Add the weights after update ``number``, counted from 0."""
-        self._update(tf.constant(number, tf.float64))
+        self._add(tf.constant(1 - min(self._decay, (1 + number) / (10 + number)), tf.float64))
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
