@@ -323,14 +323,14 @@ def test_frozen_batch_normalization(tiny_channels, make_hp, tmp_path):
 def test_an_output_stride_of_16(algorithm, tiny_channels, make_hp, tmp_path):
     """The artifact is used at its stride: in one piece and in tiles, as the network predicts."""
     hp = make_hp(algorithm=algorithm, output_stride="16", epochs=1)
-    artifact = read_artifact(trainer.train(hp, tiny_channels, tmp_path).artifact)
-    network, _ = network_of(artifact)
+    path = trainer.train(hp, tiny_channels, tmp_path).artifact
+    network, _ = network_of(read_artifact(path))
     image = np.random.default_rng(0).integers(0, 256, (75, 90, 3), dtype=np.uint8)
     expected = np.argmax(network(normalize(image[None]))[0].numpy()[0], -1)
-    assert np.mean(Segmenter(artifact).labels(image) == expected) > 0.999
+    assert np.mean(Segmenter(path).labels(image) == expected) > 0.999
     large = np.tile(image, (6, 6, 1))
-    in_tiles = Segmenter(artifact, tile_pixels=2**16).probabilities(large)
-    whole = Segmenter(artifact).probabilities(large)
+    in_tiles = Segmenter(path, tile_pixels=2**16).probabilities(large)
+    whole = Segmenter(path).probabilities(large)
     assert in_tiles.shape == whole.shape == (2, 450, 540)
     assert np.abs(in_tiles - whole).mean() < 0.02
 
