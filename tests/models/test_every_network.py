@@ -149,15 +149,12 @@ def test_other_output_strides(algorithm: str, stride: int) -> None:
     network = build_network(algorithm, "resnet-tiny", CLASSES, output_stride=stride)
     shapes = {name: array.shape for name, array in get_weights(network).items()}
     assert shapes == ArchitectureSpec("resnet-tiny", algorithm, CLASSES).shapes
-    for convolution in network.architecture.convolutions():
-        if (
-            not (convolution.name.startswith("head.") and ".gap" in convolution.name)
-            and "psp.conv" not in convolution.name
-        ):
-            layer = network.get_layer(convolution.name.replace(".", "_"))
-            features = keras.Model(network.inputs, layer.output)(np.zeros((1, 96, 64, 3), np.float32))
-            at = convolution.reduction * convolution.stride
-            assert features.shape[1:3] == (96 // at, 64 // at), convolution
+    convolutions = [c for c in network.architecture.convolutions() if ".gap." not in c.name and ".psp." not in c.name]
+    layers = [network.get_layer(c.name.replace(".", "_")) for c in convolutions]  # none of them has pooled features
+    features = keras.Model(network.input, [layer.output for layer in layers])(np.zeros((1, 96, 64, 3), np.float32))
+    for convolution, values in zip(convolutions, features, strict=True):
+        reduction = convolution.reduction * convolution.stride
+        assert values.shape[1:3] == (96 // reduction, 64 // reduction), convolution
     session: Any = onnxruntime.InferenceSession(onnx_graph(network))
     for shape in ((1, 72, 90), (2, 33, 17), (1, 1, 1)):
         x = pixels(*shape)
