@@ -51,6 +51,8 @@ class Scores:
         miou: mean IoU of the classes that occur in labels or predictions.
         miou_all_classes: mean IoU that counts an absent class as 0, as the reference implementation does.
         pixel_accuracy: share of the labeled pixels whose prediction is right.
+        mean_accuracy: mean accuracy of the classes that have labels.
+        frequency_weighted_iou: mean IoU of the classes, weighted by their shares of the labeled pixels.
     """
 
     confusion: np.ndarray
@@ -59,6 +61,8 @@ class Scores:
     miou: float
     miou_all_classes: float
     pixel_accuracy: float
+    mean_accuracy: float
+    frequency_weighted_iou: float
 
     @classmethod
     def of(cls, confusion: np.ndarray) -> Scores:
@@ -76,6 +80,8 @@ class Scores:
             miou=float(iou[union > 0].mean()) if total else 0.0,
             miou_all_classes=float(np.where(union > 0, iou, 0.0).mean()) if total else 0.0,
             pixel_accuracy=float(hits.sum() / total) if total else 0.0,
+            mean_accuracy=float(accuracy[labelled > 0].mean()) if total else 0.0,
+            frequency_weighted_iou=float((labelled * np.where(union > 0, iou, 0.0)).sum() / total) if total else 0.0,
         )
 
     def to_dict(self, names: Sequence[str] = ()) -> dict[str, Any]:
@@ -93,6 +99,8 @@ class Scores:
             "mIOU": self.miou,
             "mIOU_all_classes": self.miou_all_classes,
             "pixel_accuracy": self.pixel_accuracy,
+            "mean_accuracy": self.mean_accuracy,
+            "frequency_weighted_IOU": self.frequency_weighted_iou,
             "classes": classes,
             "confusion_matrix": self.confusion.tolist(),
         }

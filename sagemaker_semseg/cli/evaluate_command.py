@@ -65,19 +65,22 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(result: EvaluationResult) -> None:
     """Print a table of the classes, and the figures over all of them below it."""
-    scores = result.scores
+    scores, images = result.scores, result.image_scores
     pixels = scores.confusion.sum(1)
     table = Table(box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
-    for title in ("IoU", "accuracy", "pixels", "share"):
+    for title in ("IoU", "boundary IoU", "accuracy", "pixels", "share"):
         table.add_column(title, justify="right", no_wrap=True)
     for label, name in enumerate(result.class_names):
-        figures = (_figure(scores.iou[label]), _figure(scores.accuracy[label]))
+        figures = (_figure(values[label]) for values in (scores.iou, images.boundary_iou, scores.accuracy))
         table.add_row(name, *figures, f"{pixels[label]}", f"{pixels[label] / max(pixels.sum(), 1):.1%}")
     Console(highlight=False, markup=False, emoji=False).print(table)
     print(f"{result.split}: {result.images} images")
-    print(f"pixel accuracy {scores.pixel_accuracy:.4f}")
-    print(f"mIOU {scores.miou:.4f}")
+    print(f"pixel accuracy {scores.pixel_accuracy:.4f}, mean class accuracy {scores.mean_accuracy:.4f}")
+    print(f"boundary mIOU {images.boundary_miou:.4f}, frequency-weighted IoU {scores.frequency_weighted_iou:.4f}")
+    print(f"expected calibration error {images.calibration_error:.4f}")
+    low, high = images.miou_interval
+    print(f"mIOU {scores.miou:.4f}, from {low:.4f} to {high:.4f} in 95 of 100 sets of such images")
 
 
 def _figure(value: float) -> str:

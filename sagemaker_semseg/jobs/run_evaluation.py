@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sagemaker_semseg.artifact import Artifact, locate_artifact, read_artifact
 from sagemaker_semseg.data.datasets import FileDataset, read_split
 from sagemaker_semseg.hyperparameters import resolve
+from sagemaker_semseg.image_metrics import ImageScores, ImageScoresBuilder
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
-from sagemaker_semseg.metrics import Scores
+from sagemaker_semseg.metrics import Scores, confusion_matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +44,22 @@ class EvaluationConfig:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """The scores of a model. images: how many were compared. class_names: from label 0 on."""
+    """The scores of a model. images: how many were compared. class_names: from label 0 on.
+
+    image_scores: boundary IoU, calibration, and the interval of mIOU.
+    """
 
     model: str
     split: str
     images: int
     scores: Scores
+    image_scores: ImageScores
     class_names: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a row of ``confusion_matrix`` is a true label, a column a predicted one."""
         found = {"model": self.model, "split": self.split, "images": self.images}
-        return {**found, **self.scores.to_dict(self.class_names)}
+        return {**found, **self.scores.to_dict(self.class_names), **self.image_scores.to_dict()}
 
 
 def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
@@ -72,11 +79,11 @@ def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
         )
     scores = _measure(artifact, split, config.batch_size or hp.validation_mini_batch_size, config.verbose)
     return EvaluationResult(
-        config.model, split.channel, split.count, scores, names or tuple(map(str, range(hp.num_classes)))
+        config.model, split.channel, split.count, *scores, names or tuple(map(str, range(hp.num_classes)))
     )
 
 
-def _measure(artifact: Artifact, split: FileDataset, batch_size: int, verbose: bool) -> Scores:
+def _measure(artifact: Artifact, split: FileDataset, batch_size: int, verbose: bool) -> tuple[Scores, ImageScores]:
     strategy = load_tensorflow(verbose=verbose)
     from sagemaker_semseg.models.network import network_of
     from sagemaker_semseg.training.evaluation import Evaluator
@@ -84,12 +91,10 @@ def _measure(artifact: Artifact, split: FileDataset, batch_size: int, verbose: b
     with strategy.scope():
         network, hp = network_of(artifact)
     evaluator = Evaluator(network, hp.num_classes, strategy)
-    done, total = 0, split.count
-    with progress_bar("evaluating", total) as update:
-
-        def count(images: int) -> None:
-            nonlocal done
-            done += images
-            update(done, total)
-
-        return Scores.of(evaluator.confusion(split, batch_size, count))
+    total, images = np.zeros((hp.num_classes,) * 2, np.int64), ImageScoresBuilder(hp.num_classes)
+    with progress_bar("evaluating", split.count) as update:
+        for number, (labels, predictions, probabilities) in enumerate(evaluator.predictions(split, batch_size), 1):
+            total += confusion_matrix(labels, predictions, hp.num_classes)
+            images.add(labels, predictions, probabilities)
+            update(number, split.count)
+    return Scores.of(total), images.build()

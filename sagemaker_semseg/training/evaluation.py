@@ -36,6 +36,15 @@ class Evaluator:
             logits = main(normalize(images, network.input.dtype), training=False)
             return tf.argmax(logits, axis=-1, output_type=tf.int32)
 
+        def predict_of_replica(images: Any) -> Any:
+            logits = main(normalize(images, network.input.dtype), training=False)
+            probabilities = tf.exp(tf.reduce_max(logits, axis=-1) - tf.reduce_logsumexp(logits, axis=-1))
+            return tf.argmax(logits, axis=-1, output_type=tf.int32), probabilities
+
+        @tf.function(reduce_retracing=True, jit_compile=False)
+        def predictions(images: Any) -> Any:
+            return self.strategy.run(predict_of_replica, args=(images,))
+
         def count_of_replica(images: Any, labels: Any) -> Any:
             cells = tf.cast(labels, tf.int32) * num_classes + predict(images)
             cells = tf.where(labels == IGNORE, num_classes**2, cells)  # a cell of their own, which is cut off
@@ -46,7 +55,7 @@ class Evaluator:
         def count(images: Any, labels: Any) -> Any:
             return self.strategy.reduce("SUM", self.strategy.run(count_of_replica, args=(images, labels)), axis=None)
 
-        self._count = count
+        self._count, self._predictions = count, predictions
 
     def confusion(
         self,
@@ -82,6 +91,25 @@ class Evaluator:
             if progress:
                 progress(count)
         return total.reshape(self.num_classes, self.num_classes)
+
+    def predictions(self, dataset: Dataset, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield for each image its labels, the predicted ones, and their probabilities.
+
+        Args:
+            dataset: Files.
+            batch_size: Images in a batch, at most.
+
+        Returns:
+            Three arrays (H, W) at a time: uint8 with 255 = ignored, uint8, float32. Raises as ``confusion`` does.
+        """
+        max_pixels = MAX_EVALUATION_PIXELS * self.strategy.num_replicas_in_sync
+        for images, labels, count in self._split(evaluation_batches(dataset, batch_size, max_pixels=max_pixels)):
+            found = (labels, *self._predictions(images))
+            truth, predicted, probabilities = (
+                np.concatenate([part.numpy() for part in self.strategy.experimental_local_results(parts)])[:count]
+                for parts in found
+            )
+            yield from zip(truth, predicted.astype(np.uint8), probabilities, strict=True)
 
     def _split(self, batches: Batches) -> Iterator[tuple[Any, Any, int]]:
         """Split batches among the replicas, padded with ignored images; and count the images in each batch."""
