@@ -1,41 +1,85 @@
-"""Scores that a confusion matrix doesn't give: boundary IoU, calibration, and an interval for mIOU."""
+"""Scores that a confusion matrix doesn't give: boundary IoU, calibration, and intervals over images."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-BOUNDARY_SHARE = 0.02
+BOUNDARY_SHARE: Final = 0.02
 """Width of a boundary over the image's diagonal."""
-_BINS = 15
-_DRAWS = 1000
+
+BINS: Final = 10
+"""Of the calibration."""
+
+SAMPLES: Final = 1000
+"""Of the bootstrap."""
 
 Labels = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class ImageScores:
-    """Scores of a model on a set of images.
+class Interval:
+    """The middle 95 % of a score over resampled images (percentile bootstrap, Efron 1979).
+
+    The images count as independent, which those of one video aren't.
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How often a prediction is right, by its probability.
+
+    Attributes:
+        pixels: (BINS,) labeled pixels by the probability of their predicted class.
+        confidence: (BINS,) mean probability; NaN for no pixel.
+        accuracy: (BINS,) share of them that is right; NaN for no pixel.
+        error: expected calibration error: mean of |confidence - accuracy| over the pixels (Guo et al. 2017,
+            arXiv:1706.04599, eq. 5).
+    """
+
+    pixels: Counts
+    confidence: npt.NDArray[np.float64]
+    accuracy: npt.NDArray[np.float64]
+    error: float
+
+    @classmethod
+    def of(cls, bins: npt.NDArray[np.float64]) -> Calibration | None:
+        """Return the calibration of summed ``count_bins``; None if they count no pixel."""
+        pixels = bins[0]
+        if not pixels.any():
+            return None
+        with np.errstate(invalid="ignore"):
+            confidence, accuracy = bins[1] / pixels, bins[2] / pixels
+        error = float(np.nansum(pixels * np.abs(confidence - accuracy)) / pixels.sum())
+        return cls(pixels.astype(np.int64), confidence, accuracy, error)
+
+
+@dataclass(frozen=True, eq=False)
+class DetailedScores:
+    """Scores of a model on a set of images, beside those of its confusion matrix.
 
     Attributes:
         boundary_iou: (C,) float64: IoU of the pixels of each class within ``BOUNDARY_SHARE`` of the image's diagonal
             from its contour (Cheng et al. 2021, arXiv:2103.16562), over all images; NaN for a class that occurs in
             neither labels nor predictions.
-        calibration_error: expected calibration error, 0 to 1: the mean distance between the probability of the
-            predicted class and the share of right predictions, over 15 bins of probability (Guo et al. 2017,
-            arXiv:1706.04599, eq. 5).
-        miou_interval: the 2.5th and the 97.5th percentile of mIOU over 1000 sets of as many images, drawn with
-            replacement (bootstrap); the images count as independent, those of one video aren't.
+        calibration: None if no pixel has a label.
+        miou_interval: of mIOU.
+        class_intervals: of each class's IoU; None where the class doesn't occur.
     """
 
     boundary_iou: npt.NDArray[np.float64]
-    calibration_error: float
-    miou_interval: tuple[float, float]
+    calibration: Calibration | None
+    miou_interval: Interval
+    class_intervals: tuple[Interval | None, ...]
 
     @property
     def boundary_miou(self) -> float:
@@ -44,25 +88,27 @@ class ImageScores:
         return float(present.mean()) if present.size else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, with None where a class has no figure."""
+        """Return plain values for JSON, with None where there is no figure."""
         return {
             "boundary_mIOU": self.boundary_miou,
             "boundary_IoU": [None if math.isnan(iou) else iou for iou in self.boundary_iou.tolist()],
-            "expected_calibration_error": self.calibration_error,
-            "mIOU_interval_95": list(self.miou_interval),
+            "expected_calibration_error": self.calibration.error if self.calibration else None,
+            "mIOU_interval_95": [self.miou_interval.low, self.miou_interval.high],
+            "IoU_intervals_95": [i and [i.low, i.high] for i in self.class_intervals],
         }
 
 
-class ImageScoresBuilder:
-    """Adds up images one at a time; memory grows by three numbers a class with each."""
+class DetailedScoresBuilder:
+    """Adds up images one at a time; memory grows by two numbers a class with each."""
 
     def __init__(self, num_classes: int):
         self._classes = num_classes
         self._boundary = np.zeros((2, num_classes), np.int64)  # intersection and union
-        self._bins = np.zeros((3, _BINS))  # pixels, right ones, probabilities
-        self._of_images: list[Counts] = []
+        self._bins = np.zeros((3, BINS))
+        self._hits: list[Counts] = []
+        self._unions: list[Counts] = []
 
-    def add(self, labels: Labels, predictions: Labels, probabilities: npt.NDArray[np.floating[Any]]) -> None:
+    def add(self, labels: Labels, predictions: Labels, probabilities: npt.NDArray[np.float32]) -> None:
         """Add an image.
 
         Args:
@@ -72,25 +118,21 @@ class ImageScoresBuilder:
         """
         self._boundary += boundary_counts(labels, predictions, self._classes)
         valid = labels < self._classes
-        truth, found = labels[valid].astype(np.intp), predictions[valid].astype(np.intp)
-        right = truth == found
-        self._of_images.append(
-            np.stack([np.bincount(pixels, minlength=self._classes) for pixels in (truth[right], truth, found)])
+        right = labels == predictions
+        self._bins += count_bins(probabilities, right, valid)
+        hits, labelled, predicted = (
+            np.bincount(values, minlength=self._classes)
+            for values in (labels[valid & right], labels[valid], predictions[valid])
         )
-        confidence = probabilities[valid].astype(np.float64)
-        bins = np.clip(np.ceil(confidence * _BINS).astype(np.intp) - 1, 0, _BINS - 1)
-        for row, weights in enumerate((None, right, confidence)):
-            self._bins[row] += np.bincount(bins, weights, minlength=_BINS)
+        self._hits.append(hits)
+        self._unions.append(labelled + predicted - hits)
 
-    def build(self, seed: int = 0) -> ImageScores:
-        """Return the scores of all images. seed: of the draws for the interval."""
+    def build(self) -> DetailedScores:
+        """Return the scores of all images."""
         both, union = self._boundary
         with np.errstate(invalid="ignore"):
             boundary = both / union
-        pixels, right, confidence = self._bins
-        error = float(np.abs(right - confidence).sum() / max(pixels.sum(), 1))
-        counts = np.array(self._of_images, np.float64).reshape(-1, 3, self._classes)
-        return ImageScores(boundary, error, bootstrap_interval(counts, seed))
+        return DetailedScores(boundary, Calibration.of(self._bins), *intervals(self._hits, self._unions))
 
 
 def boundary_counts(labels: Labels, predictions: Labels, num_classes: int) -> Counts:
@@ -131,22 +173,34 @@ def is_boundary(mask: Labels, distance: int) -> npt.NDArray[np.bool_]:
     return result
 
 
-def bootstrap_interval(counts: npt.NDArray[np.float64], seed: int) -> tuple[float, float]:
-    """Return the 2.5th and the 97.5th percentile of mIOU over sets of images drawn with replacement.
+def count_bins(
+    probabilities: npt.NDArray[np.float32], right: npt.NDArray[np.bool_], labeled: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """Return (3, BINS): pixels by the probability of their predicted class, the sum of it, and how many are right."""
+    chosen, right = probabilities[labeled], right[labeled]
+    place = np.minimum((chosen * BINS).astype(np.int64), BINS - 1)
+    return np.stack([np.bincount(place, weights, BINS) for weights in (None, chosen, right)]).astype(np.float64)
+
+
+def intervals(hits: Sequence[Counts], unions: Sequence[Counts]) -> tuple[Interval, tuple[Interval | None, ...]]:
+    """Resample the images, and return the middle 95 % of mIOU and of each class's IoU.
 
     Args:
-        counts: (images, 3, C): hits, labels and predictions of each class.
-        seed: of the draws.
+        hits: of each image, (C,) pixels of each class that are predicted right.
+        unions: of each image, (C,) pixels of each class in labels or predictions.
     """
-    images = len(counts)
-    if not images:
-        return 0.0, 0.0
-    draws = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), _DRAWS)
-    hits, labels, predictions = np.moveaxis(np.tensordot(draws, counts, 1), 1, 0)
-    union = labels + predictions - hits
+    if not len(hits):
+        return Interval(0.0, 0.0), ()
+    count = len(hits)
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), SAMPLES).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        iou = np.where(union > 0, hits / union, np.nan)
-    present = (union > 0).sum(1)
-    miou = np.nansum(iou, 1) / np.maximum(present, 1)
-    low, high = np.percentile(miou, [2.5, 97.5])
-    return float(low), float(high)
+        iou = np.divide(drawn @ np.asarray(hits), drawn @ np.asarray(unions))  # NaN: the class isn't among those drawn
+    occurring = np.isfinite(iou)
+    miou = np.where(occurring, iou, 0).sum(1) / np.maximum(occurring.sum(1), 1)
+    classes = [_middle(iou[occurring[:, i], i]) if occurring[:, i].any() else None for i in range(iou.shape[1])]
+    return _middle(miou), tuple(classes)
+
+
+def _middle(values: npt.NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Interval(float(low), float(high))

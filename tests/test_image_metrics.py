@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sagemaker_semseg.image_metrics import ImageScoresBuilder, bootstrap_interval, boundary_counts, is_boundary
+from sagemaker_semseg.image_metrics import DetailedScoresBuilder, Interval, boundary_counts, intervals, is_boundary
 from sagemaker_semseg.metrics import Scores, confusion_matrix
 
 
@@ -52,7 +52,7 @@ def test_boundary_counts():
 
 
 def test_scores():
-    builder = ImageScoresBuilder(5)  # the fifth class never occurs
+    builder = DetailedScoresBuilder(5)  # the fifth class never occurs
     right, confidence = [], []
     for seed in range(6):
         labels, predictions, probabilities = example(seed)
@@ -62,11 +62,11 @@ def test_scores():
     right, confidence = np.concatenate(right), np.concatenate(confidence)
     scores = builder.build()
     expected = 0.0
-    for i in range(15):
-        inside = (confidence > i / 15) & (confidence <= (i + 1) / 15)
+    for i in range(10):
+        inside = (confidence >= i / 10) & ((confidence < (i + 1) / 10) | (i == 9))
         if inside.any():
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert scores.calibration_error == pytest.approx(expected, abs=1e-4)
+    assert scores.calibration.error == pytest.approx(expected, abs=1e-4)
     assert np.isnan(scores.boundary_iou[4])
     assert not np.isnan(scores.boundary_iou[:4]).any()
     assert scores.to_dict()["boundary_IoU"][4] is None
@@ -80,17 +80,21 @@ def test_the_interval_is_that_of_drawn_sets():
         labels = rng.integers(0, 3, 400)
         predictions = np.where(rng.random(400) < rng.uniform(0.3, 0.9), labels, rng.integers(0, 3, 400))
         images.append(confusion_matrix(labels, predictions, 3))
-    counts = np.array([[np.diag(m), m.sum(1), m.sum(0)] for m in images], np.float64)
-    low, high = bootstrap_interval(counts, 0)
-    drawn = [Scores.of(sum(images[i] for i in rng.integers(0, 25, 25))).miou for _ in range(2000)]
+    hits = [np.diag(m) for m in images]
+    interval, classes = intervals(hits, [m.sum(1) + m.sum(0) - np.diag(m) for m in images])
+    low, high = interval.low, interval.high
+    scores = [Scores.of(sum(images[i] for i in rng.integers(0, 25, 25))) for _ in range(2000)]
+    drawn = [score.miou for score in scores]
     assert low == pytest.approx(np.percentile(drawn, 2.5), abs=0.01)
     assert high == pytest.approx(np.percentile(drawn, 97.5), abs=0.01)
     assert low < Scores.of(sum(images)).miou < high
-    assert bootstrap_interval(counts[:0], 0) == (0, 0)
+    for label, found in enumerate(classes):
+        assert found.low == pytest.approx(np.percentile([score.iou[label] for score in scores], 2.5), abs=0.015)
+    assert intervals([], []) == (Interval(0, 0), ())
 
 
 def test_nothing_but_ignored_pixels():
-    builder = ImageScoresBuilder(2)
+    builder = DetailedScoresBuilder(2)
     builder.add(np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8), np.ones((4, 4), np.float32))
     scores = builder.build()
-    assert (scores.boundary_miou, scores.calibration_error, scores.miou_interval) == (0, 0, (0, 0))
+    assert (scores.boundary_miou, scores.calibration, scores.miou_interval) == (0, None, Interval(0, 0))

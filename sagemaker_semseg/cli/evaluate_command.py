@@ -24,8 +24,10 @@ examples:
   sagemaker-semseg evaluate out --data mydata --split train --json scores.json
   sagemaker-semseg evaluate out --data mydata --json - | jq .mIOU
 
-mIOU is the mean IoU of the classes that occur in labels or predictions. In the JSON's confusion_matrix a row is a true
-label and a column a predicted one.
+mIOU is the mean IoU of the classes that occur in labels or predictions; its interval is the middle 95 % over images
+drawn with replacement. Boundary IoU counts the pixels near the contours alone. The calibration error is the mean
+distance between the probability of a prediction and how often it is right. In the JSON's confusion_matrix a row is a
+true label and a column a predicted one.
 
 """
 
@@ -65,22 +67,23 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(result: EvaluationResult) -> None:
     """Print a table of the classes, and the figures over all of them below it."""
-    scores, images = result.scores, result.image_scores
+    scores, details = result.scores, result.details
     pixels = scores.confusion.sum(1)
     table = Table(box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
     for title in ("IoU", "boundary IoU", "accuracy", "pixels", "share"):
         table.add_column(title, justify="right", no_wrap=True)
     for label, name in enumerate(result.class_names):
-        figures = (_figure(values[label]) for values in (scores.iou, images.boundary_iou, scores.accuracy))
+        figures = (_figure(values[label]) for values in (scores.iou, details.boundary_iou, scores.accuracy))
         table.add_row(name, *figures, f"{pixels[label]}", f"{pixels[label] / max(pixels.sum(), 1):.1%}")
     Console(highlight=False, markup=False, emoji=False).print(table)
     print(f"{result.split}: {result.images} images")
     print(f"pixel accuracy {scores.pixel_accuracy:.4f}, mean class accuracy {scores.mean_accuracy:.4f}")
-    print(f"boundary mIOU {images.boundary_miou:.4f}, frequency-weighted IoU {scores.frequency_weighted_iou:.4f}")
-    print(f"expected calibration error {images.calibration_error:.4f}")
-    low, high = images.miou_interval
-    print(f"mIOU {scores.miou:.4f}, from {low:.4f} to {high:.4f} in 95 of 100 sets of such images")
+    print(f"boundary mIOU {details.boundary_miou:.4f}, frequency-weighted IoU {scores.frequency_weighted_iou:.4f}")
+    if details.calibration:
+        print(f"expected calibration error {details.calibration.error:.4f}")
+    interval = details.miou_interval
+    print(f"mIOU {scores.miou:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}")
 
 
 def _figure(value: float) -> str:

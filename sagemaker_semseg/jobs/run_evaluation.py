@@ -12,7 +12,7 @@ import numpy as np
 from sagemaker_semseg.artifact import Artifact, locate_artifact, read_artifact
 from sagemaker_semseg.data.datasets import FileDataset, read_split
 from sagemaker_semseg.hyperparameters import resolve
-from sagemaker_semseg.image_metrics import ImageScores, ImageScoresBuilder
+from sagemaker_semseg.image_metrics import DetailedScores, DetailedScoresBuilder
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
@@ -46,20 +46,20 @@ class EvaluationConfig:
 class EvaluationResult:
     """The scores of a model. images: how many were compared. class_names: from label 0 on.
 
-    image_scores: boundary IoU, calibration, and the interval of mIOU.
+    details: boundary IoU, calibration, and the interval of mIOU.
     """
 
     model: str
     split: str
     images: int
     scores: Scores
-    image_scores: ImageScores
+    details: DetailedScores
     class_names: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a row of ``confusion_matrix`` is a true label, a column a predicted one."""
         found = {"model": self.model, "split": self.split, "images": self.images}
-        return {**found, **self.scores.to_dict(self.class_names), **self.image_scores.to_dict()}
+        return {**found, **self.scores.to_dict(self.class_names), **self.details.to_dict()}
 
 
 def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
@@ -83,7 +83,7 @@ def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
     )
 
 
-def _measure(artifact: Artifact, split: FileDataset, batch_size: int, verbose: bool) -> tuple[Scores, ImageScores]:
+def _measure(artifact: Artifact, split: FileDataset, batch_size: int, verbose: bool) -> tuple[Scores, DetailedScores]:
     strategy = load_tensorflow(verbose=verbose)
     from sagemaker_semseg.models.network import network_of
     from sagemaker_semseg.training.evaluation import Evaluator
@@ -91,7 +91,7 @@ def _measure(artifact: Artifact, split: FileDataset, batch_size: int, verbose: b
     with strategy.scope():
         network, hp = network_of(artifact)
     evaluator = Evaluator(network, hp.num_classes, strategy)
-    total, images = np.zeros((hp.num_classes,) * 2, np.int64), ImageScoresBuilder(hp.num_classes)
+    total, images = np.zeros((hp.num_classes,) * 2, np.int64), DetailedScoresBuilder(hp.num_classes)
     with progress_bar("evaluating", split.count) as update:
         for number, (labels, predictions, probabilities) in enumerate(evaluator.predictions(split, batch_size), 1):
             total += confusion_matrix(labels, predictions, hp.num_classes)

@@ -18,6 +18,7 @@ from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.data.overlay import overlay
 from sagemaker_semseg.data.samples import EncodedSample, ImageMaskPair
 from sagemaker_semseg.data.thumbnails import jpeg_data_uri, shrink_image, shrink_labels, thumbnail_size
+from sagemaker_semseg.image_metrics import BINS, Calibration, Interval, count_bins, intervals
 from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.metrics import Scores, confusion_matrix
 
@@ -25,40 +26,11 @@ __all__ = ["Calibration", "ImageScores", "Interval", "Panels", "draw_panels", "m
 
 Bytes = npt.NDArray[np.uint8]
 
-BINS: Final = 10
-SAMPLES: Final = 1000
-"""Of the bootstrap."""
-
 MAX_PROBABILITIES: Final = 1 << 27
 """Numbers in the probabilities of one image; a larger one has labels alone and doesn't count for the calibration."""
 
 _SIDE: Final = 320
 _WRONG: Final = (229, 72, 77)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """The middle 95 % of a score over resampled images (percentile bootstrap, Efron 1979)."""
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """How often a prediction is right, by its probability.
-
-    Attributes:
-        pixels: (BINS,) labeled pixels by the probability of their predicted class.
-        confidence: (BINS,) mean probability; NaN for no pixel.
-        accuracy: (BINS,) share of them that is right; NaN for no pixel.
-        error: Expected calibration error: mean of |confidence - accuracy| over the pixels (Guo et al. 2017).
-    """
-
-    pixels: npt.NDArray[np.int64]
-    confidence: npt.NDArray[np.float64]
-    accuracy: npt.NDArray[np.float64]
-    error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +97,7 @@ def measure(
         if labels.size * classes <= MAX_PROBABILITIES:
             probabilities = segmenter.probabilities(image)
             predicted = probabilities.argmax(0)
-            bins += _count_bins(probabilities.max(0), predicted == labels, labels != IGNORE)
+            bins += count_bins(probabilities.max(0), predicted == labels, labels != IGNORE)
         else:
             predicted = segmenter.labels(image)
         confusion = confusion_matrix(labels, predicted, classes)
@@ -139,7 +111,7 @@ def measure(
         wrong = 1 - hits.sum(1) / labeled
         occurring = (unions > 0).sum(1)
         of_images = np.nansum(iou, 1) / occurring
-    miou_interval, class_intervals = _intervals(hits, unions)
+    miou_interval, class_intervals = intervals(list(hits), list(unions))
     return ImageScores(
         dataset.channel,
         dataset.pairs,
@@ -148,7 +120,7 @@ def measure(
         wrong,
         miou_interval,
         class_intervals,
-        _calibration(bins),
+        Calibration.of(bins),
     )
 
 
@@ -174,41 +146,3 @@ def draw_panels(segmenter: Segmenter, dataset: FileDataset, number: int) -> Pane
 def _read(pair: ImageMaskPair, dataset: FileDataset) -> tuple[Bytes, Bytes]:
     sample = EncodedSample.read(pair)
     return decode_image(sample.image), dataset.label_map.apply(sample.mask_values())
-
-
-def _count_bins(
-    confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_], labeled: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64]:
-    """Return (3, BINS): pixels, the sum of their probabilities, and how many are right."""
-    chosen, right = confidence[labeled], right[labeled]
-    place = np.minimum((chosen * BINS).astype(np.int64), BINS - 1)
-    return np.stack([np.bincount(place, weights, BINS) for weights in (None, chosen, right)]).astype(np.float64)
-
-
-def _calibration(bins: npt.NDArray[np.float64]) -> Calibration | None:
-    pixels = bins[0]
-    if not pixels.any():
-        return None
-    with np.errstate(invalid="ignore"):
-        confidence, accuracy = bins[1] / pixels, bins[2] / pixels
-    error = float(np.nansum(pixels * np.abs(confidence - accuracy)) / pixels.sum())
-    return Calibration(pixels.astype(np.int64), confidence, accuracy, error)
-
-
-def _intervals(
-    hits: npt.NDArray[np.int64], unions: npt.NDArray[np.int64]
-) -> tuple[Interval, tuple[Interval | None, ...]]:
-    """Resample the images, and return the middle 95 % of mIOU and of each class's IoU."""
-    count = len(hits)
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), SAMPLES).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        iou = np.divide(drawn @ hits, drawn @ unions)  # NaN where a class isn't among the drawn images
-    occurring = np.isfinite(iou)
-    miou = np.where(occurring, iou, 0).sum(1) / np.maximum(occurring.sum(1), 1)
-    classes = [_middle(iou[occurring[:, i], i]) if occurring[:, i].any() else None for i in range(hits.shape[1])]
-    return _middle(miou), tuple(classes)
-
-
-def _middle(values: npt.NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(values, (0.025, 0.975))
-    return Interval(float(low), float(high))

@@ -1,6 +1,7 @@
 """``evaluate``: its figures against a count of the masks that ``predict`` writes, its JSON, and what it refuses."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -41,7 +42,9 @@ def test_table(trained, data, capsys):
     text = capsys.readouterr().out
     for word in ("class", "IoU", "accuracy", "pixels", "ground", "triangle", "train: 8 images", "pixel accuracy 0."):
         assert word in text
-    assert text.splitlines()[-1].startswith("mIOU 0.")
+    assert re.fullmatch(r"mIOU 0\.\d{4}, 95 % interval 0\.\d{4} to [01]\.\d{4}", text.splitlines()[-1])
+    for word in ("boundary IoU", "boundary mIOU 0.", "mean class accuracy 0.", "expected calibration error 0."):
+        assert word in text
 
 
 def test_json_to_standard_output_is_json_alone(trained, data, scores, capsys):

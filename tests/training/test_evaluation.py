@@ -8,7 +8,7 @@ from sagemaker_semseg.errors import ArtifactError
 from sagemaker_semseg.hyperparameters import to_strings
 from sagemaker_semseg.metrics import confusion_matrix
 from sagemaker_semseg.models.network import build_network, network_of, normalize
-from sagemaker_semseg.models.weights import get_weights
+from sagemaker_semseg.models.weights import get_weights, set_weights
 from sagemaker_semseg.training import evaluation
 from sagemaker_semseg.training.pipeline import evaluation_batches
 
@@ -33,6 +33,26 @@ def test_counts_are_the_same_for_every_batch_size_and_limit(network, tiny_channe
     np.testing.assert_array_equal(evaluator.confusion(split, 3), by_hand)
     monkeypatch.setattr(evaluation, "MAX_EVALUATION_PIXELS", 40 * 48 * 2)
     np.testing.assert_array_equal(evaluator.confusion(split, 7), by_hand)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_predictions_of_each_image(network, tiny_channels, two_replicas, replicas):
+    """Labels, predictions and their probabilities, also where the last batch is filled up for two replicas."""
+    split, strategy = tiny_channels.train, None
+    if replicas == 2:
+        strategy, weights = two_replicas, get_weights(network)
+        with strategy.scope():
+            network = build_network("fcn", "resnet-tiny", 2)
+            set_weights(network, weights)
+    found = list(evaluation.Evaluator(network, 2, strategy).predictions(split, 3))
+    expected = list(evaluation_batches(split, 1))
+    assert len(found) == len(expected) == 7
+    for (labels, predictions, probabilities), (images, truth) in zip(found, expected, strict=True):
+        logits = network(normalize(images), training=False)[0].numpy()[0]
+        softmax = np.exp(logits - logits.max(-1, keepdims=True))
+        np.testing.assert_array_equal(labels, truth.numpy()[0])
+        np.testing.assert_array_equal(predictions, logits.argmax(-1))
+        np.testing.assert_allclose(probabilities, (softmax / softmax.sum(-1, keepdims=True)).max(-1), rtol=1e-5)
 
 
 def test_an_artifact_of_another_network_is_refused(network, make_hp):
