@@ -10,10 +10,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from typing import NoReturn
 
-from sagemaker_semseg import __version__
+import shtab
+
+from sagemaker_semseg.cli.versions import describe_version
 from sagemaker_semseg.error_handling import PROGRAM
 from sagemaker_semseg.errors import Fault, UserError
 
@@ -31,6 +34,7 @@ _COMMANDS = (
     "weights",
     "convert",
     "demo",
+    "env",
 )
 
 _DESCRIPTION = """\
@@ -58,7 +62,23 @@ class _Parser(argparse.ArgumentParser):
     """A parser that raises what argparse would print below the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}\nSee {self.prog} --help")
+        raise UserError(f"{message}{_nearest_choice(message)}\nSee {self.prog} --help")
+
+
+class _Version(argparse.Action):
+    """Prints the versions; reading those of the engines takes a moment, so it's done on request alone."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        print(describe_version())
+        raise SystemExit(0)
+
+
+def _nearest_choice(message: str) -> str:
+    """Return ``; did you mean X?`` for argparse's message about a value that isn't one of the choices."""
+    found = re.search(r"invalid choice: '?(.*?)'? \(choose from (.*)\)$", message)
+    choices = [choice.strip().strip("'") for choice in found[2].split(",")] if found else []
+    near = difflib.get_close_matches(found[1].lower(), choices, n=1) if found else []
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -74,12 +94,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         raise SystemExit(2)
     options, unknown = top.parse_known_args(arguments)
     if "run" not in options:
+        if unknown:
+            faults = [*_unknown(unknown, top), Fault("COMMAND", "a command is missing", f"{PROGRAM} --help lists them")]
+            raise UserError("The command can't be carried out:", faults)
         top.error("a command is missing")
     options.faults = _unknown(unknown, getattr(options, "parser", commands[options.command]))
     return options
 
 
-def _parsers(names: Iterable[str]) -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+def _parsers(names: Sequence[str]) -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
     top = _Parser(
         prog=PROGRAM,
         description=_DESCRIPTION,
@@ -87,7 +110,9 @@ def _parsers(names: Iterable[str]) -> tuple[_Parser, dict[str, argparse.Argument
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show versions of this program and its engines")
+    if len(names) == len(_COMMANDS):
+        shtab.add_argument_to(top, "--print-completion", help="print a script for the shell's completion of commands")
     chooser = top.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name in names:
         # only the one that is needed is loaded: a server need not hold what trains

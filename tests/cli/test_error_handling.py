@@ -2,8 +2,10 @@
 
 import errno
 import os
+import platform
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -47,7 +49,28 @@ def test_version(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--version"])
     assert caught.value.code == 0
-    assert capsys.readouterr().out == f"sagemaker-semseg {__version__}\n"
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"sagemaker-semseg {__version__}"
+    numbers = {"Python": platform.python_version(), "Keras": version("keras"), "ONNX Runtime": version("onnxruntime")}
+    assert all(f"{name} {number}" in second for name, number in numbers.items())
+    assert "TensorFlow 2." in second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (["jobs", "lst"], "did you mean list?"),
+        (["evaluate", "m", "--split", "Valdation"], "did you mean validation?"),
+        (["convert", "cooc"], "did you mean coco?"),
+        (["--verson"], "did you mean --version?"),
+        (["trian"], "did you mean train?"),
+        (["train", "--crop_sise", "64"], "did you mean --crop-size?"),
+        (["report", "m", "--dat", "d"], "did you mean --data?"),
+    ],
+)
+def test_what_was_probably_meant(arguments, near, capsys):
+    assert main(arguments) == 2
+    assert near in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "predict", "demo"])
@@ -64,7 +87,7 @@ def test_help_has_examples_and_exit_statuses(name, capsys):
     ("arguments", "expected"),
     [
         (["trian"], "there is no command trian (did you mean train?)"),
-        (["x"], "there are train, evaluate, predict, "),
+        (["x"], "there are train, evaluate, report, predict, "),
         (["--verbos"], "a command is missing"),
         (["demo", "--ouput", "x"], "--ouput: there is no such flag (did you mean --output?)"),
         (["train", "--output"], "argument --output: expected one argument"),
