@@ -22,7 +22,7 @@ from sagemaker_semseg.error_handling import PROGRAM
 from sagemaker_semseg.errors import DataError, Fault, UserError
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 
-SUMMARY = "make the folders of a training from COCO, LabelMe, Pascal VOC, Cityscapes, YOLO"
+SUMMARY = "make the folders of a training from COCO, LabelMe, Pascal VOC, YOLO and other formats"
 DESCRIPTION = """\
 Makes the folders train, train_annotation, validation and validation_annotation from a data set in another format. The
 images keep their bytes; the annotations become masks, whose numbers classes.txt explains.
@@ -39,7 +39,7 @@ examples:
   sagemaker-semseg convert coco --help
 
 One message reports everything that is wrong with images and annotations, and nothing is written then; --skip-faulty
-writes the rest. COCO, LabelMe and YOLO need pip install 'sagemaker-semseg[convert]'.
+writes the rest. COCO, LabelMe, YOLO and Supervisely need pip install 'sagemaker-semseg[convert]'.
 
 """
 

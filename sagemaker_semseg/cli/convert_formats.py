@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagemaker_semseg.convert import cityscapes, coco, labelme, voc, yolo
+from sagemaker_semseg.convert import cityscapes, coco, folders, labelme, labelstudio, supervisely, voc, yolo
 from sagemaker_semseg.convert.annotations import AnnotatedDataset, ClassSelection, Unannotated
 
 
@@ -100,13 +100,26 @@ def _add_labelme(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help=text)
     text = "another folder of JSON files, for validation; the first one is for training then"
     parser.add_argument("--validation", type=Path, metavar="DIR", help=text)
+    text = "of the JSON files, such as gbk, where it isn't UTF-8"
+    parser.add_argument("--encoding", type=_encoding, help=text)
     _add_choice(parser, "later")
 
 
+def _encoding(name: str) -> str:
+    try:
+        b"".decode(name)
+    except (LookupError, ValueError):
+        raise argparse.ArgumentTypeError(f"{name} is no encoding, such as utf-8 or gbk") from None
+    return name
+
+
 def _read_labelme(options: argparse.Namespace) -> AnnotatedDataset:
-    sources = [labelme.LabelMeReader(options.folder, options.images, "train" if options.validation else "")]
-    if options.validation:
-        sources.append(labelme.LabelMeReader(options.validation, options.images, "validation"))
+    folders = [(options.folder, "train" if options.validation else ""), (options.validation, "validation")]
+    sources = [
+        labelme.LabelMeReader(folder, options.images, split, options.encoding or "")
+        for folder, split in folders
+        if folder
+    ]
     return labelme.read(sources, _choice(options))
 
 
@@ -153,6 +166,51 @@ def _add_yolo(parser: argparse.ArgumentParser) -> None:
 
 def _read_yolo(options: argparse.Namespace) -> AnnotatedDataset:
     return yolo.read(options.source, _choice(options), options.boxes, options.unannotated)
+
+
+# ---- folders of images and masks
+
+
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="images and masks lie below it")
+    text = "the names of the numbers in the masks, from 0 on, where no file in DIR has them"
+    parser.add_argument("--class-names", metavar="A,B,C", help=text)
+    _add_unannotated(parser, "error")
+
+
+def _read_folders(options: argparse.Namespace) -> AnnotatedDataset:
+    return folders.read(options.folder, _names(options.class_names), options.unannotated)
+
+
+# ---- Label Studio
+
+
+def _add_labelstudio(parser: argparse.ArgumentParser) -> None:
+    text = "the export Brush labels to PNG: task-1-annotation-1-by-1-tag-car-0.png"
+    parser.add_argument("folder", type=Path, metavar="DIR", help=text)
+    text = "the same tasks exported as JSON or JSON-MIN, which says what image a task has"
+    parser.add_argument("--tasks", type=Path, metavar="JSON", required=True, help=text)
+    text = "the folder of the images"
+    parser.add_argument("--images", type=Path, metavar="DIR", required=True, help=text)
+    _add_choice(parser, "smaller")
+    _add_unannotated(parser, "background")
+
+
+def _read_labelstudio(options: argparse.Namespace) -> AnnotatedDataset:
+    return labelstudio.read(options.folder, options.tasks, options.images, _choice(options), options.unannotated)
+
+
+# ---- Supervisely
+
+
+def _add_supervisely(parser: argparse.ArgumentParser) -> None:
+    text = "a project with meta.json, or a data set in it with ann and img"
+    parser.add_argument("folder", type=Path, metavar="DIR", help=text)
+    _add_choice(parser, "later")
+
+
+def _read_supervisely(options: argparse.Namespace) -> AnnotatedDataset:
+    return supervisely.read(options.folder, _choice(options))
 
 
 FORMATS: dict[str, Format] = {
@@ -206,7 +264,8 @@ examples:
         summary="Cityscapes' folders leftImg8bit and gtFine",
         description="""\
 Makes the folders of a training from Cityscapes: the 19 classes of its benchmark, and 255 for all others. Images of
-train and val stay what they are; those of test have no annotations and are left out.""",
+train and val stay what they are; those of test have no annotations and are left out. With a label_colors.txt beside the
+folders (CVAT writes one) the classes are those of this list, by colours or ids.""",
         epilog="""\
 examples:
   sagemaker-semseg convert cityscapes cityscapes --output data --link
@@ -228,5 +287,44 @@ examples:
 """,
         add_arguments=_add_yolo,
         read=_read_yolo,
+    ),
+    "labelstudio": Format(
+        summary="Label Studio's Brush labels to PNG, with its JSON",
+        description="""\
+Makes the folders of a training from Label Studio's masks, a PNG for each label of each task. The tasks' JSON is needed,
+too: the masks don't say which image they belong to.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert labelstudio masks --tasks project.json --images media/upload/1 --output mydata
+""",
+        add_arguments=_add_labelstudio,
+        read=_read_labelstudio,
+    ),
+    "supervisely": Format(
+        summary="Supervisely's project: bitmaps, polygons, rectangles",
+        description="""\
+Makes the folders of a training from Supervisely's JSON files in ann, with the images in img beside them. Classes are in
+the order of meta.json; later objects lie above earlier ones.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert supervisely project --output mydata
+  sagemaker-semseg convert supervisely project --output mydata --classes road,car
+""",
+        add_arguments=_add_supervisely,
+        read=_read_supervisely,
+    ),
+    "folders": Format(
+        summary="folders of images and masks in the usual layouts",
+        description="""\
+Makes the folders of a training from images and masks that are laid out in another way: images and masks, images/train
+and annotations/train, train/images and train/masks, a_mask.png beside a.jpg. The classes are those of a list in DIR,
+such as _classes.csv, label_colors.txt or classes.txt, or of --class-names. Images for tests are left out.""",
+        epilog="""\
+examples:
+  sagemaker-semseg convert folders exported --output mydata
+  sagemaker-semseg convert folders exported --output mydata --class-names background,car,road
+""",
+        add_arguments=_add_folders,
+        read=_read_folders,
     ),
 }

@@ -52,7 +52,7 @@ def _findings(findings: Sequence[Finding], prefix: str) -> Table:
             lines.append(f"... and {len(group) - _FINDINGS_SHOWN} more")
         lines.append(f"[dim]why:[/] {escape(group[0].why)}")
         for remedy in dict.fromkeys(finding.remedy for finding in group[:_FINDINGS_SHOWN] if finding.remedy):
-            lines.append(f"[dim]fix:[/] {_short(remedy, prefix)}")
+            lines.append(f"[dim]fix:[/] {escape(remedy)}")  # whole paths: it may be a command
         table.add_row(f"[{_COLORS[level]}]{level}[/]", f"{escape(kind)}\n{len(group)} x", "\n".join(lines) + "\n")
     return table
 

@@ -36,10 +36,11 @@ class AnnotatedImage:
 
     Attributes:
         name: Its path below a channel, without extension.
-        image: The file.
+        image: The file, or the one of annotations that holds it.
         draw: Returns the (H, W) mask for a height and a width; raises ``DataError`` with the faults of annotations.
         size: The size that the annotations state, if they do.
         split: "train", "validation", or "" if it is still to be chosen.
+        read_image: Returns the bytes of an image that isn't a file of its own.
         missing: What says that the data set has no annotations of it: "there is no a.txt"; ``draw`` returns background.
     """
 
@@ -49,6 +50,7 @@ class AnnotatedImage:
     size: Size | None = None
     split: str = ""
     missing: str = ""
+    read_image: Callable[[], bytes] | None = None
 
 
 @dataclass
@@ -113,7 +115,8 @@ def labels_of(
         dataset.classes = (BACKGROUND, *kept)
     else:
         dataset.classes = tuple(kept)
-    if not 2 <= len(dataset.classes) <= MAX_CLASSES:
+    unread = len(dataset.classes) < 2 and bool(dataset.faults.kinds)  # files that can't be read may name more
+    if not 2 <= len(dataset.classes) <= MAX_CLASSES and not unread:
         what = f"{len(dataset.classes)} classes, from 2 to {MAX_CLASSES} can be trained ({', '.join(kept[:8])})"
         dataset.faults.add("number of classes", where, what, "choose with --classes, or see --no-background")
     if len(there) < len(found):

@@ -26,7 +26,7 @@ from sagemaker_semseg.convert.annotations import (
     labels_of,
     treat_unannotated,
 )
-from sagemaker_semseg.convert.file_readers import find_image, name_of, points, read_json, show, unusable, whole
+from sagemaker_semseg.convert.file_readers import find_image, foreign, name_of, points, read_json, show, unusable, whole
 from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.convert.shapes import RLE, Boxes, Polygon, Region, Shape, box, box_region, rasterize
 from sagemaker_semseg.data.labels import IGNORE
@@ -127,7 +127,9 @@ class _File:
         content = read_json(source.annotations)
         if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in _LISTS):
             what = f"no JSON of COCO: an object with the lists {', '.join(_LISTS)} is expected"
-            raise unusable(self._where, what, "export the data set as COCO instances (not as results or captions)")
+            raise foreign(
+                source.annotations, what, "export the data set as COCO instances (not as results or captions)"
+            )
         names: dict[Id, str] = {}
         self.groups: set[str] = set()
         for number, category in self._entries(content, "categories"):

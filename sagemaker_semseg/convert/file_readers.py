@@ -18,6 +18,7 @@ import numpy as np
 
 from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.convert.shapes import Points
+from sagemaker_semseg.data.annotation_tools import recognize
 from sagemaker_semseg.data.channels import EXTENSIONS
 from sagemaker_semseg.errors import DataError, Fault, UserError, printable
 from sagemaker_semseg.storage import LocalFileSystem
@@ -37,9 +38,25 @@ def unusable(where: Path | str, what: str, remedy: str = "") -> DataError:
     return DataError("an annotation can't be used", [Fault(printable(where), printable(what), printable(remedy))])
 
 
-def read_json(path: Path, limit: int = MAX_JSON_BYTES) -> object:
-    """Read a JSON file of at most ``limit`` bytes. Raises ``DataError``."""
-    return _parse(path, limit, json.loads, "JSON")
+def foreign(where: Path, what: str, remedy: str) -> DataError:
+    """Make the error of a file or folder in another format; it names the tool that wrote it, where that is known."""
+    found = recognize(where)
+    return unusable(where, what, f"{found.advice}; {remedy}" if found else remedy)
+
+
+def read_json(path: Path, limit: int = MAX_JSON_BYTES, encoding: str | None = None) -> object:
+    """Read a JSON file of at most ``limit`` bytes; in UTF-8, -16 or -32 without ``encoding``. Raises ``DataError``.
+
+    An ``encoding`` of "" means the same as none, but that the user may give one (--encoding).
+    """
+
+    def parse(data: bytes) -> object:
+        try:
+            return json.loads(data.decode(encoding) if encoding else data)
+        except UnicodeDecodeError as error:
+            raise _encoding_error(path, data, error, "" if encoding is None else "--encoding {}, or ") from None
+
+    return _parse(path, limit, parse, "JSON")
 
 
 def read_yaml(path: Path) -> object:
@@ -65,8 +82,20 @@ def read_lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in data.decode("utf-8-sig").split("\n")]
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise unusable(f"{path}, line {line}", "is no text in UTF-8", "save the file as text in UTF-8") from None
+        raise _encoding_error(path, data, error) from None
+
+
+def _encoding_error(path: Path, data: bytes, error: UnicodeDecodeError, flag: str = "") -> DataError:
+    """Make the error of a text that isn't in the expected encoding; it names the likely one."""
+    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", data[: 1 << 20])]
+    east_asian = sum(length % 2 == 0 for length in runs) > len(runs) / 2  # two bytes a letter
+    guess, name = ("GBK, or another East Asian encoding", "GBK") if east_asian else ("Windows-1252", "CP1252")
+    if b"\0" in data[: 1 << 20]:
+        guess, name = "UTF-16, or no text at all", "UTF-16"
+    expected = error.encoding.upper()
+    what = f"is no text in {expected}; it may be {guess}"
+    remedy = f"{flag.format(name.lower())}save it as text in UTF-8, for example with iconv -f {name} -t UTF-8"
+    return unusable(f"{path}, line {data.count(bytes([10]), 0, error.start) + 1}", what, remedy)
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -81,6 +110,8 @@ def _parse(path: Path, limit: int, parse: Callable[[bytes], object], kind: str) 
     data = read_bytes(path, limit)
     try:
         return parse(data)
+    except DataError:
+        raise
     except (ValueError, RecursionError, OverflowError, AttributeError, TypeError) as error:
         # the last two are PyYAML's for keys and values that it doesn't expect
         what = "is nested too deeply" if isinstance(error, RecursionError) else str(error)

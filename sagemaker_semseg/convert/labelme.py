@@ -3,16 +3,17 @@
     {"imagePath", "imageHeight", "imageWidth", "shapes": [{"label", "shape_type", "points", "mask"}]}
 
 Polygons, rectangles, circles and masks have an area; lines and points have none and are left out. ``imageData``, a copy
-of the image, is not read.
+of the image, is read where there is no file of it.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ from sagemaker_semseg.convert.annotations import (
 )
 from sagemaker_semseg.convert.file_readers import (
     find_image,
+    foreign,
     name_of,
     points,
     read_json,
@@ -53,11 +55,19 @@ _WITHOUT_AREA: Final = ("line", "linestrip", "point", "points")
 
 @dataclass(frozen=True)
 class LabelMeReader:
-    """A folder of JSON files. images: where the images don't lie beside them. split: as in ``AnnotatedImage``."""
+    """A folder of JSON files.
+
+    Attributes:
+        folder: The folder.
+        images: The folder of the images, where they don't lie beside the JSON files.
+        split: As in ``AnnotatedImage``.
+        encoding: Of the JSON files, where it isn't UTF-8, -16 or -32.
+    """
 
     folder: Path
     images: Path | None = None
     split: str = ""
+    encoding: str = ""
 
 
 def read(sources: Sequence[LabelMeReader], choice: ClassSelection) -> AnnotatedDataset:
@@ -69,6 +79,8 @@ def read(sources: Sequence[LabelMeReader], choice: ClassSelection) -> AnnotatedD
         choice = dataclasses.replace(choice, ignored=choice.ignored | {IGNORE_LABEL})
     of_background = {name: choice.background_label for name in names if name.startswith("_") and is_background(name)}
     labels = labels_of([name for name in names if name not in of_background], choice, dataset, sources[0].folder)
+    if embedded := sum(file.read_image is not None for file in files):
+        dataset.notes.append(f"{embedded} images taken out of imageData, since there is no file of them")
     used: dict[Path, str] = {}
     for file in files:
         if file.image in used:
@@ -82,7 +94,12 @@ def read(sources: Sequence[LabelMeReader], choice: ClassSelection) -> AnnotatedD
 
 @dataclass(frozen=True)
 class _File:
-    """What is kept of a JSON file: arrays, which take less memory than Python's objects."""
+    """What is kept of a JSON file: arrays, which take less memory than Python's objects.
+
+    Attributes:
+        image: The image, or the JSON file if the image is in it.
+        read_image: As in ``AnnotatedImage``.
+    """
 
     name: str
     image: Path
@@ -91,6 +108,7 @@ class _File:
     where: str
     areas: tuple[Region, ...]
     names: tuple[str, ...]
+    read_image: Callable[[], bytes] | None = None
 
     def item(self, labels: Mapping[str, int], choice: ClassSelection) -> AnnotatedImage:
         regions = [
@@ -100,28 +118,28 @@ class _File:
         def mask(height: int, width: int) -> LabelMask:
             return rasterize(regions, height, width, choice.background_label, choice.larger_first)
 
-        return AnnotatedImage(self.name, self.image, mask, self.size, self.split)
+        return AnnotatedImage(self.name, self.image, mask, self.size, self.split, read_image=self.read_image)
 
 
 def _files(source: LabelMeReader, dataset: AnnotatedDataset) -> list[_File]:
-    files, foreign, without_area = [], 0, Counter[str]()
+    files, others, without_area = [], 0, Counter[str]()
     for path in walk(source.folder, (".json",)):
         try:
-            content = read_json(path, _MAX_BYTES)
+            content = read_json(path, _MAX_BYTES, source.encoding)
             if not isinstance(content, dict) or not {"shapes", "imagePath"} & content.keys():
-                foreign += 1
+                others += 1
                 continue
             files.append(_file(path, content, source, without_area))
         except DataError as error:
             dataset.faults.extend("bad file", error.faults)
-    if foreign:
-        dataset.notes.append(f"{printable(source.folder)}: JSON files of something else were left out: {foreign}")
+    if others:
+        dataset.notes.append(f"{printable(source.folder)}: JSON files of something else were left out: {others}")
     if without_area:
         listed = ", ".join(f"{count} x {kind}" for kind, count in sorted(without_area.items()))
         dataset.notes.append(f"{printable(source.folder)}: shapes without an area were left out ({listed})")
     if not files and not dataset.faults.kinds:
         what = "no JSON file of LabelMe in it"
-        raise unusable(source.folder, what, "give the folder in which LabelMe has saved its files")
+        raise foreign(source.folder, what, "give the folder in which LabelMe has saved its files")
     return files
 
 
@@ -148,13 +166,28 @@ def _file(path: Path, content: dict[str, Any], source: LabelMeReader, without_ar
             names.append(shape["label"])
         except ShapeError as error:
             faults.append(Fault(entry, error.what, error.remedy))
+    image, read = path, None
     try:
         image = _find_image(path, content.get("imagePath"), source)
     except DataError as error:
-        faults += error.faults
+        if content.get("imageData"):
+            read = functools.partial(_embedded_image, path, source.encoding)
+        else:
+            faults += error.faults
     if faults:
         raise DataError("annotations can't be used", faults)
-    return _File(name_of(path, source.folder), image, size, source.split, where, tuple(areas), tuple(names))
+    return _File(name_of(path, source.folder), image, size, source.split, where, tuple(areas), tuple(names), read)
+
+
+def _embedded_image(path: Path, encoding: str) -> bytes:
+    """Return the image in a JSON file; it is read again, since all images at once would take much memory."""
+    content = read_json(path, _MAX_BYTES, encoding)
+    text = content.get("imageData") if isinstance(content, dict) else None
+    try:
+        text = text.rpartition(",")[2] if isinstance(text, str) else ""  # some tools write a data: URL
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise unusable(path, f"imageData is no image in base 64: {error}", "give the folder of the images") from None
 
 
 def _find_image(path: Path, name: object, source: LabelMeReader) -> Path:

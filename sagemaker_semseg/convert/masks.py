@@ -68,8 +68,3 @@ def palette_of(path: Path) -> list[Color] | None:
         return [(int(red), int(green), int(blue)) for red, green, blue in colors]
 
     return read_file(path, read)
-
-
-def has_colors(path: Path) -> bool:
-    """Return whether a mask holds RGB colors instead of numbers."""
-    return read_file(path, lambda _, encoded: encoded.header.channels > 2)

@@ -110,6 +110,21 @@ class Mask:
         return encode_bitmap(self.pixels, self.top, self.left, height, width)
 
 
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """What of one shape isn't in another: a polygon with holes."""
+
+    shape: Shape
+    without: Shape
+
+    def runs(self, height: int, width: int) -> Runs:
+        pixels = np.zeros((height, width), np.bool_)
+        for shape, value in ((self.shape, True), (self.without, False)):
+            left, inside = decode_columns(shape.runs(height, width), height)
+            pixels[:, left : left + inside.shape[1]][inside] = value
+        return encode_bitmap(pixels, 0, 0, height, width)
+
+
 def box(left: float, top: float, right: float, bottom: float) -> Points:
     """Return the corners of a box."""
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)

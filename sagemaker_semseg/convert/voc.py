@@ -2,15 +2,14 @@
 
     JPEGImages/a.jpg  SegmentationClass/a.png  ImageSets/Segmentation/train.txt, val.txt  labelmap.txt
 
-Masks hold palette indices, 255 at the borders of objects; those of other programs hold colors, which CVAT's
-``labelmap.txt`` names (a line each of ``name:red,green,blue:parts:actions``), or numbers, which LabelMe's
-``class_names.txt`` names (a name a line, from 0 on). LabelMe also writes SegmentationClassPNG, and arrays that aren't
+Masks hold palette indices, 255 at the borders of objects; those of other programs hold numbers or colors of classes
+that a list beside the folders names (``class_list``). LabelMe also writes SegmentationClassPNG, and arrays that aren't
 read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,52 +18,27 @@ import numpy as np
 
 from sagemaker_semseg.convert import masks
 from sagemaker_semseg.convert.annotations import (
-    BACKGROUND,
     AnnotatedDataset,
     AnnotatedImage,
     LabelMask,
     Unannotated,
-    clean,
-    is_background,
     treat_unannotated,
 )
-from sagemaker_semseg.convert.file_readers import inside, name_of, read_lines, unusable, walk, with_extension
+from sagemaker_semseg.convert.class_list import FILES, VOC_COLORS, ClassList, find_class_list
+from sagemaker_semseg.convert.file_readers import foreign, inside, name_of, read_lines, unusable, walk, with_extension
 from sagemaker_semseg.data.channels import EXTENSIONS
-from sagemaker_semseg.data.images import palette
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import DataError
-from sagemaker_semseg.hyperparameters import MAX_CLASSES
 
 CLASSES: Final = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
-NAME_FILES: Final = ("class_names.txt", "labelmap.txt", "labels.txt", "classes.txt")
-"""Names of files that name the classes, the first one counts."""
-
 _MASKS: Final = ("SegmentationClass", "SegmentationClassPNG")
-_COLORS: Final[list[masks.Color]] = [(int(red), int(green), int(blue)) for red, green, blue in palette()]
-_BORDER: Final = _COLORS[255]
 _LAYOUT: Final = "JPEGImages, SegmentationClass and ImageSets/Segmentation are expected"
 _SPLITS: Final = {"train": "train", "val": "validation"}
 _EXAMINED: Final = 50
 """Masks that are checked for VOC's palette and borders where no file names the classes."""
-
-
-@dataclass(frozen=True)
-class _Classes:
-    """The names from label 0 on, and the labels of numbers (None: colors alone count) and of colors in masks."""
-
-    names: tuple[str, ...]
-    by_number: Mapping[int, int] | None
-    by_color: Mapping[masks.Color, int]
-    remedy: str
-
-    @classmethod
-    def numbered(cls, names: tuple[str, ...], remedy: str) -> _Classes:
-        """The classes of the numbers from 0 on; colors are those of VOC's palette."""
-        numbers = {**{number: number for number in range(len(names))}, IGNORE: IGNORE}
-        return cls(names, numbers, {_COLORS[number]: label for number, label in numbers.items()}, remedy)
 
 
 def read(source: Path, class_names: Sequence[str] = (), unannotated: Unannotated = "error") -> AnnotatedDataset:
@@ -93,7 +67,7 @@ def read(source: Path, class_names: Sequence[str] = (), unannotated: Unannotated
         elif mask is not None:
             found.append((name, split, path, mask))
         used.setdefault(name, where)
-    classes = _classes(root, source, [mask for *_, mask in found if mask.is_file()], class_names, dataset.notes)
+    classes = _classes([root, source], [mask for *_, mask in found if mask.is_file()], class_names, dataset.notes)
     dataset.classes = classes.names
     for name, split, path, mask in found:
         annotation = _Mask(mask, classes)
@@ -104,64 +78,47 @@ def read(source: Path, class_names: Sequence[str] = (), unannotated: Unannotated
 
 @dataclass(frozen=True)
 class _Mask:
+    """The mask of one image; without a file it is background."""
+
     path: Path
-    classes: _Classes
+    classes: ClassList
 
     def draw(self, height: int, width: int) -> LabelMask:
         if not self.path.is_file():
-            return np.zeros((height, width), np.uint8)
-        if self.classes.by_number is not None and not masks.has_colors(self.path):
-            return masks.by_number(self.path, self.classes.by_number, self.classes.remedy)
-        return masks.by_color(self.path, self.classes.by_color, self.classes.remedy)
+            return np.full((height, width), self.classes.background, np.uint8)
+        return self.classes.draw(self.path)
 
 
-def _classes(root: Path, source: Path, files: Sequence[Path], given: Sequence[str], notes: list[str]) -> _Classes:
-    places = [folder / name for folder in (root, source) for name in NAME_FILES]
-    if listed := next((path for path in places if path.is_file()), None):
+def _classes(folders: Sequence[Path], files: Sequence[Path], given: Sequence[str], notes: list[str]) -> ClassList:
+    if listed := find_class_list(folders):
         if given:
-            raise unusable(listed, "names the classes already", "remove it, or leave out --class-names")
-        if listed.name == "labelmap.txt" and any(":" in line for line in read_lines(listed)):
-            return _labelmap(listed)
-        names = _checked_names(read_lines(listed), listed)
-        return _Classes.numbered(names, f"{listed} names the numbers 0 to {len(names) - 1}; add what is missing")
-    remedy = f"{len(CLASSES)} classes are Pascal VOC's; if these aren't, put class_names.txt beside SegmentationClass"
+            raise unusable(listed.where, "names the classes already", "remove it, or leave out --class-names")
+        return listed
     if given and tuple(given) != ("voc",):
-        return _Classes.numbered(_checked_names(given, "--class-names"), "give a name for each with --class-names")
-    if not given and not _are_voc_s(files, _Classes.numbered(CLASSES, remedy)):
-        what = f"nothing says what the numbers in the masks are: there is none of {', '.join(NAME_FILES)}, and palette "
+        return ClassList.numbered(given, "--class-names")
+    own = ClassList.numbered(CLASSES, "Pascal VOC's list of classes (is it one? see --class-names)")
+    if not given and not _are_voc_s(files, own):
+        what = f"nothing says what the numbers in the masks are: there is none of {', '.join(FILES)}, and palette "
         what += "and borders aren't Pascal VOC's"
         remedy = "give the names from 0 on with --class-names A,B,C, or --class-names voc for VOC's 21"
-        raise unusable(root, what, remedy)
+        raise unusable(folders[0], what, remedy)
     if not given:
         notes.append("classes: Pascal VOC's 21, since palette and borders of the masks are VOC's (--class-names)")
-    return _Classes.numbered(CLASSES, remedy)
+    return own
 
 
-def _are_voc_s(files: Sequence[Path], classes: _Classes) -> bool:
+def _are_voc_s(files: Sequence[Path], classes: ClassList) -> bool:
     """Return whether most masks have the palette, the numbers and the borders of Pascal VOC."""
     fitting = checked = 0
     for path in files[:_EXAMINED]:
         try:
-            labels = _Mask(path, classes).draw(0, 0)
-            colors = masks.palette_of(path)
+            labels, colors = classes.draw(path), masks.palette_of(path)
         except DataError:  # it is reported when the mask is drawn
             continue
         checked += 1
-        known = colors is None or (len(colors) >= 2 and colors[: len(CLASSES)] == _COLORS[: min(21, len(colors))])
+        known = colors is None or (len(colors) >= 2 and colors[: len(CLASSES)] == VOC_COLORS[: min(21, len(colors))])
         fitting += known and bool((labels == IGNORE).any())
     return fitting > 0 and 2 * fitting >= checked
-
-
-def _checked_names(lines: Sequence[str], where: Path | str) -> tuple[str, ...]:
-    """Return the names of the numbers from 0 on; LabelMe's lists begin with ``__ignore__``, which has none."""
-    names = [clean(line) for line in lines if line]
-    names = names[1:] if names[:1] == ["__ignore__"] else names
-    if names and is_background(names[0]):
-        names[0] = BACKGROUND
-    if not 2 <= len(names) <= MAX_CLASSES or len({*names}) < len(names):
-        what = f"{len(names)} names, from 2 to {MAX_CLASSES} different ones are expected"
-        raise unusable(where, what, "give a name for each number in the masks, from 0 on")
-    return tuple(names)
 
 
 def _root(source: Path) -> tuple[Path, Path]:
@@ -169,7 +126,7 @@ def _root(source: Path) -> tuple[Path, Path]:
     places = [source, *sorted(source.glob("VOC*")), *sorted(source.glob("VOCdevkit/VOC*"))]
     found = [place for place in places if any((place / name).is_dir() for name in _MASKS)]
     if not found:
-        raise unusable(source, "no folder SegmentationClass in it", _LAYOUT)
+        raise foreign(source, "no folder SegmentationClass in it", _LAYOUT)
     if len(found) > 1 and found[0] != source:
         raise unusable(source, f"holds {', '.join(place.name for place in found)}", "give one of these folders")
     folders = [found[0] / name for name in _MASKS if (found[0] / name).is_dir()]
@@ -200,27 +157,3 @@ def _names(root: Path, folder: Path) -> list[tuple[str, str, str]]:
     if not names:
         raise unusable(root, "no images in ImageSets/Segmentation", _LAYOUT)
     return names
-
-
-def _labelmap(path: Path) -> _Classes:
-    """Read CVAT's list of colors; the background is label 0."""
-    entries: dict[str, masks.Color] = {}
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line or line.startswith("#"):
-            continue
-        name, _, rest = line.partition(":")
-        parts = rest.partition(":")[0].split(",")
-        where = f"{path}, line {number}"
-        if len(parts) != 3 or not all(part.strip().isdecimal() and int(part[:9]) < 256 for part in parts):
-            raise unusable(where, f"{line[:80]}, name:red,green,blue:: is expected", "fix the line")
-        red, green, blue = (int(part) for part in parts)
-        if clean(name) in entries or (red, green, blue) in entries.values():
-            raise unusable(where, "a name or a colour that is in the list already", "give each class one of its own")
-        entries[clean(name)] = red, green, blue
-    names = sorted(entries, key=lambda name: not is_background(name))
-    if not 2 <= len(names) <= MAX_CLASSES:
-        raise unusable(path, f"{len(names)} classes, from 2 to {MAX_CLASSES} can be trained", "fix the list")
-    colors = {entries[name]: label for label, name in enumerate(names)}
-    colors.setdefault(_BORDER, IGNORE)
-    remedy = f"add the colour to {path}; if there are very many, the mask was scaled or saved as JPEG"
-    return _Classes(tuple(names), None, colors, remedy)

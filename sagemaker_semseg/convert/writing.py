@@ -23,11 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sagemaker_semseg.convert.annotations import AnnotatedDataset, AnnotatedImage, LabelMask, Size
+from sagemaker_semseg.convert.file_readers import unusable
 from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS
-from sagemaker_semseg.data.files import read_file
+from sagemaker_semseg.data.files import read_file, read_image
 from sagemaker_semseg.data.image_headers import EncodedImage, ImageHeader
 from sagemaker_semseg.data.images import apply_exif_orientation, decode_thumbnail, encode_mask
-from sagemaker_semseg.data.labels import count_values
+from sagemaker_semseg.data.labels import IGNORE, count_values
 from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.errors import DataError, Fault, FaultList, UserError, printable
 
@@ -45,6 +46,7 @@ class Written:
         images: Number of images by split.
         pixels: (256,) pixels of each label in all masks.
         occurs: (256,) images in which each label occurs.
+        labeled: Number of images by split of which not every pixel is ignored.
         left_out: The faults of images that were skipped.
         notes: Things to report that aren't wrong.
     """
@@ -52,6 +54,7 @@ class Written:
     images: Counter[str] = field(default_factory=Counter)
     pixels: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
     occurs: Counts = field(default_factory=lambda: np.zeros(256, np.int64))
+    labeled: Counter[str] = field(default_factory=Counter)
     left_out: FaultList = field(default_factory=FaultList)
     notes: list[str] = field(default_factory=list)
 
@@ -96,6 +99,8 @@ def write(
         if not skip_faulty:
             written.left_out.raise_any()
         _check_splits(written)
+        if len(dataset.classes) < 2:
+            raise unusable("the data set", f"{len(dataset.classes)} classes are left", "a training needs at least 2")
         if empty := sum(bool(item.missing) for item in dataset.items):
             note = f"{empty} images without annotations, read as showing none of the classes (--unannotated)"
             written.notes.insert(0, note)
@@ -112,6 +117,7 @@ def _add(written: Written, item: AnnotatedImage, outcome: Counts | list[tuple[st
     written.images[item.split] += 1
     written.pixels += outcome
     written.occurs += outcome > 0
+    written.labeled[item.split] += bool(outcome[:IGNORE].any())
 
 
 def _check_splits(written: Written) -> None:
@@ -120,6 +126,11 @@ def _check_splits(written: Written) -> None:
         counts = ", ".join(f"{split}: {written.images[split]}" for split in SPLITS)
         what = f"no image for {' and '.join(empty)} ({counts})"
         written.left_out.add("too few images", "the data set", what, "both need at least one")
+        written.left_out.raise_any()
+    if ignored := [split for split in SPLITS if not written.labeled[split]]:
+        what = f"every pixel of every mask of {' and '.join(ignored)} would be ignored (255): nothing could be learned"
+        remedy = "check the classes and their list, and the flags that make pixels 255"
+        written.left_out.add("masks without labels", "the data set", what, remedy)
         written.left_out.raise_any()
 
 
@@ -135,13 +146,26 @@ class _Work:
     def do(self, job: tuple[AnnotatedImage, str]) -> Counts | list[tuple[str, Fault]]:
         """Return the counts of the labels in the mask, or the faults with their kinds."""
         item, name = job
+
+        def read(data: bytes, encoded: EncodedImage) -> tuple[bytes, str, bytes, Counts]:
+            return self._read(item, data, encoded)
+
         try:
-            data, kind, mask, counts = read_file(item.image, lambda data, encoded: self._read(item, data, encoded))
+            if item.read_image:
+                data, kind, mask, counts = read_image(
+                    item.read_image(), read, f"{printable(item.image)}, the image in it"
+                )
+            else:
+                data, kind, mask, counts = read_file(item.image, read)
         except DataError as error:
             return [(getattr(error, "kind", "") or "unusable image or annotation", fault) for fault in error.faults]
         if self.writes:
             suffix = item.image.suffix if item.image.suffix.lower() in EXTENSIONS else _EXTENSION[kind]
-            self._put(self._folder / item.split / f"{name}{suffix}", data, item.image if self._link else None)
+            self._put(
+                self._folder / item.split / f"{name}{suffix}",
+                data,
+                item.image if self._link and not item.read_image else None,
+            )
             self._put(self._folder / f"{item.split}_annotation" / f"{name}.png", mask)
         return counts
 

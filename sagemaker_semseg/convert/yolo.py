@@ -25,7 +25,17 @@ from sagemaker_semseg.convert.annotations import (
     labels_of,
     treat_unannotated,
 )
-from sagemaker_semseg.convert.file_readers import inside, name_of, read_lines, read_yaml, show, unusable, walk, whole
+from sagemaker_semseg.convert.file_readers import (
+    foreign,
+    inside,
+    name_of,
+    read_lines,
+    read_yaml,
+    show,
+    unusable,
+    walk,
+    whole,
+)
 from sagemaker_semseg.convert.rle import ShapeError
 from sagemaker_semseg.convert.shapes import Boxes, Points, Polygon, Region, box, box_region, rasterize
 from sagemaker_semseg.data.channels import EXTENSIONS
@@ -117,7 +127,7 @@ def _names_of_file(folder: Path) -> dict[int, str]:
     for path in (folder / "classes.txt", folder / "labels" / "classes.txt"):
         if path.is_file():
             return dict(enumerate(line for line in read_lines(path) if line))
-    raise unusable(folder, "neither data.yaml nor classes.txt names the classes", _WHERE)
+    raise foreign(folder, "neither data.yaml nor classes.txt names the classes", _WHERE)
 
 
 def _images(root: Path, places: list[tuple[str, str]], dataset: AnnotatedDataset) -> Iterator[tuple[Path, str, str]]:

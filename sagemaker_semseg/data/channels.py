@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from sagemaker_semseg.data.labels import LabelMap
+from sagemaker_semseg.data.layouts import propose
 from sagemaker_semseg.data.manifest import SUFFIXES, ProgressCallback, read_pairs
 from sagemaker_semseg.data.samples import ImageMaskPair
 from sagemaker_semseg.errors import DataError, FaultList, printable
@@ -55,7 +56,7 @@ def find_channels(root: Path | str) -> dict[str, Path]:
         faults.add("missing folder", root, "no such folder", _LAYOUT)
     elif not found.keys() & set(DATA_CHANNELS):
         what = f"holds none of the folders {', '.join(DATA_CHANNELS)}, and no train.manifest"
-        faults.add("missing channel", root, what, f"{_list_folders(root)}; {_LAYOUT}")
+        faults.add("missing channel", root, what, propose(root) or f"{_list_folders(root)}; {_LAYOUT}")
     faults.raise_any()
     return found
 
@@ -123,8 +124,10 @@ def _find_in_folders(
         return []
     unpaired = sorted(masks.keys() - images.keys())
     by_casefold = {name.casefold(): name for name in unpaired}
+    parents = {channels[name].parent for name in (split, annotation)}
+    known = propose(parents.pop()) if len(parents) == 1 and not images.keys() & masks.keys() else ""
     for name in sorted(images.keys() - masks.keys()):
-        remedy = _suggest_mask(name, unpaired, by_casefold, masks)
+        remedy = _suggest_mask(name, unpaired, by_casefold, masks) or known
         remedy = remedy or f"add {channels[annotation]}/{name}.png or remove the image"
         faults.add("image without mask", images[name], f"no mask of this name in {annotation}", remedy)
     for name in unpaired:
@@ -140,7 +143,11 @@ def _find_folder(channels: Mapping[str, Path], name: str, faults: FaultList) -> 
         faults.add("missing channel", channels[name], f"the {kind} of the channel {name} doesn't exist", _LAYOUT)
         return None
     parents = {path.parent for path in channels.values()}
-    remedy = f"{_list_folders(parents.pop(), name)}; {_LAYOUT}" if len(parents) == 1 else _LAYOUT
+    remedy = _LAYOUT
+    if len(parents) == 1:
+        root = parents.pop()
+        known = propose(root) if "missing channel" not in faults.kinds else ""
+        remedy = "; ".join(filter(None, [known, _list_folders(root, name), _LAYOUT]))
     faults.add("missing channel", name, "the channel is missing", remedy)
     return None
 

@@ -152,10 +152,14 @@ def read_file(path: Path, read: Callable[[bytes, EncodedImage], Result], where: 
         if status.st_size > MAX_FILE_BYTES:
             raise ImageError(where, f"{status.st_size} bytes; at most {MAX_FILE_BYTES} are read", "cut it into tiles")
         with _large if status.st_size > LARGE_FILE_BYTES else nullcontext():
-            data = path.read_bytes()
-            encoded = EncodedImage.parse(data, where)
-            with _large if encoded.header.height * encoded.header.width > LARGE_IMAGE_PIXELS else nullcontext():
-                return read(data, encoded)
+            return read_image(path.read_bytes(), read, where)
     except OSError as error:
         what = f"can't be read: {error.strerror or error}"
         raise ImageError(where, what, "check the link or the permissions") from error
+
+
+def read_image(data: bytes, read: Callable[[bytes, EncodedImage], Result], where: str) -> Result:
+    """Returns what ``read`` makes of an image's bytes and header; as ``read_file``, without a file."""
+    encoded = EncodedImage.parse(data, where)
+    with _large if encoded.header.height * encoded.header.width > LARGE_IMAGE_PIXELS else nullcontext():
+        return read(data, encoded)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sagemaker_semseg.convert import labelme
 from sagemaker_semseg.convert.annotations import ClassSelection
+from sagemaker_semseg.convert.file_readers import read_lines
 from sagemaker_semseg.errors import DataError
 
 SHAPES = [
@@ -24,7 +25,7 @@ SHAPES = [
 
 
 def content(shapes, image="a.jpg", **more):
-    return {"imagePath": image, "imageHeight": 24, "imageWidth": 32, "imageData": "AAAA", "shapes": shapes, **more}
+    return {"imagePath": image, "imageHeight": 24, "imageWidth": 32, "imageData": None, "shapes": shapes, **more}
 
 
 @pytest.fixture
@@ -160,6 +161,75 @@ def test_all_faults_together(set_of_two, file, write_image, converted):
         assert part in message
     assert len(error.value.faults) == len(bad) + 6
     assert "package.json" not in message
+
+
+def embedded(kind="JPEG", height=24, width=32):
+    out = io.BytesIO()
+    Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(out, kind)
+    return out.getvalue(), base64.b64encode(out.getvalue()).decode()
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("JPEG", ".jpg"), ("PNG", ".png")])
+def test_an_image_that_is_in_the_json_alone(file, tmp_path, converted, kind, suffix, write_image):
+    data, text = embedded(kind)
+    write_image("set/b.jpg")
+    file("set/b.json", content(SHAPES, "b.jpg", imageData=text))
+    file("set/below/c.json", content(SHAPES, "../elsewhere/c.bmp", imageData=f"data:image/x;base64,{text}"))
+    dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection())
+    assert "1 images taken out of imageData" in dataset.notes[-1]
+    masks, _ = converted(dataset, link=True)
+    np.testing.assert_array_equal(masks["b"], masks["below/c"])
+    found = (tmp_path / "converted").glob(f"*/below/c{suffix}")
+    (written,) = [path for path in found if "_annotation" not in path.parts[-3]]
+    assert written.read_bytes() == data
+    assert written.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("AAAA", "not a JPEG or PNG"),
+        ("!", "no image in base 64"),
+        (5, "the file is empty"),
+        (embedded(height=9)[1], "32 x 9"),
+    ],
+)
+def test_image_data_that_is_no_image_of_this_size(file, tmp_path, converted, text, what):
+    file("set/a.json", content(SHAPES, imageData=text))
+    file("set/b.json", content(SHAPES, imageData=embedded()[1]))
+    with pytest.raises(DataError, match=rf"a.json.*{what}"):
+        converted(labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection()))
+
+
+def test_no_word_of_classes_where_no_file_can_be_read(file, tmp_path):
+    file("set/a.json", content(SHAPES))
+    dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection())
+    assert dataset.faults.kinds.keys() == {"bad file"}
+
+
+CHINESE = {"label": "\u9053\u8def", "points": [[0, 0], [9, 0], [9, 9]]}  # road, in Chinese
+
+
+def test_files_in_gbk(file, tmp_path, write_image):
+    write_image("set/a.jpg")
+    file("set/a.json", json.dumps(content([CHINESE]), ensure_ascii=False).encode("gbk"))
+    dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set")], ClassSelection())
+    (fault,) = dataset.faults.kinds["bad file"]
+    assert "a.json, line 1" in fault.where
+    assert fault.what.startswith("is no text in UTF-8; it may be GBK")
+    assert "iconv -f GBK -t UTF-8" in fault.remedy
+    assert "--encoding gbk" in fault.remedy
+    dataset = labelme.read([labelme.LabelMeReader(tmp_path / "set", encoding="gbk")], ClassSelection())
+    assert dataset.classes == ("background", CHINESE["label"])
+
+
+@pytest.mark.parametrize(
+    ("data", "guess"), [("\u00fc{\u00e4}".encode("cp1252"), "Windows-1252"), ("\u00fc".encode("utf-16"), "UTF-16")]
+)
+def test_other_encodings(tmp_path, data, guess):
+    (tmp_path / "a.txt").write_bytes(b"good\n" + data)
+    with pytest.raises(DataError, match=rf"a.txt, line 2: is no text in UTF-8; it may be {guess}"):
+        read_lines(tmp_path / "a.txt")
 
 
 def test_a_folder_of_something_else(tmp_path):

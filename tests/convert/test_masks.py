@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.convert import cityscapes, voc
+from sagemaker_semseg.convert.class_list import find_class_list, read_class_list
 from sagemaker_semseg.errors import DataError
 
 MASK = np.zeros((24, 32), np.uint8)
@@ -75,7 +76,7 @@ def other_set(voc_set, mask_file, names=("class_names.txt",), text="_background_
     return mask
 
 
-@pytest.mark.parametrize("name", voc.NAME_FILES)
+@pytest.mark.parametrize("name", ["class_names.txt", "labelmap.txt", "labels.txt", "classes.txt"])
 def test_names_of_the_numbers(voc_set, mask_file, converted, name):
     """LabelMe's export has VOC's palette, but not its classes; labels.txt begins with a name without a number."""
     text = "_background_\ncar\n\nroad\n"
@@ -107,7 +108,7 @@ def test_own_classes_are_not_taken_for_voc_s(voc_set, mask_file, with_border):
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [("car\n", "1 names"), ("car\ncar\n", "2 names"), ("", "0 names"), ("\n".join(map(str, range(300))), "300")],
+    [("car\n", "1 classes"), ("car\ncar\n", "two lines"), ("", "0 classes"), ("\n".join(map(str, range(300))), "300")],
 )
 def test_bad_names_of_the_numbers(voc_set, mask_file, text, what):
     other_set(voc_set, mask_file, text=text)
@@ -257,6 +258,128 @@ def test_cityscapes_faults_together(city, file, mask_file, converted, tmp_path):
     parts = ["the numbers 200", "b_gtFine_labelIds.png", *(f"objects[{n}]" for n in range(5)), "d_gtFine_polygons"]
     assert [part for part in parts if part not in message] == []
     assert len(error.value.faults) == len(parts)
+
+
+OWN = "0 0 0 background\n48 112 32 car\n176 112 32 road\n"
+OWN_COLORS = np.array([(0, 0, 0), (48, 112, 32), (176, 112, 32)], np.uint8)
+OWN_MASK = np.resize(np.arange(3, dtype=np.uint8), (24, 32))
+
+
+@pytest.fixture
+def own_city(write_image, mask_file, file, tmp_path):
+    """Writes classes of one's own in Cityscapes' folders, as CVAT exports them; returns the folder."""
+
+    def put(ids=OWN_MASK, colors=OWN_COLORS[OWN_MASK], listed=OWN, splits=("Train", "Validation")):
+        for split in splits:
+            write_image(f"own/imgsFine/leftImg8bit/{split}/a_leftImg8bit.png", kind="PNG")
+            if ids is not None:
+                mask_file(f"own/gtFine/{split}/a_gtFine_labelIds.png", ids)
+            if colors is not None:
+                mask_file(f"own/gtFine/{split}/a_gtFine_color.png", colors)
+        if listed:
+            file("own/label_colors.txt", listed)
+        return tmp_path / "own"
+
+    return put
+
+
+@pytest.mark.parametrize("change", [{}, {"ids": None}, {"colors": None}, {"ids": OWN_MASK + 7}])
+def test_classes_of_one_s_own_in_cityscapes_folders(own_city, converted, change):
+    """Colors count where there are masks of colors, else the ids, which are the lines of the list."""
+    dataset = cityscapes.read(own_city(**change))
+    assert dataset.classes == ("background", "car", "road")
+    assert "not Cityscapes'" in dataset.notes[0]
+    masks, _ = converted(dataset)
+    assert masks.keys() == {"train/a", "validation/a"}
+    np.testing.assert_array_equal(masks["validation/a"], OWN_MASK)
+
+
+def test_an_id_beyond_the_list(own_city, converted):
+    with pytest.raises(
+        DataError, match=r"the numbers 3 stand for no class .*label_colors.txt names the numbers 0 to 2"
+    ):
+        converted(cityscapes.read(own_city(OWN_MASK + 1, None)))
+
+
+def test_polygons_of_one_s_own_classes(own_city, file, tmp_path):
+    folder = own_city(None, None, splits=["train"])
+    square = [[4, 4], [12, 4], [12, 12], [4, 12]]
+    file("own/gtFine/train/a_gtFine_polygons.json", objects(("road", square)))
+    (item,) = cityscapes.read(folder).items
+    expected = np.zeros((24, 32), np.uint8)
+    expected[4:13, 4:13] = 2
+    np.testing.assert_array_equal(item.draw(24, 32), expected)
+    file("own/gtFine/train/a_gtFine_polygons.json", objects(("sky", square)))
+    with pytest.raises(DataError, match=r"label \"sky\" isn't in .*label_colors.txt"):
+        cityscapes.read(folder).items[0].draw(24, 32)
+
+
+def test_own_classes_without_a_list_are_not_cityscapes(own_city):
+    """7 is Cityscapes' road, but its color there is another."""
+    with pytest.raises(DataError, match="ids and colours of 2 of 2 masks don't belong together") as error:
+        cityscapes.read(own_city(OWN_MASK + 7, listed=None))
+    assert "label_colors.txt" in error.value.faults[0].remedy
+
+
+def test_cityscapes_own_list_changes_nothing(city, mask_file, file, converted, tmp_path):
+    """CVAT writes it, too: ids in the order of the lines, several of them in black."""
+    names = {
+        id: name
+        for name, id in zip(cityscapes.CLASSES, (7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33), strict=True)
+    }
+    file("city/label_colors.txt", "".join(f"{id // 5} 0 0 {names.get(id, f'other{id}')}\n" for id in range(34)))
+    for split in ("train", "val"):
+        mask_file(city(split) + "_labelIds.png", np.full((24, 32), 26, np.uint8))
+    dataset = cityscapes.read(tmp_path / "city")
+    assert dataset.classes == cityscapes.CLASSES
+    assert (converted(dataset)[0]["train/aachen/aachen_000000_000019"] == 13).all()
+
+
+def test_no_set_in_which_every_pixel_is_ignored(city, mask_file, converted, tmp_path):
+    for split, id in (("train", 7), ("val", 0)):
+        mask_file(city(split) + "_labelIds.png", np.full((24, 32), id, np.uint8))
+    with pytest.raises(DataError, match="every pixel of every mask of validation would be ignored"):
+        converted(cityscapes.read(tmp_path / "city"))
+    assert not (tmp_path / "converted").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labelmap.txt", "# label:color\ncar:1,2,3::\nbackground:0,0,0:a,b:c\n"),
+        ("label_colors.txt", "0 0 0 background\n1 2 3 car\n"),
+        ("label_colors.txt", "0 0 0\t\tbackground\n1 2 3\t\tcar\n"),
+        ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\ncar,1,2,3\n"),
+        ("_classes.csv", "Pixel Value, Class\n0, background\n1, car\n"),
+        ("labels.txt", "__ignore__\n_background_\ncar\n"),
+        ("classes.txt", "background\r\ncar\r\n"),
+    ],
+)
+def test_forms_of_lists(file, tmp_path, name, text):
+    file(name, text)
+    found = find_class_list([tmp_path])
+    assert found.names == ("background", "car")
+    assert found.by_number is None or [found.by_number[0], found.by_number[1]] == [0, 1]
+    assert (found.by_color or {(1, 2, 3): 1}).get((1, 2, 3), 1) == 1
+    assert (found.by_number is None) == (name == "labelmap.txt")
+
+
+def test_hostile_lists(file, tmp_path):
+    draw_from = random.Random(5)
+    good = ("0 0 0 background\n1 2 3 car\n", "Pixel Value, Class\n0, background\n1, car\n", "background\ncar\n")
+    seen = set()
+    for number in range(600):
+        letters = list(good[number % 3])
+        for _ in range(draw_from.randrange(1, 5)):
+            letters[draw_from.randrange(len(letters))] = draw_from.choice(":,#\n-9 ٣²\0é\t")
+        try:
+            found = read_class_list(file("list.txt", "".join(letters)))
+            assert max((found.by_number or found.by_color).values()) == 255
+            seen.add("read")
+        except DataError as error:
+            str(error).encode()
+            seen.add("refused")
+    assert seen == {"read", "refused"}
 
 
 @pytest.mark.parametrize("read", [voc.read, cityscapes.read])
