@@ -37,7 +37,7 @@ ORIGINAL: dict[str, tuple[object, list[object], list[object]]] = {
     "mini_batch_size": (16, [1, 129], [0, -1]),
     "validation_mini_batch_size": (16, [1, 500], [0, -1]),
     "learning_rate": (0.001, [1e-9, 1, 1.0], [0, -0.1, 1.0001]),
-    "optimizer": ("sgd", ["sgd", "adam", "adagrad", "nag", "rmsprop"], ["adadelta", "SGD "]),
+    "optimizer": ("sgd", ["sgd", "adam", "adagrad", "nag", "rmsprop", "adamw"], ["adadelta", "SGD "]),
     "momentum": (0.9, [1e-9, 1], [0, 1.0001]),
     "weight_decay": (0.0001, [1e-9, 0.999999], [0, 1]),
     "gamma1": (0.9, [0, 1], [-1e-9, 1.0001]),
@@ -74,6 +74,18 @@ EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
     ),
     "new_head": (False, ["True", "false"], ["maybe"]),
     "inference_flip": (False, ["True", "false"], ["maybe"]),
+    "output_stride": ("8", [8, "16", 32], [4, 64, "8.0", ""]),
+    "freeze_batch_norm": (False, ["True", "false"], ["maybe"]),
+    "freeze_backbone_epochs": (0, [0, 10], [-1, 11, 0.5]),
+    "scale_range": ((0.5, 2.0), ["0.5, 2", [1, 1], (0.1, "4")], ["", "1", "2, 0.5", "0.05, 1", "1, 4.1", "1, 2, 3"]),
+    "rotation": (0.0, [0, 180], [-1e-9, 180.1]),
+    "color_jitter": (0.0, [0, 1], [-1e-9, 1.0001]),
+    "class_balanced_crops": (0.0, [0, 1], [-1e-9, 1.0001]),
+    "ohem_fraction": (1.0, [1e-9, 1], [0, 1.0001]),
+    "dice_weight": (0.0, [0, 3.5], [-1e-9, "inf"]),
+    "focal_gamma": (0.0, [0, 5], [-1e-9, "inf"]),
+    "label_smoothing": (0.0, [0, 0.999], [-1e-9, 1]),
+    "ema_decay": (0.0, [0, 0.9999], [-1e-9, 1]),
 }
 EXPECTED = {**ORIGINAL, **EXTENSIONS}
 TUNABLE = {

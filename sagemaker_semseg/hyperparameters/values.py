@@ -154,8 +154,8 @@ def _unquoted(value: object) -> object:
 
 
 def _choice(row: Hyperparameter, value: object) -> str:
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        value = str(value)  # output_stride=16
+    if isinstance(value, numbers.Integral):  # output_stride=16
+        value = next((choice for choice in row.choices if choice.isdigit() and int(choice) == value), value)
     if not isinstance(value, str) or value not in row.choices + row.hidden_choices:
         raise _Refused
     return value
