@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sagemaker_semseg.jobs.api import evaluate as evaluate
     from sagemaker_semseg.jobs.api import predict as predict
     from sagemaker_semseg.jobs.api import train as train
+    from sagemaker_semseg.jobs.api import write_report as write_report
     from sagemaker_semseg.sdk import deserializers as deserializers
     from sagemaker_semseg.sdk import serializers as serializers
     from sagemaker_semseg.sdk import training_input as inputs  # noqa: F401
@@ -57,6 +58,7 @@ _HOMES = {
     "evaluate": "jobs.api",
     "predict": "jobs.api",
     "train": "jobs.api",
+    "write_report": "jobs.api",
 }
 # by v2's names, for notebooks that begin with ``import sagemaker_semseg as sagemaker``
 _MODULES = {
@@ -86,6 +88,7 @@ __all__ = [  # ``__getattr__`` has them
     "evaluate",
     "predict",
     "train",
+    "write_report",
 ]
 
 

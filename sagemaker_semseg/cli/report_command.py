@@ -22,6 +22,7 @@ examples:
   sagemaker-semseg report out                                 out/report.html, also while the training runs
   sagemaker-semseg report out/model.tar.gz --data mydata      with images of mydata/validation
   sagemaker-semseg report JOB -o job.html                     a job that was started from Python on this machine
+  sagemaker-semseg report s3://bucket/job/output/model.tar.gz a model in S3
 
 """
 

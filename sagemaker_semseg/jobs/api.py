@@ -1,9 +1,10 @@
-"""Train, evaluate and predict from Python, with everything that the command line can do."""
+"""Train, evaluate, report and predict from Python, with everything that the command line can do."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sagemaker_semseg.data.channels import SPLITS
@@ -123,6 +124,49 @@ def evaluate(
         verbose=verbose,
     )
     return run_evaluation(config).scores
+
+
+def write_report(
+    training: Location,
+    data: Data | None = None,
+    output: Location | None = None,
+    *,
+    split: str = "validation",
+    attribute_names: AttributeNames | None = None,
+    price_per_hour: float | None = None,
+) -> Path:
+    """Write an HTML page about a training, also while it runs.
+
+    Args:
+        training: a ``model.tar.gz``, a folder of its files, the output folder of a training, or an s3:// URI.
+        data: labeled images to measure and to show, as for ``train``; None for none.
+        output: the page; ``report.html`` beside the model if None.
+        split: ``validation`` or ``train``.
+        attribute_names: as for ``train``.
+        price_per_hour: of the machine that trained, for the cost.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ArtifactError: the model can't be used.
+        DataError: with everything that is wrong with the data.
+        UserError: there is no training, or no epoch of it has ended.
+
+    Example:
+        >>> write_report("out", "mydata")  # doctest: +SKIP
+        PosixPath('out/report.html')
+    """
+    from sagemaker_semseg.jobs.run_report import ReportConfig, run_report  # and ONNX Runtime
+
+    config = ReportConfig(
+        **_data_arguments(data, attribute_names),
+        training=os.fspath(training),
+        output=_text(output),
+        split=split,
+        price_per_hour=price_per_hour,
+    )
+    return run_report(config)
 
 
 def predict(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sagemaker_semseg.artifact import locate_artifact
+from sagemaker_semseg.artifact.members import MAX_TOTAL_BYTES
 from sagemaker_semseg.data.datasets import read_split
-from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.report.image_scores import ImageScores, draw_panels, measure
 from sagemaker_semseg.report.training_page import Example, render
 from sagemaker_semseg.report.training_record import TrainingFiles, TrainingRecord, read_record
-from sagemaker_semseg.storage import atomic_write
+from sagemaker_semseg.storage import atomic_write, is_s3, locate
 
 __all__ = ["ReportConfig", "find_training", "run_report"]
 
@@ -28,8 +30,8 @@ class ReportConfig:
     """One report, unchecked; its fields are plain values.
 
     Attributes:
-        training: a ``model.tar.gz``, a folder of its files, the output folder of a training, or the folder of a
-            training job.
+        training: a ``model.tar.gz``, a folder of its files, the output folder of a training, the folder of a training
+            job, or the s3:// URI of a ``model.tar.gz``.
         output: the page; ``report.html`` beside the model if None.
         data: labeled images to measure and to show; as in ``EvaluationConfig``, None for none.
         channels: single channels by name, as in ``EvaluationConfig``.
@@ -53,8 +55,10 @@ def run_report(config: ReportConfig) -> Path:
     Raises:
         ArtifactError: the model can't be used.
         DataError: with everything that is wrong with the data.
-        UserError: there is no training.
+        UserError: there is no training, or no epoch of it has ended.
     """
+    if is_s3(config.training):
+        return _report_of_s3(config)
     files = find_training(Path(config.training))
     page = Path(config.output) if config.output else files.page
     record = read_record(files)
@@ -67,6 +71,18 @@ def run_report(config: ReportConfig) -> Path:
     with atomic_write(page) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return page
+
+
+def _report_of_s3(config: ReportConfig) -> Path:
+    """Fetch the model, and write its report in the current folder by default."""
+    store, entry = locate(config.training)
+    if not entry:
+        fault = Fault(config.training, "no such object", "give the s3:// of a model.tar.gz")
+        raise ArtifactError(f"{config.training} can't be used as a model:", [fault])
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, "model.tar.gz")
+        model.write_bytes(store.read(entry, MAX_TOTAL_BYTES))
+        return run_report(replace(config, training=str(model), output=config.output or "report.html"))
 
 
 def find_training(path: Path) -> TrainingFiles:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from sagemaker_semseg.artifact import read_summary
-from sagemaker_semseg.errors import ArtifactError, DataError, Fault
+from sagemaker_semseg.errors import ArtifactError, DataError, Fault, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.metrics import Scores
 from sagemaker_semseg.report.training_start import TrainingStart
@@ -86,11 +86,15 @@ def read_record(files: TrainingFiles) -> TrainingRecord:
     Raises:
         ArtifactError: The model is missing, damaged or foreign.
         DataError: The checkpoint or ``training.json`` is damaged.
+        UserError: No epoch has ended yet.
     """
     start = TrainingStart.read(files.reports)
     last, model = files.checkpoints / "last.safetensors", _model_file(files.model)
     if last.is_file() and (model is None or last.stat().st_mtime > model.stat().st_mtime):
         return _of_checkpoint(last, start)
+    if model is None and start is not None:
+        fault = Fault(str(files.reports), "no epoch of this training has ended", "wait for the first one")
+        raise UserError("There is nothing to report yet:", [fault])
     return _of_model(files.model, start)
 
 

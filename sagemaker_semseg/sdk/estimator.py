@@ -20,6 +20,7 @@ from sagemaker_semseg.sdk.names import DEFAULT_BASE, base_from_image, base_from_
 from sagemaker_semseg.sdk.requests import Tags
 from sagemaker_semseg.sdk.specs import TrainingSpec
 from sagemaker_semseg.sdk.training_job import TrainingJob, shows
+from sagemaker_semseg.sdk.training_report import TrainingReport, make_report
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
 
 VPC_CONFIG_DEFAULT: Final = "VPC_CONFIG_DEFAULT"
@@ -228,6 +229,23 @@ class SemSegEstimator:
         """The metrics of the latest training so far, epoch by epoch."""
         lines = self._job().job.logs(follow=False)
         return TrainingJobAnalytics.of_log(lines, self.metric_definitions or METRIC_DEFINITIONS)
+
+    def report(self, data: Any = None, path: Any = None) -> TrainingReport:
+        """Write a page about the latest training, and show it in a notebook; on this machine also while it runs.
+
+        Args:
+            data: Labeled images to measure and to show: a folder that holds the channels, or a mapping of channels, as
+                for ``sagemaker_semseg.evaluate``. None for none.
+            path: The HTML file. ``report.html`` in the job's folder if None; in the current folder, named like the
+                job, if it ran on SageMaker.
+
+        Returns:
+            ``path`` and ``html``; a notebook shows the page.
+
+        Raises:
+            UserError: There is no training, or no epoch has ended.
+        """
+        return make_report(self._job(), data, path)
 
     # ---- the model
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.artifact import Artifact, write_artifact
-from sagemaker_semseg.errors import ArtifactError, DataError
+from sagemaker_semseg.errors import ArtifactError, DataError, UserError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.metrics import Scores
 from sagemaker_semseg.report.training_record import TrainingFiles, read_record
@@ -149,3 +149,9 @@ def test_wrong_types_in_a_start_are_refused(tmp_path):
 
 def test_no_start_is_none(tmp_path):
     assert TrainingStart.read(tmp_path) is None
+
+
+def test_before_the_first_epoch_there_is_nothing_to_report(tmp_path):
+    START.write(tmp_path)
+    with pytest.raises(UserError, match="no epoch of this training has ended"):
+        read_record(TrainingFiles(tmp_path / "model.tar.gz", tmp_path / "checkpoints", tmp_path))
