@@ -95,7 +95,7 @@ def read(source: Path, annotations: str = "gtFine", kind: Kind = "auto") -> Anno
     for there in (images, source / annotations):
         if not there.is_dir():
             remedy = f"leftImg8bit and {annotations} are expected side by side"
-            raise foreign(source, f"no folder {there.name} in it", remedy)
+            raise foreign(source, f"no folder {there.name} in it", remedy, "Cityscapes' folders")
     own = find_class_list([source])
     if own and all(own.names[id : id + 1] == (name,) for name, id in _IDS.items()):
         own = None  # it is Cityscapes'

@@ -4,6 +4,7 @@ labelmap.txt              CVAT, Pascal VOC:     car:48,112,32::         colors; 
 label_colors.txt          CVAT, CamVid:         48 112 32 car           colors, and numbers in the order of the lines
 class_dict.csv            CamVid on Kaggle:     car,48,112,32           likewise
 _classes.csv              Roboflow:             1, car                  numbers
+obj_class_to_machine_color.json                 {"car": [1, 1, 1]}      numbers of Supervisely's masks
 class_names.txt, labels.txt, classes.txt        car                     numbers in the order of the lines, from 0 on
 """
 
@@ -17,7 +18,7 @@ from typing import Final
 
 from sagemaker_semseg.convert import masks
 from sagemaker_semseg.convert.annotations import BACKGROUND, LabelMask, clean, is_background
-from sagemaker_semseg.convert.file_readers import read_lines, unusable
+from sagemaker_semseg.convert.file_readers import MAX_TEXT_BYTES, read_json, read_lines, show, unusable, whole
 from sagemaker_semseg.data.images import palette
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.errors import printable
@@ -25,7 +26,7 @@ from sagemaker_semseg.hyperparameters import MAX_CLASSES
 
 FILES: Final = (
     *("labelmap.txt", "label_colors.txt", "class_names.txt", "labels.txt", "classes.txt"),
-    *("class_dict.csv", "_classes.csv"),
+    *("class_dict.csv", "_classes.csv", "obj_class_to_machine_color.json"),
 )
 """Names of lists; of several, the first one counts."""
 
@@ -108,6 +109,8 @@ def find_class_list(folders: Sequence[Path]) -> ClassList | None:
 
 def read_class_list(path: Path) -> ClassList:
     """Read a list; the form of its first line is that of all. Raises ``DataError``."""
+    if path.suffix == ".json":
+        return _machine_colors(path)
     lines = [(number, line) for number, line in enumerate(read_lines(path), start=1) if line]
     lines = [(number, line) for number, line in lines if not _HEADER.fullmatch(line)]
     first = lines[0][1] if lines else ""
@@ -138,6 +141,21 @@ def read_class_list(path: Path) -> ClassList:
     by_color.setdefault(VOC_COLORS[IGNORE], IGNORE)
     numbers = None if form == _COLORS_ALONE else {**dict(enumerate(range(len(names)))), IGNORE: IGNORE}
     return ClassList(tuple(names), numbers, None if twice else by_color, printable(path))
+
+
+def _machine_colors(path: Path) -> ClassList:
+    """Read the numbers of Supervisely's masks_machine, three times each; 0 is the background."""
+    content = read_json(path, MAX_TEXT_BYTES)
+    numbers = {0: BACKGROUND}
+    for name, color in content.items() if isinstance(content, dict) else ():
+        number = whole(color[0]) if isinstance(color, list) and color else None
+        if number is None or not 0 < number < IGNORE or color != [color[0]] * 3 or number in numbers:
+            raise unusable(path, f"{show(name)}: {show(color)}, a number of its own three times is expected", "fix it")
+        numbers[number] = clean(name)
+    names = _checked([name for _, name in sorted(numbers.items())], path)
+    labels = {**{number: label for label, number in enumerate(sorted(numbers))}, IGNORE: IGNORE}
+    colors = {(number, number, number): label for number, label in labels.items()}
+    return ClassList(tuple(names), labels, colors, printable(path), of_palettes=False)
 
 
 def _checked(names: list[str], where: Path | str, twice: int = 0) -> list[str]:

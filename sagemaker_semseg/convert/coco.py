@@ -128,7 +128,7 @@ class _File:
         if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in _LISTS):
             what = f"no JSON of COCO: an object with the lists {', '.join(_LISTS)} is expected"
             raise foreign(
-                source.annotations, what, "export the data set as COCO instances (not as results or captions)"
+                source.annotations, what, "export the data set as COCO instances (not as results or captions)", "COCO"
             )
         names: dict[Id, str] = {}
         self.groups: set[str] = set()

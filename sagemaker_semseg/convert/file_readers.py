@@ -38,10 +38,10 @@ def unusable(where: Path | str, what: str, remedy: str = "") -> DataError:
     return DataError("an annotation can't be used", [Fault(printable(where), printable(what), printable(remedy))])
 
 
-def foreign(where: Path, what: str, remedy: str) -> DataError:
-    """Make the error of a file or folder in another format; it names the tool that wrote it, where that is known."""
+def foreign(where: Path, what: str, remedy: str, format: str = "") -> DataError:
+    """Make the error of a file or folder in another format than ``format``; it names the tool, where that is known."""
     found = recognize(where)
-    return unusable(where, what, f"{found.advice}; {remedy}" if found else remedy)
+    return unusable(where, what, f"{found.advice}; {remedy}" if found and found.tool.name != format else remedy)
 
 
 def read_json(path: Path, limit: int = MAX_JSON_BYTES, encoding: str | None = None) -> object:

@@ -139,7 +139,7 @@ def _files(source: LabelMeReader, dataset: AnnotatedDataset) -> list[_File]:
         dataset.notes.append(f"{printable(source.folder)}: shapes without an area were left out ({listed})")
     if not files and not dataset.faults.kinds:
         what = "no JSON file of LabelMe in it"
-        raise foreign(source.folder, what, "give the folder in which LabelMe has saved its files")
+        raise foreign(source.folder, what, "give the folder in which LabelMe has saved its files", "LabelMe")
     return files
 
 

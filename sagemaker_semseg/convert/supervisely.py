@@ -33,6 +33,7 @@ from sagemaker_semseg.errors import DataError, Fault, printable
 
 _MAX_BYTES: Final = 1 << 28
 _MAX_BITMAP: Final = 1 << 26
+_LAYOUT: Final = "img, ann and meta.json are expected; an export of masks alone is read by convert folders"
 _WITHOUT_AREA: Final = ("point", "line", "polyline", "graph", "keypoints")
 
 
@@ -41,9 +42,7 @@ def read(source: Path, choice: ClassSelection) -> AnnotatedDataset:
     dataset = AnnotatedDataset()
     files = [path for path in walk(source, (".json",)) if path.parent.name == "ann"]
     if not files:
-        raise foreign(
-            source, "no folder ann with Supervisely's JSON files in it", "img, ann and meta.json are expected"
-        )
+        raise foreign(source, "no folder ann with Supervisely's JSON files in it", _LAYOUT, "Supervisely")
     without_area = Counter[str]()
     content = {path: _objects(path, dataset, without_area) for path in files}
     titles = dict.fromkeys(_titles(source))

@@ -126,7 +126,7 @@ def _root(source: Path) -> tuple[Path, Path]:
     places = [source, *sorted(source.glob("VOC*")), *sorted(source.glob("VOCdevkit/VOC*"))]
     found = [place for place in places if any((place / name).is_dir() for name in _MASKS)]
     if not found:
-        raise foreign(source, "no folder SegmentationClass in it", _LAYOUT)
+        raise foreign(source, "no folder SegmentationClass in it", _LAYOUT, "Pascal VOC's folders")
     if len(found) > 1 and found[0] != source:
         raise unusable(source, f"holds {', '.join(place.name for place in found)}", "give one of these folders")
     folders = [found[0] / name for name in _MASKS if (found[0] / name).is_dir()]

@@ -127,7 +127,7 @@ def _names_of_file(folder: Path) -> dict[int, str]:
     for path in (folder / "classes.txt", folder / "labels" / "classes.txt"):
         if path.is_file():
             return dict(enumerate(line for line in read_lines(path) if line))
-    raise foreign(folder, "neither data.yaml nor classes.txt names the classes", _WHERE)
+    raise foreign(folder, "neither data.yaml nor classes.txt names the classes", _WHERE, "YOLO")
 
 
 def _images(root: Path, places: list[tuple[str, str]], dataset: AnnotatedDataset) -> Iterator[tuple[Path, str, str]]:

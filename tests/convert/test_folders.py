@@ -44,6 +44,17 @@ def test_roboflow_s_masks(set_of, file, converted):
     np.testing.assert_array_equal(masks["train/a"], MASK)
 
 
+def test_supervisely_s_masks(set_of, file, converted):
+    """Without JSON of the objects; the number of road is 2, that of car 1."""
+    root = set_of("ds/img/a.jpg", "ds/masks_machine/a.jpg.png", "ds/img/b.jpg", "ds/masks_machine/b.jpg.png")
+    with pytest.raises(DataError, match="an export of masks alone is read by convert folders"):
+        supervisely.read(root, ClassSelection())
+    file("set/obj_class_to_machine_color.json", {"road": [2, 2, 2], "car": [1, 1, 1]})
+    dataset = folders.read(root)
+    assert dataset.classes == ("background", "car", "road")
+    np.testing.assert_array_equal(converted(dataset)[0]["ds/a"], MASK)
+
+
 def test_names_of_the_numbers_are_asked_for(set_of, converted):
     root = set_of("images/a.jpg", "masks/a.png", "images/b.jpg", "masks/b.png")
     with pytest.raises(DataError, match=r"the masks hold the numbers 0, 1, 2 .*--class-names"):

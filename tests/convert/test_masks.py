@@ -353,6 +353,7 @@ def test_no_set_in_which_every_pixel_is_ignored(city, mask_file, converted, tmp_
         ("_classes.csv", "Pixel Value, Class\n0, background\n1, car\n"),
         ("labels.txt", "__ignore__\n_background_\ncar\n"),
         ("classes.txt", "background\r\ncar\r\n"),
+        ("obj_class_to_machine_color.json", '{"car": [1, 1, 1]}'),
     ],
 )
 def test_forms_of_lists(file, tmp_path, name, text):
@@ -360,8 +361,18 @@ def test_forms_of_lists(file, tmp_path, name, text):
     found = find_class_list([tmp_path])
     assert found.names == ("background", "car")
     assert found.by_number is None or [found.by_number[0], found.by_number[1]] == [0, 1]
-    assert (found.by_color or {(1, 2, 3): 1}).get((1, 2, 3), 1) == 1
+    color = (1, 1, 1) if name.endswith("json") else (1, 2, 3)
+    assert (found.by_color or {color: 1}).get(color, 1) == 1
     assert (found.by_number is None) == (name == "labelmap.txt")
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"a": 1}', '{"a": [1, 1, 2]}', '{"a": [0, 0, 0]}', '{"a": [1, 1, 1], "b": [1, 1, 1]}']
+)
+def test_bad_numbers_of_supervisely(file, tmp_path, text):
+    file("obj_class_to_machine_color.json", text)
+    with pytest.raises(DataError, match="obj_class_to_machine_color"):
+        find_class_list([tmp_path])
 
 
 def test_hostile_lists(file, tmp_path):
