@@ -446,6 +446,7 @@ def test_bombs_stop_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.mkdir()
     for index in range(101):
         (path / f"{index}.txt").touch()
+    (path / "hyperparams.json").write_bytes(contents["hyperparams.json"])  # else it is no model's folder
     for read in READERS:
         with pytest.raises(ArtifactError) as caught:
             read(path)

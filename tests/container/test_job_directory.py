@@ -68,6 +68,7 @@ def test_hyperparameters_and_channels_become_a_configuration(base):
             model_path=str(root / "model"),
             checkpoints=str(root / "checkpoints"),
             in_job=True,
+            reports=str(root / "output" / "data"),
         ),
         [],
     )
