@@ -33,6 +33,8 @@ FILES: Final = (
 VOC_COLORS: Final[list[masks.Color]] = [(int(red), int(green), int(blue)) for red, green, blue in palette()]
 
 _COLORS_ALONE: Final = "name:red,green,blue::"
+_LONGEST: Final = 300
+"""Letters of a line: of longer ones the patterns would take too long."""
 _NAME: Final = "a name without , and :"
 _GAP: Final = r"[ \t]*[ \t,][ \t]*"
 _COLOR: Final = rf"(?P<r>\d{{1,3}}){_GAP}(?P<g>\d{{1,3}}){_GAP}(?P<b>\d{{1,3}})"
@@ -113,12 +115,12 @@ def read_class_list(path: Path) -> ClassList:
         return _machine_colors(path)
     lines = [(number, line) for number, line in enumerate(read_lines(path), start=1) if line]
     lines = [(number, line) for number, line in lines if not _HEADER.fullmatch(line)]
-    first = lines[0][1] if lines else ""
+    first = lines[0][1] if lines and len(lines[0][1]) <= _LONGEST else ""
     form = next((form for form, pattern in _FORMS.items() if pattern.fullmatch(first)), _NAME)
     pattern = _FORMS[form]
     found = []
     for number, line in lines:
-        match = pattern.fullmatch(line)
+        match = pattern.fullmatch(line) if len(line) <= _LONGEST else None
         if match is None or any(
             int(match[part]) > 255 for part in ("r", "g", "b", "number") if part in pattern.groupindex
         ):

@@ -104,6 +104,9 @@ def write(
         if empty := sum(bool(item.missing) for item in dataset.items):
             note = f"{empty} images without annotations, read as showing none of the classes (--unannotated)"
             written.notes.insert(0, note)
+        if (written.pixels[:IGNORE] > 0).sum() == 1:
+            label = int(written.pixels[:IGNORE].argmax())
+            written.notes.append(f"label {label} ({dataset.classes[label]}) is the only one in all masks")
         written.notes += work.notes()
         (folder / "classes.txt").write_text("".join(f"{name}\n" for name in dataset.classes), encoding="utf-8")
     return written

@@ -23,14 +23,15 @@ class AnnotationTool:
         export: What to export from it; empty where its files are read as they are.
         command: What reads them; DIR and FILE stand for them.
         path: Matches paths of its files below a folder; none if empty.
-        content: Matches the beginning of its text files; none if empty.
+        content: Patterns that all occur at the beginning of its text files; none if empty. One for each word: a pattern
+            over several takes too long for a hostile file.
     """
 
     name: str
     export: str
     command: str
     path: str = ""
-    content: str = ""
+    content: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,50 +66,53 @@ TOOLS: Final = (
         "Label Studio's JSON",
         "COCO (polygons) or Brush labels to PNG",
         _COCO,
-        content=r'"(from_name|completed_by|brushlabels|polygonlabels)"\s*:',
+        content=(r'"(from_name|completed_by|brushlabels|polygonlabels)"\s{0,9}:',),
     ),
     AnnotationTool(
         "Supervisely",
         "",
         "convert supervisely DIR --output NEW",
-        content=r'"(classTitle|geometryType|projectType)"\s*:',
+        content=(r'"(classTitle|geometryType|projectType)"\s{0,9}:',),
     ),
     AnnotationTool(
         "VGG Image Annotator (VIA)",
         "annotations as COCO format",
         _COCO,
-        content=r'"(_via_settings|_via_img_metadata|shape_attributes)"\s*:|region_shape_attributes',
+        content=(r'"(_via_settings|_via_img_metadata|shape_attributes)"\s{0,9}:|region_shape_attributes',),
     ),
     AnnotationTool(
         "CVAT's XML",
         "Segmentation mask 1.1",
         "convert voc DIR --output NEW",
-        content=r"<annotations>\s*<version>",
+        content=(r"<annotations>\s{0,99}<version>",),
     ),
     AnnotationTool(
         "Pascal VOC's boxes (LabelImg and others)",
         "outlines or masks: boxes say nothing about single pixels; or boxes as COCO",
         f"{_COCO} --boxes fill",
-        content=r"<annotation[ >][\s\S]*<object>[\s\S]*<bndbox>",
+        content=(r"<annotation[ >]", r"<object>", r"<bndbox>"),
     ),
     AnnotationTool(
         "Labelbox",
         "COCO, with Labelbox's own converter",
         _COCO,
-        content=r'"(data_row|Labeled Data|labelbox_id)"\s*:',
+        content=(r'"(data_row|Labeled Data|labelbox_id)"\s{0,9}:',),
     ),
     AnnotationTool(
         "LabelMe",
         "",
         "convert labelme DIR --output NEW",
-        content=r'"imagePath"\s*:[\s\S]*"shapes"\s*:|"shapes"\s*:[\s\S]*"imagePath"\s*:',
+        content=(r'"(imagePath|shape_type)"\s{0,9}:', r'"shapes"\s{0,9}:'),
     ),
     AnnotationTool(
         "COCO",
         "",
         _COCO,
         path=r"_annotations\.coco\.json",
-        content=r'"(images|annotations|categories)"\s*:\s*\[[\s\S]*"(file_name|image_id|supercategory)"\s*:',
+        content=(
+            r'"(images|annotations|categories)"\s{0,9}:\s{0,9}\[',
+            r'"(file_name|image_id|supercategory)"\s{0,9}:',
+        ),
     ),
     AnnotationTool(
         "Roboflow's Semantic Segmentation Masks",
@@ -147,7 +151,7 @@ def recognize(path: Path) -> Recognized | None:
     names = {file: file.relative_to(folder).as_posix() for file in files}
     for tool in TOOLS:
         by_name = [file for file in files if tool.path and re.fullmatch(rf"(.*/)?{tool.path}", names[file])]
-        by_content = [file for file in texts if tool.content and re.search(tool.content, heads[file])]
+        by_content = [file for file in texts if tool.content and all(re.search(p, heads[file]) for p in tool.content)]
         if by_name or by_content:
             return Recognized(tool, folder, [*by_name, *by_content][0])
     return None

@@ -379,6 +379,8 @@ def test_hostile_lists(file, tmp_path):
     draw_from = random.Random(5)
     good = ("0 0 0 background\n1 2 3 car\n", "Pixel Value, Class\n0, background\n1, car\n", "background\ncar\n")
     seen = set()
+    with pytest.raises(DataError):
+        read_class_list(file("list.txt", f"a{' ' * 1_000_000}b\na,{' ' * 1_000_000},b"))
     for number in range(600):
         letters = list(good[number % 3])
         for _ in range(draw_from.randrange(1, 5)):

@@ -1,5 +1,7 @@
 """The four folders: whole or not at all, links, names, EXIF, lots."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,13 @@ def test_images_keep_their_bytes(write_image, tmp_path, link):
         (found,) = (tmp_path / "out").glob(f"*/{path.name}")
         assert found.read_bytes() == path.read_bytes()
         assert found.samefile(path) == link
+
+
+def test_one_label_alone_is_noted(write_image, tmp_path):
+    found = dataset(write_image("in/a.jpg"), write_image("in/b.jpg"))
+    found.items = [dataclasses.replace(item, draw=lambda h, w: np.zeros((h, w), np.uint8)) for item in found.items]
+    written = write(random_split(found), tmp_path / "out")
+    assert "label 0 (background) is the only one in all masks" in written.notes
 
 
 # where the upper left corner of the stored pixels is shown: (rows, columns) of a displayed image

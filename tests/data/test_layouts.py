@@ -160,6 +160,7 @@ def test_tools_by_the_names_of_their_files(put, name):
 def test_hostile_and_other_files(tmp_path):
     (tmp_path / "a.json").write_bytes(bytes(range(256)) * 10)
     (tmp_path / "b.json").write_text(json.dumps({"a": [1, 2]}))
-    (tmp_path / "c.xml").write_text("<annotation " * 10_000)
+    (tmp_path / "c.xml").write_text("<annotation ><object>" * 10_000)  # a pattern over all of it would take hours
+    (tmp_path / "d.json").write_text('"imagePath" : "images" : [ ' * 10_000)
     assert recognize(tmp_path) is None
     assert recognize(tmp_path / "none") is None
