@@ -134,6 +134,34 @@ lint: $(READY)  ## ruff, mypy, import-linter
 	@$(PY) -m mypy --no-error-summary
 	@$(VENV)/bin/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
+.PHONY: coverage
+coverage: $(READY)  ## which lines the tests run: a table, and pages in out/coverage
+	@$(call say,'pytest with coverage')
+	@$(PY) -m pytest -q -m "not slow and not browser" $(PYTEST_FLAGS) --cov --cov-report term --cov-report html:out/coverage $(ARGS)
+
+.PHONY: test-wheel test-lower-bounds
+test-wheel: python  ## build dist/, install the wheel alone, train and predict with it
+	@$(call say,'.envs/wheel: the wheel as pip installs it')
+	@rm -rf dist .envs/wheel && $(PYTHON) -m venv .envs/wheel
+	@.envs/wheel/bin/python -m pip install -qq -c constraints.txt build && .envs/wheel/bin/python -m build -q .
+	@.envs/wheel/bin/python -m pip install -qq -c constraints.txt dist/*.whl
+	@cd .envs/wheel && bin/sagemaker-semseg --version && bin/sagemaker-semseg demo --output demo && bin/sagemaker-semseg report demo/model
+
+test-lower-bounds: python  ## the tests with the oldest releases that setup.cfg allows
+	@$(call say,'.envs/lowest: installing (minutes)')
+	@$(call environment,.envs/lowest)
+	@.envs/lowest/bin/python -m pip install -qq uv
+	@.envs/lowest/bin/python -m uv pip install -q --python .envs/lowest/bin/python --resolution lowest-direct -e '.[test]'
+	@.envs/lowest/bin/python -m pytest -q -m "not slow and not browser" $(PYTEST_FLAGS) $(ARGS)
+
+.PHONY: constraints
+constraints: $(READY)  ## write constraints.txt: the newest releases of everything, for all Pythons
+	@$(PY) -m pip install -qq uv
+	@head -2 constraints.txt > $(VENV)/constraints.txt
+	@$(PY) -m uv pip compile -q setup.cfg --extra dev --universal --python-version 3.10 --no-header --no-annotate --upgrade >> $(VENV)/constraints.txt
+	@cp $(VENV)/constraints.txt constraints.txt
+	@$(call say,'constraints.txt')
+
 .PHONY: docs
 docs: $(READY)  ## write docs/hyperparameters.md from the table
 	@$(PY) -m sagemaker_semseg.hyperparameters > $(VENV)/page.md
@@ -197,10 +225,10 @@ python:
 chromium:
 	@command -v $${CHROMIUM:-chromium chromium-browser google-chrome} > /dev/null || { echo 'No Chromium found. Install it (Debian: chromium) or say where it is: make test-page CHROMIUM=/path/to/it' >&2; exit 2; }
 
-$(READY): setup.cfg pyproject.toml | python
+$(READY): setup.cfg pyproject.toml constraints.txt | python
 	@$(call say,'.venv: installing (minutes the first time)')
 	@$(call environment,$(VENV))
-	@$(PY) -m pip install -qq -e '.[dev]'
+	@$(PY) -m pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@
 
 .envs/jax/ready: setup.cfg pyproject.toml | python
