@@ -87,9 +87,47 @@ __all__ = [  # ``__getattr__`` has them
     "Tuner",
     "evaluate",
     "predict",
+    "replace_sagemaker",
+    "restore_sagemaker",
     "train",
     "write_report",
 ]
+
+
+def replace_sagemaker(instance_type: str | None = None) -> None:
+    """Make ``import sagemaker`` mean ``sagemaker_semseg.sagemaker`` in this process, so that no cell has to change.
+
+    It doesn't matter whether AWS's SDK is installed. ``%load_ext sagemaker_semseg`` does the same in a notebook.
+
+    Args:
+        instance_type: "local" or "local_gpu" sends every ``ml.*`` job to this machine; None leaves them as they are.
+
+    Example:
+        import sagemaker_semseg
+        sagemaker_semseg.replace_sagemaker(instance_type="local")
+        import sagemaker
+    """
+    from sagemaker_semseg import sagemaker  # noqa: F401  # loads all of its modules
+    from sagemaker_semseg.sagemaker import replacing
+
+    replacing.replace(instance_type)
+
+
+def restore_sagemaker() -> None:
+    """Undo ``replace_sagemaker``: ``import sagemaker`` means AWS's SDK again, if that is installed."""
+    from sagemaker_semseg.sagemaker import replacing
+
+    replacing.restore()
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Call ``replace_sagemaker``: ``%load_ext sagemaker_semseg`` in a notebook."""
+    replace_sagemaker()
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Call ``restore_sagemaker``: ``%unload_ext sagemaker_semseg`` in a notebook."""
+    restore_sagemaker()
 
 
 def __getattr__(name: str) -> Any:

@@ -171,6 +171,11 @@ def job_variables(more: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
 
 
+def aws_region() -> str:
+    """Return the region that the environment names, else us-east-1, where no AWS account is used."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
 def image_uri() -> str | None:
     """Return the default container image for jobs on SageMaker, ``SAGEMAKER_SEMSEG_IMAGE_URI``."""
     return os.environ.get("SAGEMAKER_SEMSEG_IMAGE_URI") or None

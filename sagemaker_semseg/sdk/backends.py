@@ -61,6 +61,20 @@ def local_backend() -> Backend:
     return LocalBackend()
 
 
+def account(boto_session: Any) -> Any:
+    """Return the account of a ``boto3.Session``."""
+    from sagemaker_semseg.sdk.remote.clients import Account
+
+    return Account(boto_session)
+
+
+def boto_session() -> Any:
+    """Return boto3's session if boto3 is installed and finds credentials and a region, else None."""
+    from sagemaker_semseg.sdk.remote.clients import session_with_credentials
+
+    return session_with_credentials()
+
+
 def remote_backend(sagemaker_session: Any) -> Backend:
     """Return the backend of SageMaker. sagemaker_session: as in ``backend_of``."""
     from sagemaker_semseg.sdk.remote import RemoteBackend

@@ -137,9 +137,14 @@ def array_of(content: bytes, content_type: str) -> npt.NDArray[Any]:
     raise _refusal(f"is {content_type[:100]!r}; image/png, {', '.join(_PROTOBUF)} or {_NPY} are expected")
 
 
+def read_record_message(content: bytes) -> dict[str, Any]:
+    """Read one message ``Record`` of SDK 2's record.proto. Raises ``ValueError`` if it is damaged."""
+    return read(content, _RECORD, "Record", _MAX_VALUES)
+
+
 def _of_record(content: bytes) -> npt.NDArray[Any]:
     records = read_records(io.BytesIO(content), "the reply")
-    message = read(next(records, b""), _RECORD, "Record", _MAX_VALUES)
+    message = read_record_message(next(records, b""))
     if next(records, None) is not None:
         raise ValueError("has more than one record")
     features = {entry.get("key"): entry.get("value", {}) for entry in message["features"]}

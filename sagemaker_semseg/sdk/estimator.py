@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.sdk import request_specs
 from sagemaker_semseg.sdk.analytics import TrainingJobAnalytics
 from sagemaker_semseg.sdk.backends import backend_of, find_training_job
+from sagemaker_semseg.sdk.instances import redirected_type
 from sagemaker_semseg.sdk.model import SemSegModel
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, base_from_image, base_from_name, name_from_base
 from sagemaker_semseg.sdk.requests import Tags
@@ -51,6 +52,8 @@ class SemSegEstimator:
                        "validation": "data/validation", "validation_annotation": "data/validation_annotation"})
         predictor = estimator.deploy(initial_instance_count=1, instance_type="local")
     """
+
+    _model_class: ClassVar[type[SemSegModel]] = SemSegModel
 
     def __init__(
         self,
@@ -113,6 +116,8 @@ class SemSegEstimator:
             raise UserError("The estimator can't be made like this:", faults)
         self.image_uri, self.role = image_uri, role
         self.instance_count, self.instance_type = instance_count or 1, str(instance_type)
+        if redirected := redirected_type(instance_type):
+            self.instance_count, self.instance_type = 1, redirected
         self.keep_alive_period_in_seconds = keep_alive_period_in_seconds
         self.volume_size, self.volume_kms_key, self.max_run = volume_size, volume_kms_key, max_run
         self.input_mode, self.output_path, self.output_kms_key = input_mode, output_path, output_kms_key
@@ -258,7 +263,7 @@ class SemSegEstimator:
         **kwargs: Any,
     ) -> SemSegModel:
         """Return the model of the latest training. kwargs: of ``SemSegModel``."""
-        return SemSegModel(
+        return self._model_class(
             image_uri or self.image_uri,
             self.model_data,
             role or self.role,
@@ -378,7 +383,7 @@ class SemSegEstimator:
 
     def __repr__(self) -> str:
         job = f", latest_training_job={self.latest_training_job.name!r}" if self.latest_training_job else ""
-        return f"SemSegEstimator(instance_type={self.instance_type!r}{job})"
+        return f"{type(self).__name__}(instance_type={self.instance_type!r}{job})"
 
     def _job(self) -> TrainingJob:
         if self.latest_training_job is None:

@@ -1,4 +1,4 @@
-"""The GPUs of SageMaker's instance types, for warnings.
+"""SageMaker's instance types: the GPUs of each, for warnings, and the type that all of them are redirected to.
 
 Only the families that can train this package's networks; an unknown type is no error: SageMaker knows its own types.
 """
@@ -60,3 +60,18 @@ def training_warning(instance_type: str) -> str:
     if _ACCELERATED.match(match[1]):
         return ""
     return f"{instance_type} has no GPU: training will take days instead of hours. Take one such as ml.g5.xlarge"
+
+
+_redirection: list[str] = []
+
+
+def redirect_instances(instance_type: str | None) -> None:
+    """Send every ``ml.*`` job of this process to another instance type, such as "local"; None undoes it."""
+    _redirection[:] = [instance_type] if instance_type else []
+
+
+def redirected_type(instance_type: str | None, *, serverless: bool = False) -> str | None:
+    """Return the instance type that a job is sent to; None if it isn't redirected. serverless: as ``ml.*``."""
+    if _redirection and (serverless or str(instance_type).startswith("ml.")):
+        return _redirection[0]
+    return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk.backends import backend_of
+from sagemaker_semseg.sdk.instances import redirected_type
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, name_from_base
 from sagemaker_semseg.sdk.predictor import SemSegPredictor
 from sagemaker_semseg.sdk.requests import Tags, tag_list
@@ -23,8 +24,10 @@ class SemSegModel:
     The other arguments are those of SDK 2's ``Model``.
 
     Example:
-        predictor = SemSegModel("out/model.tar.gz").deploy(1, "local")
+        predictor = SemSegModel(model_data="out/model.tar.gz").deploy(1, "local")
     """
+
+    _predictor_class: ClassVar[type[SemSegPredictor]] = SemSegPredictor
 
     def __init__(
         self,
@@ -100,6 +103,8 @@ class SemSegModel:
             "explainer_config": explainer_config,
         }
         faults = [Fault(name, "is not supported", "leave it out") for name, given in only_there.items() if given]
+        if redirected := redirected_type(instance_type, serverless=serverless_inference_config is not None):
+            instance_type, initial_instance_count, serverless_inference_config = redirected, 1, None
         if instance_type is None and serverless_inference_config is None:
             what = "is missing"
             faults.append(Fault("instance_type", what, 'give "local", or an instance of SageMaker like "ml.c5.xlarge"'))
@@ -129,7 +134,9 @@ class SemSegModel:
         self.endpoint_name = endpoint.name
         if self.predictor_cls is not None:
             return self.predictor_cls(endpoint.name, self.sagemaker_session)
-        return SemSegPredictor.of(endpoint, self.sagemaker_session, serializer=serializer, deserializer=deserializer)
+        return self._predictor_class.of(
+            endpoint, self.sagemaker_session, serializer=serializer, deserializer=deserializer
+        )
 
     def transformer(
         self,

@@ -61,6 +61,9 @@ class SemSegPredictor:
     @property
     def endpoint(self) -> Endpoint:
         """The endpoint, found on first use. Raises ``UserError`` if there is none of the name."""
+        return self._found()
+
+    def _found(self) -> Endpoint:
         if self._endpoint is None:
             self._endpoint = find_endpoint(self.endpoint_name, self.sagemaker_session)
         return self._endpoint
@@ -105,7 +108,8 @@ class SemSegPredictor:
             self.deserializer,
             data,
             {
-                "Accept": accept,
+                "ContentType": _one(self.content_type),
+                "Accept": accept or _one(self.accept),
                 "TargetModel": target_model,
                 "TargetVariant": target_variant,
                 "InferenceId": inference_id,
@@ -144,7 +148,7 @@ class SemSegPredictor:
 
     def delete_endpoint(self, delete_endpoint_config: bool = True) -> None:
         """Delete the endpoint. delete_endpoint_config: also its configuration on SageMaker."""
-        self.endpoint.delete(config=delete_endpoint_config)
+        self._found().delete(config=delete_endpoint_config)
 
     def delete_predictor(self, wait: bool = False) -> None:
         """Delete the endpoint; the same as ``delete_endpoint``."""
@@ -152,10 +156,10 @@ class SemSegPredictor:
 
     def delete_model(self) -> None:
         """Delete the endpoint's model on SageMaker; the artifact stays."""
-        self.endpoint.delete_model()
+        self._found().delete_model()
 
     def __repr__(self) -> str:
-        return f"SemSegPredictor({self.endpoint_name!r})"
+        return f"{type(self).__name__}({self.endpoint_name!r})"
 
     def _ask(
         self,
@@ -175,7 +179,7 @@ class SemSegPredictor:
             **dict(initial_args or {}),
             "Body": serializer.serialize(data),
         }
-        reply = self.endpoint.invoke(arguments)
+        reply = self._found().invoke(arguments)
         return deserializer.deserialize(reply.body, reply.content_type)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.backends import backend_of, find_transform_job
+from sagemaker_semseg.sdk.instances import redirected_type
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, name_from_base
 from sagemaker_semseg.sdk.requests import Tags, tag_list
 from sagemaker_semseg.sdk.specs import Job, ModelSpec, TransformSpec
@@ -46,6 +47,8 @@ class SemSegTransformer:
     ):
         self.model, self.model_name = model, model.name
         self.instance_count, self.instance_type = instance_count, instance_type
+        if redirected := redirected_type(instance_type):
+            self.instance_count, self.instance_type = 1, redirected
         self.strategy, self.assemble_with, self.accept = strategy, assemble_with, accept
         self.output_path, self.output_kms_key, self.volume_kms_key = output_path, output_kms_key, volume_kms_key
         self.max_concurrent_transforms, self.max_payload = max_concurrent_transforms, max_payload

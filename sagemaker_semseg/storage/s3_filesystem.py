@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 from sagemaker_semseg.errors import Fault
 from sagemaker_semseg.storage.filesystem import MAX_LOG_BYTES, Bytes, FileInfo, check_response_size
@@ -15,9 +16,10 @@ LOG_SECONDS = 10.0
 
 
 class S3FileSystem:
-    """Reads and writes the objects below ``uri``."""
+    """Reads and writes the objects below ``uri``. s3: boto3's client; None takes the default one."""
 
-    def __init__(self, uri: S3Uri):
+    def __init__(self, uri: S3Uri, s3: Any = None):
+        self._s3 = s3
         self.bucket = uri.bucket
         self.prefix = uri.key + "/" if uri.key and not uri.key.endswith("/") else uri.key
 
@@ -42,7 +44,7 @@ class S3FileSystem:
                 yield entry
 
     def find(self, name: str) -> FileInfo | None:
-        found = next(iter(pages(self.bucket, self.prefix + name, most=1)))
+        found = next(iter(pages(self.bucket, self.prefix + name, most=1, s3=self._s3)))
         # of all that begin so it is the first
         return self._entry(found[0]) if found and found[0].key == self.prefix + name else None
 
@@ -54,20 +56,22 @@ class S3FileSystem:
         where = self.where(entry.name)
         check_response_size(where, entry.size, limit)
         data = io.BytesIO()
-        download(Object(self.bucket, self.prefix + entry.name, entry.size, entry.version), data)
+        download(Object(self.bucket, self.prefix + entry.name, entry.size, entry.version), data, s3=self._s3)
         return data.getvalue()
 
     def write(self, name: str, parts: Sequence[Bytes], media_type: str) -> str:
         with translated_errors(self.where(name)):
             key, data = self.prefix + name, b"".join(parts)
-            return etag(client().put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=media_type))
+            return etag(
+                (self._s3 or client()).put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=media_type)
+            )
 
     def log(self, name: str) -> ObjectLog:
         entry = self.find(name)
         return ObjectLog(self, name, self.read(entry, MAX_LOG_BYTES) if entry else b"")
 
     def _list(self) -> Iterator[FileInfo]:
-        for page in pages(self.bucket, self.prefix):
+        for page in pages(self.bucket, self.prefix, s3=self._s3):
             yield from map(self._entry, page)
 
     def _entry(self, item: Object) -> FileInfo:

@@ -32,6 +32,20 @@ def poll(ask: Callable[[], Answer]) -> Iterator[Answer]:
         time.sleep(POLL_SECONDS)
 
 
+def session_with_credentials() -> Any:
+    """Return boto3's default session if there is one with credentials, else None."""
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+    except ImportError:
+        return None
+    try:
+        session = boto3.Session()
+        return session if session.get_credentials() and session.region_name else None
+    except BotoCoreError:  # a profile that isn't there, or a token that has expired
+        return None
+
+
 class Account:
     """An account in one region.
 
@@ -39,6 +53,10 @@ class Account:
     """
 
     def __init__(self, session: Any = None):
+        if getattr(session, "is_local", False):
+            remedy = 'give instance_type="local", or sign in to AWS (aws configure)'
+            what = "is one of this machine: no credentials for AWS were found"
+            raise UserError("SageMaker can't be used:", [Fault("sagemaker_session", what, remedy)])
         if getattr(session, "local_mode", False):
             raise UserError('A LocalSession is for AWS\'s local mode. Leave it out and give instance_type="local".')
         self._given = session

@@ -1,6 +1,7 @@
-"""A notebook for SageMaker's built-in algorithm, from its estimator on, run on this machine: a real training, a real
-endpoint. The cells use the calls of AWS's own sample; only the import, the image, the instance types and the size of
-the training are others.
+"""A notebook for SageMaker's built-in algorithm, from its first cell to its last: a real training, a real endpoint.
+
+The cells use the calls of AWS's own sample, its ``import sagemaker`` and its instance types, too; only the size of the
+training is another. There are no credentials, no network, and nothing of AWS's SDK.
 """
 
 import io
@@ -13,20 +14,64 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from PIL import Image
 
+import sagemaker_semseg
 from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.data.demo_dataset import make_demo_set
 from sagemaker_semseg.data.recordio import read_records
+from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.sagemaker.amazon.record_pb2 import Record
 from sagemaker_semseg.sdk.specs import JobFailed
+from sagemaker_semseg.storage import local_path
+
+FIRST = """
+import sagemaker_semseg
+sagemaker_semseg.replace_sagemaker(instance_type="local")
+"""
 
 CELLS = [
     """
-import sagemaker_semseg as sagemaker
+import sagemaker
+from sagemaker import get_execution_role
 
-ss_estimator = sagemaker.SemSegEstimator(
+role = get_execution_role()
+print(role)
+sess = sagemaker.Session()
+region = sess.boto_region_name
+""",
+    """
+bucket = sess.default_bucket()
+prefix = "semantic-segmentation-demo"
+print(bucket)
+""",
+    """
+from sagemaker import image_uris
+
+training_image = image_uris.retrieve("semantic-segmentation", region, version="latest")
+print(training_image)
+""",
+    """
+train_channel = prefix + "/train"
+validation_channel = prefix + "/validation"
+train_annotation_channel = prefix + "/train_annotation"
+validation_annotation_channel = prefix + "/validation_annotation"
+
+sess.upload_data(path="data/train", bucket=bucket, key_prefix=train_channel)
+sess.upload_data(path="data/validation", bucket=bucket, key_prefix=validation_channel)
+sess.upload_data(path="data/train_annotation", bucket=bucket, key_prefix=train_annotation_channel)
+sess.upload_data(path="data/validation_annotation", bucket=bucket, key_prefix=validation_annotation_channel)
+
+s3_train_data = "s3://{}/{}".format(bucket, train_channel)
+s3_validation_data = "s3://{}/{}".format(bucket, validation_channel)
+s3_train_annotation = "s3://{}/{}".format(bucket, train_annotation_channel)
+s3_validation_annotation = "s3://{}/{}".format(bucket, validation_annotation_channel)
+s3_output_location = "s3://{}/{}/output".format(bucket, prefix)
+""",
+    """
+ss_estimator = sagemaker.estimator.Estimator(
     training_image,
     role,
     instance_count=1,
-    instance_type="local",
+    instance_type="ml.p3.2xlarge",
     volume_size=50,
     max_run=360000,
     output_path=s3_output_location,
@@ -36,7 +81,7 @@ ss_estimator = sagemaker.SemSegEstimator(
 """,
     """
 ss_estimator.set_hyperparameters(
-    backbone="resnet-18",
+    backbone="resnet-tiny",
     algorithm="fcn",
     use_pretrained_model="False",
     crop_size=32,
@@ -77,7 +122,7 @@ data_channels = {
 ss_estimator.fit(data_channels, logs=True)
 """,
     """
-ss_predictor = ss_estimator.deploy(initial_instance_count=1, instance_type="local")
+ss_predictor = ss_estimator.deploy(initial_instance_count=1, instance_type="ml.c5.xlarge")
 """,
     """
 import PIL
@@ -109,6 +154,13 @@ with open(filename, "rb") as imfile:
     imbytes = imfile.read()
 
 cls_mask = ss_predictor.predict(imbytes)
+""",
+    """
+import io
+
+plain = sagemaker.predictor.Predictor(ss_predictor.endpoint_name, sagemaker_session=sess)
+returned = plain.predict(imbytes, initial_args={"ContentType": "image/jpeg", "Accept": "image/png"})
+opened = np.array(Image.open(io.BytesIO(returned)))
 """,
     """
 import matplotlib.pyplot as plt
@@ -201,30 +253,24 @@ def notebook(tmp_path_factory):
     make_demo_set(root / "data", train=8, validation=3, test=2, size=48)
     modules = {
         "mxnet": {"recordio": types.SimpleNamespace(MXRecordIO=MXRecordIO)},
-        "sagemaker": {},
-        "sagemaker.amazon": {},
-        "sagemaker.amazon.record_pb2": {"Record": record_class()},
     }
     variables = {
-        "training_image": "811284229777.dkr.ecr.us-east-1.amazonaws.com/semantic-segmentation:1",
-        "role": "SageMakerRole",
-        "sess": None,
-        "s3_output_location": str(root / "out"),
-        "s3_train_data": str(root / "data" / "train"),
-        "s3_validation_data": str(root / "data" / "validation"),
-        "s3_train_annotation": str(root / "data" / "train_annotation"),
-        "s3_validation_annotation": str(root / "data" / "validation_annotation"),
         "num_training_samples": 8,
         "filename": str(next((root / "data" / "test").glob("*.jpg"))),
         "root": root,
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAGEMAKER_SEMSEG_STATE", str(root / "state"))
+        patch.chdir(root)
+        patch.setattr("sagemaker_semseg.sdk.backends.boto_session", lambda: None)  # no credentials
         for name, content in modules.items():
             patch.setitem(sys.modules, name, types.ModuleType(name))
             vars(sys.modules[name]).update(content)
-        for cell in CELLS:
-            exec(compile(cell, "cell", "exec"), variables)
+        try:
+            for cell in (FIRST, *CELLS):
+                exec(compile(cell, "cell", "exec"), variables)
+        finally:
+            sagemaker_semseg.restore_sagemaker()
     return variables
 
 
@@ -232,6 +278,34 @@ def notebook(tmp_path_factory):
 def state(notebook, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_SEMSEG_STATE", str(notebook["root"] / "state"))
     return notebook["root"] / "state"
+
+
+def test_what_is_read_of_a_record_is_what_protobuf_reads(notebook):
+    """protobuf's own library on the same bytes."""
+    floats, shape = np.linspace(0, 1, 12, dtype=np.float32), [1, 2, 2, 3]
+    theirs = record_class()()
+    theirs.features["target"].float32_tensor.values.extend(floats.tolist())
+    theirs.features["shape"].int32_tensor.values.extend(shape)
+    ours = Record()
+    assert ours.ParseFromString(theirs.SerializeToString()) == theirs.ByteSize()
+    assert list(ours.features["target"].float32_tensor.values) == list(theirs.features["target"].float32_tensor.values)
+    assert list(ours.features["shape"].int32_tensor.values) == shape
+    with pytest.raises(DataError, match="The record can't be read"):
+        ours.ParseFromString(theirs.SerializeToString()[:-3])
+
+
+def test_bytes_are_what_a_predictor_of_sdk_2_returns(notebook):
+    assert np.array_equal(notebook["opened"], notebook["cls_mask"])
+
+
+def test_everything_is_in_buckets_of_this_machine(notebook, state):
+    bucket = state / "buckets" / "sagemaker-local" / "semantic-segmentation-demo"
+    name = notebook["ss_estimator"].latest_training_job.name
+    assert notebook["ss_estimator"].model_data == (
+        f"s3://sagemaker-local/semantic-segmentation-demo/output/{name}/output/model.tar.gz"
+    )
+    assert (bucket / "output" / name / "output" / "model.tar.gz").is_file()
+    assert len(list((bucket / "train").iterdir())) == 8
 
 
 def test_masks_and_probabilities_agree(notebook):
@@ -247,7 +321,7 @@ def test_masks_and_probabilities_agree(notebook):
 def test_the_job_is_what_was_asked_for(notebook):
     estimator = notebook["ss_estimator"]
     assert estimator.latest_training_job.name.startswith("ss-notebook-demo-2")
-    artifact = read_artifact(estimator.model_data)
+    artifact = read_artifact(local_path(estimator.model_data))
     assert artifact.hyperparameters["optimizer"] == "rmsprop"
     assert artifact.hyperparameters["num_training_samples"] == "8"
     table = estimator.training_job_analytics
@@ -274,8 +348,6 @@ def test_the_table_as_a_data_frame_and_as_an_image(notebook):
 
 
 def test_training_continues_from_the_model_and_differences_are_reported(notebook):
-    import sagemaker_semseg
-
     settings = {**notebook["ss_estimator"].hyperparameters(), "num_classes": 3}
     further = sagemaker_semseg.SemSegEstimator(
         instance_type="local", hyperparameters=settings, model_uri=notebook["ss_estimator"].model_data

@@ -1,0 +1,27 @@
+"""``sagemaker.estimator``: the estimator with SDK 2's defaults and old spellings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagemaker_semseg.sagemaker import not_here, renamed
+from sagemaker_semseg.sagemaker.model import Model
+from sagemaker_semseg.sdk.estimator import SemSegEstimator
+
+
+class Estimator(SemSegEstimator):
+    """``SemSegEstimator``, whose predictors return bytes as SDK 2's do.
+
+    Example:
+        estimator = sagemaker.estimator.Estimator(image, role, instance_count=1, instance_type="local")
+    """
+
+    _model_class = Model
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **renamed.with_new_names(kwargs, renamed.OF_ESTIMATOR))
+
+
+EstimatorBase = SemSegEstimator
+
+__getattr__ = not_here.attribute_of(__name__)
