@@ -83,7 +83,9 @@ test-recordio: $(READY) .envs/recordio/ready  ## replies of the endpoint read by
 test-clients: $(READY)  ## an endpoint on this machine asked by boto3 as it is
 	@$(PY) tests/peers/with_endpoint.py $(PY) tests/peers/client_boto3.py
 
-test-sagemaker2: $(READY) .envs/sagemaker2/ready  ## AWS's SDK 2: its requests beside ours, its Predictor on a local endpoint
+test-sagemaker2: $(READY) .envs/sagemaker2/ready  ## AWS's SDK 2: its names and requests beside ours, its Predictor on a local endpoint
+	@.envs/sagemaker2/bin/python tests/peers/names_2.py --check
+	@.envs/sagemaker2/bin/python tests/peers/recipe_2.py
 	@.envs/sagemaker2/bin/python tests/peers/requests_2.py
 	@$(PY) tests/peers/with_endpoint.py .envs/sagemaker2/bin/python tests/peers/client_2.py
 
@@ -163,10 +165,16 @@ constraints: $(READY)  ## write constraints.txt: the newest releases of everythi
 	@$(call say,'constraints.txt')
 
 .PHONY: docs
-docs: $(READY)  ## write docs/hyperparameters.md from the table
+docs: $(READY)  ## write docs/hyperparameters.md from the table, and docs/sagemaker_names.md
 	@$(PY) -m sagemaker_semseg.hyperparameters > $(VENV)/page.md
 	@cp $(VENV)/page.md docs/hyperparameters.md
-	@$(call say,'docs/hyperparameters.md')
+	@PYTHONPATH=. $(PY) tests/sagemaker/names.py > $(VENV)/page.md
+	@cp $(VENV)/page.md docs/sagemaker_names.md
+	@$(call say,'docs/hyperparameters.md · docs/sagemaker_names.md')
+
+.PHONY: sagemaker-names
+sagemaker-names: .envs/sagemaker2/ready  ## the public names of AWS's SDK 2 again, for the tests and make docs
+	@.envs/sagemaker2/bin/python tests/peers/names_2.py
 
 .PHONY: peers
 peers: .envs/gluoncv/ready .envs/torch/ready  ## environments with what the benchmarks compare with

@@ -31,6 +31,7 @@ _COMMANDS = (
     "export",
     "import",
     "jobs",
+    "buckets",
     "weights",
     "convert",
     "demo",

@@ -23,7 +23,6 @@ from sagemaker_semseg.sagemaker import (
     not_here,
     parameter,
     predictor,
-    replacing,
     s3,
     serializers,
     serverless,

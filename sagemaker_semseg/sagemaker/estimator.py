@@ -9,7 +9,7 @@ from sagemaker_semseg.sagemaker.model import Model
 from sagemaker_semseg.sdk.estimator import SemSegEstimator
 
 
-class Estimator(SemSegEstimator):
+class Estimator(SemSegEstimator, not_here.AbsentMethods):
     """``SemSegEstimator``, whose predictors return bytes as SDK 2's do.
 
     Example:

@@ -7,7 +7,7 @@ from sagemaker_semseg.sagemaker.predictor import Predictor
 from sagemaker_semseg.sdk.model import SemSegModel
 
 
-class Model(SemSegModel):
+class Model(SemSegModel, not_here.AbsentMethods):
     """``SemSegModel``, whose predictors return bytes as SDK 2's do."""
 
     _predictor_class = Predictor

@@ -36,6 +36,10 @@ INSTEAD: Final = {
     "estimator": "sagemaker.estimator.Estimator",
     "transformer": "estimator.transformer(...) or Model(...).transformer(...)",
     "tuner": "HyperparameterTuner; configurations as dictionaries of SageMaker's API",
+    "LocalSession": "the methods of the estimator, the predictor and the transformer; boto3 for everything else of AWS",
+    "Estimator": "its attributes, and those of estimator.latest_training_job: docs/sdk.md",
+    "Predictor": "its attributes: docs/sdk.md",
+    "HyperparameterTuner": "its attributes: docs/tuning.md",
     "session": "the methods of the estimator, the predictor and the transformer; boto3 for everything else of AWS",
     "Session": "the methods of the estimator, the predictor and the transformer; boto3 for everything else of AWS",
     "image_uris": "image_uris.retrieve('semantic-segmentation', region)",
@@ -48,6 +52,20 @@ INSTEAD: Final = {
 
 class NotHereError(UserError, ImportError):
     """A name of AWS's SDK 2 has nothing that corresponds to it here."""
+
+
+class NoSuchMethodError(UserError, AttributeError):
+    """A method of a class of AWS's SDK 2 has nothing that corresponds to it here."""
+
+
+class AbsentMethods:
+    """A base class whose missing public attributes raise ``NoSuchMethodError``."""
+
+    def __getattr__(self, name: str) -> Any:
+        owner = type(self).__name__
+        if name.startswith("_"):
+            raise AttributeError(f"{owner} has no attribute {name!r}")
+        raise NoSuchMethodError(missing(f"{owner}.{name}").message)
 
 
 def missing(name: str) -> NotHereError:
@@ -65,7 +83,7 @@ def attribute_of(module: str) -> Callable[[str], NoReturn]:
     """Return a module's ``__getattr__``. Private names are absent as in any module."""
 
     def __getattr__(name: str) -> NoReturn:
-        if name.startswith("_"):
+        if name.startswith("_") or name == "replacing":  # a module of this room, before it is loaded
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         raise missing(f"{module.removeprefix(HERE)}.{name}".lstrip("."))
 
@@ -98,10 +116,3 @@ def watch_imports(root: str = HERE) -> None:
 def ignore_imports(root: str) -> None:
     """Undo ``watch_imports``."""
     _roots.discard(root)
-
-
-def absent_method(owner: str, name: str) -> Any:
-    """Raise the error for a method of a class of SDK 2; for private names, ``AttributeError``."""
-    if name.startswith("_"):
-        raise AttributeError(f"{owner} has no attribute {name!r}")
-    raise missing(f"{owner}.{name}")

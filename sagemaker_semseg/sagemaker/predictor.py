@@ -11,7 +11,7 @@ from sagemaker_semseg.sdk.predictor import SemSegPredictor
 from sagemaker_semseg.sdk.serializers import Serializer
 
 
-class Predictor(SemSegPredictor):
+class Predictor(SemSegPredictor, not_here.AbsentMethods):
     """``SemSegPredictor`` that returns the reply's bytes, as SDK 2's does, unless it has another deserializer."""
 
     def __init__(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sagemaker_semseg.sagemaker import not_here
-from sagemaker_semseg.sdk.session import Session
+from sagemaker_semseg.sagemaker.session import Session
 from sagemaker_semseg.storage import S3Uri
 
 

@@ -9,7 +9,7 @@ from sagemaker_semseg.sagemaker import not_here
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
 
 
-class Transformer(SemSegTransformer):
+class Transformer(SemSegTransformer, not_here.AbsentMethods):
     """``SemSegTransformer``; made by ``estimator.transformer(...)`` or ``Model(...).transformer(...)``."""
 
     def __init__(self, model_name: Any, *args: Any, **kwargs: Any):

@@ -12,7 +12,7 @@ from sagemaker_semseg.sdk.tuner import HyperparameterTuner as Tuner
 __all__ = ["CategoricalParameter", "ContinuousParameter", "HyperparameterTuner", "IntegerParameter"]
 
 
-class HyperparameterTuner(Tuner):
+class HyperparameterTuner(Tuner, not_here.AbsentMethods):
     """``sagemaker_semseg.HyperparameterTuner``, whose estimators are this namespace's."""
 
     @classmethod

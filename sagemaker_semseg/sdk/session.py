@@ -147,7 +147,7 @@ class Session:
             target = self._files(bucket, key_prefix)
             if not copy_files(LocalFileSystem(place), target):
                 raise DataError("Nothing can be uploaded:", [Fault(str(path), "holds no file", "check the path")])
-            return target.where()
+            return target.where().rstrip("/")
         source, entry = LocalFileSystem.locate(place)
         target = self._files(bucket, key_prefix)
         assert entry is not None

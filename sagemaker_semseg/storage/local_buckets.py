@@ -61,16 +61,32 @@ def local_buckets() -> Iterator[LocalBucket]:
     """Yield the buckets of this machine, by name."""
     root = state_folder() / "buckets"
     for folder in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else ():
-        sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-        yield LocalBucket(folder.name, len(sizes), sum(sizes))
+        yield _measured(folder)
 
 
-def delete_bucket(name: str) -> None:
-    """Delete a bucket of this machine with all files. Raises ``UserError`` if there is none of the name."""
+def _measured(folder: Path) -> LocalBucket:
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    return LocalBucket(folder.name, len(sizes), sum(sizes))
+
+
+def empty_bucket(name: str) -> int:
+    """Delete all files of a bucket of this machine, and return their number. Raises as ``delete_bucket`` does."""
+    count = delete_bucket(name)
+    make_bucket(name)
+    return count
+
+
+def delete_bucket(name: str) -> int:
+    """Delete a bucket of this machine with all files, and return their number.
+
+    Raises ``UserError`` if there is none of the name.
+    """
     folder = bucket_folder(name)
     if not folder.is_dir():
         names = ", ".join(bucket.name for bucket in local_buckets()) or "none at all"
         raise UserError(
             "The bucket can't be deleted:", [Fault(name, "is no bucket of this machine", f"it has {names}")]
         )
+    count = _measured(folder).files
     shutil.rmtree(folder)
+    return count

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from signal import SIGTERM
 from typing import TextIO, cast
@@ -75,9 +76,12 @@ class LocalJob:
 
     @property
     def record(self) -> JobRecord:
-        if self.process is not None:
-            self.process.poll()  # so that an ended one counts as such
-        return self.store.get(self.name)
+        ended = self.process is not None and self.process.poll() is not None  # so that an ended one counts as such
+        record = self.store.get(self.name)
+        if ended and record.status not in ENDED and record.process == Process.this():
+            failure = "its supervisor ended before it could take over; the log says why"
+            return replace(record, status="Failed", failure=failure)
+        return record
 
     def state(self) -> State:
         record = self.record

@@ -21,7 +21,7 @@ from PIL import Image
 from sagemaker_semseg.data.channels import find_pairs
 from sagemaker_semseg.data.recordio import write_record
 from sagemaker_semseg.errors import FaultList, UserError
-from sagemaker_semseg.sdk.local import supervisor
+from sagemaker_semseg.sdk.local import jobs, supervisor
 from sagemaker_semseg.sdk.local.job_store import JobStore
 from sagemaker_semseg.sdk.local.process_identity import Process
 from sagemaker_semseg.sdk.specs import Channel, JobFailed
@@ -157,6 +157,12 @@ def test_another_process_with_the_number_of_a_job_is_not_the_job(backend, spec):
     JobStore("training").update("job", status="InProgress", process=impostor)
     assert backend.training_job("job").state().status == "Failed"
     backend.training_job("job").stop()  # doesn't hit this process
+
+
+def test_a_supervisor_that_can_not_start_is_not_waited_for(backend, spec, monkeypatch):
+    monkeypatch.setattr(jobs, "job_variables", lambda more: {"PYTHONPATH": "/nowhere", "PYTHONHOME": "/nowhere"})
+    with pytest.raises(JobFailed, match="its supervisor ended before it could take over"):
+        backend.train(spec(), attached=True).wait(logs=False)
 
 
 def test_secrets_are_for_the_job_alone(backend, spec, state):
