@@ -219,6 +219,11 @@ bench-camvid: $(READY)  ## a training on CamVid (DATA=folder with the four chann
 	@test -d "$(DATA)" || { echo 'make bench-camvid DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
 	@$(PY) benchmarks/camvid.py --data "$(DATA)" $(ARGS)
 
+.PHONY: bench-recipes
+bench-recipes: $(READY)  ## training recipes at the same CPU time (DATA=folder with the four channels)
+	@test -d "$(DATA)" || { echo 'make bench-recipes DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
+	@$(PY) benchmarks/recipes.py --data "$(DATA)" $(ARGS)
+
 .PHONY: clean
 clean:  ## remove the environments, caches and the demo's output
 	rm -rf .venv .envs out build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
