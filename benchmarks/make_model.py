@@ -25,7 +25,7 @@ def write_model(path: Path, algorithm: str, backbone: str, classes: int) -> None
     import keras
 
     from sagemaker_semseg.artifact import Artifact, write_artifact
-    from sagemaker_semseg.export import with_graph
+    from sagemaker_semseg.export.runtime_graph import with_graph
     from sagemaker_semseg.hyperparameters import resolve, to_strings
     from sagemaker_semseg.models.network import build_network
     from sagemaker_semseg.models.weights import get_weights

@@ -207,7 +207,7 @@ def cells(row: Row, known: dict[str, float]) -> list[str]:
 
 def page(known: dict[str, dict[str, float]], note: str) -> str:
     head = ["what", "network", "", "images x height x width", "measured, MB", "estimated, MB", "off by"]
-    fitted, held_out = ([cells(row, known[row.key]) for row in rows] for rows in (FITTED, HELD_OUT))
+    fitted, held_out = ([cells(row, known[row.key]) for row in rows if row.key in known] for rows in (FITTED, HELD_OUT))
     versions = {name: version(name) for name in ("tensorflow", "keras", "onnxruntime")}
     return f"""# Memory: measured and estimated, {datetime.date.today()}
 
@@ -231,6 +231,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=Path, help="JSON of what was measured before; it is added to")
     parser.add_argument("--note", default="", help="a sentence for the page, such as what else the machine did")
+    parser.add_argument("--only", choices=("train", "validate", "serve"), help="measure these rows alone")
     parser.add_argument("--output", type=Path, help="the page to write (results/memory-<date>.md)")
     parser.add_argument("--work", type=int, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -242,7 +243,7 @@ def main() -> None:
         print(json.dumps(work(ROWS[args.work])))
         return
     known: dict[str, dict[str, float]] = json.loads(args.rows.read_text()) if args.rows and args.rows.exists() else {}
-    for row in ROWS:
+    for row in (row for row in ROWS if args.only in (None, row.worker)):
         if row.key not in known:
             known[row.key] = measured(row)
             if args.rows:

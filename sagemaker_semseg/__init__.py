@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sagemaker_semseg.inference import Segmenter as Segmenter
     from sagemaker_semseg.jobs.api import evaluate as evaluate
     from sagemaker_semseg.jobs.api import predict as predict
+    from sagemaker_semseg.jobs.api import quantize as quantize
     from sagemaker_semseg.jobs.api import train as train
     from sagemaker_semseg.jobs.api import write_report as write_report
     from sagemaker_semseg.sdk import deserializers as deserializers
@@ -57,6 +58,7 @@ _HOMES = {
     "Tuner": "sdk.tuner",
     "evaluate": "jobs.api",
     "predict": "jobs.api",
+    "quantize": "jobs.api",
     "train": "jobs.api",
     "write_report": "jobs.api",
 }
@@ -87,6 +89,7 @@ __all__ = [  # ``__getattr__`` has them
     "Tuner",
     "evaluate",
     "predict",
+    "quantize",
     "replace_sagemaker",
     "restore_sagemaker",
     "train",

@@ -109,8 +109,8 @@ def _home() -> Path:
 class Hosting:
     """SageMaker's settings for an endpoint or a batch transform. None: not set.
 
-    port, accept, workers, max_payload_mb, batch: as SageMaker names them. runtime, scales, flip, tile_pixels: fields of
-    ``InferenceOptions``, for containers, which are started without flags.
+    port, accept, workers, max_payload_mb, batch: as SageMaker names them. runtime, precision, scales, flip,
+    tile_pixels: fields of ``InferenceOptions``, for containers, which are started without flags.
     """
 
     port: int | None = None
@@ -119,6 +119,7 @@ class Hosting:
     max_payload_mb: int | None = None
     batch: bool | None = None
     runtime: str | None = None
+    precision: str | None = None
     scales: tuple[float, ...] | None = None
     flip: bool | None = None
     tile_pixels: int | None = None
@@ -259,6 +260,7 @@ _HOSTING: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "max_payload_mb": ("SAGEMAKER_MAX_PAYLOAD_IN_MB", _integer(0, 1024), "a number from 0 (no limit) to 1024"),
     "batch": ("SAGEMAKER_BATCH", _boolean, "true or false"),
     "runtime": ("SAGEMAKER_SEMSEG_RUNTIME", str, "the name of a runtime"),
+    "precision": ("SAGEMAKER_SEMSEG_PRECISION", str, "auto, float32 or int8"),
     "scales": ("SAGEMAKER_SEMSEG_SCALES", _numbers, "a list of numbers such as 0.75,1,1.25"),
     "flip": ("SAGEMAKER_SEMSEG_FLIP", _boolean, "true or false"),
     "tile_pixels": ("SAGEMAKER_SEMSEG_TILE_PIXELS", _integer(1, 2**31), "a number of pixels"),

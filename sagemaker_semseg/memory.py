@@ -41,7 +41,7 @@ MAX_EVALUATION_PIXELS: Final = 1 << 20
 # fitted, see above
 _TRAINER, _GRAPH = 650 * _MB, 4 * _MB  # TensorFlow, and its graphs by convolution
 _EVALUATOR, _EVALUATOR_WEIGHTS, _EVALUATOR_LIVE = 690 * _MB, 1.65, 2.05
-_ENDPOINT, _ENDPOINT_WEIGHTS, _ENDPOINT_LIVE, _ENDPOINT_LOADING = 70 * _MB, 2.55, 2.55, 4.4
+_ENDPOINT, _ENDPOINT_WEIGHTS, _ENDPOINT_LIVE = 70 * _MB, 2.83, 2.31
 _UPDATE = 2.45  # copies of the weights and of each slot
 _KEPT = 1.1
 _WORKING = 8.5  # copies of the largest tensor
@@ -93,16 +93,12 @@ def validation_step(hp: Hyperparameters, sizes: Iterable[tuple[int, int]]) -> Es
 def inference(hp: Hyperparameters, height: int, width: int, tile_pixels: int = 2**21) -> Estimate:
     """Memory of an endpoint's worker, or of ``predict``, with its largest image.
 
-    Images of more than ``tile_pixels`` are split into tiles of at most this size. A worker takes more for about a
-    second while it starts, so the larger of the two counts.
+    Images of more than ``tile_pixels`` are split into tiles of at most this size. A worker takes less while it starts:
+    it maps the weights from a file.
     """
     share = min(1.0, tile_pixels / (height * width))
     live = 4 * share * max(c.before + c.after for c in convolution_costs(hp, height, width))
-    weights = _weights(hp)
-    starting = (_ENDPOINT_LOADING - _ENDPOINT_WEIGHTS) * weights
-    return _estimate(
-        program=_ENDPOINT, parameters=_ENDPOINT_WEIGHTS * weights, working=max(_ENDPOINT_LIVE * live, starting)
-    )
+    return _estimate(program=_ENDPOINT, parameters=_ENDPOINT_WEIGHTS * _weights(hp), working=_ENDPOINT_LIVE * live)
 
 
 def _estimate(**parts: float) -> Estimate:

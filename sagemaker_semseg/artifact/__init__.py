@@ -4,6 +4,7 @@
     labels.json          num_classes; class names, ignored label and label map where they are known
     metrics.json         what validation measured
     model.safetensors    float32 arrays, convolutions as (out, in, height, width)
+    model.int8.onnx      the runtime graph quantized, where there is one
     model.onnx           the runtime graph, where there is one
 
 It contains no code, and nothing is loaded that could run any. ``members`` reads the files' bytes from an archive or a
@@ -101,11 +102,12 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
 
 
 def read_inference_artifact(path: str | os.PathLike[str]) -> InferenceArtifact:
-    """Reads an artifact's graph, hyperparameters and labels, as safely as ``read_artifact``.
+    """Reads an artifact's graphs, hyperparameters and labels, as safely as ``read_artifact``.
 
     Raises ``ArtifactError``, also if there is no graph.
     """
-    members = read_members(Path(path), ("hyperparams.json", "labels.json", "model.onnx"))
+    wanted = ("hyperparams.json", "labels.json", "model.onnx")
+    members = read_members(Path(path), wanted, optional=("model.int8.onnx",))
     return unpack_inference_artifact(Path(path), members)
 
 

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +45,7 @@ class Artifact:
             strings), ``ignore`` (the mask's value for pixels without a label) and ``label_map`` (how masks were read).
         metrics: What validation measured, as JSON values; None stands for a number that isn't defined.
         graph: The runtime graph (ONNX), made from the weights by ``export``; None where there is none.
+        int8_graph: The runtime graph with int8 convolutions, of the same form; None where there is none.
     """
 
     hyperparameters: dict[str, str]
@@ -52,6 +53,7 @@ class Artifact:
     labels: dict[str, Any]
     metrics: dict[str, Any]
     graph: bytes | None = field(default=None, repr=False)
+    int8_graph: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,7 @@ class InferenceArtifact:
     hyperparameters: dict[str, str]
     labels: dict[str, Any]
     graph: bytes = field(repr=False)
+    int8_graph: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,13 @@ def pack(artifact: Artifact) -> dict[str, bytes]:
         except (TypeError, ValueError, RecursionError) as error:
             faults.append(Fault(name, f"is not strict JSON: {error}", "write None for a number that isn't defined"))
     faults += _faults_of_values(artifact.hyperparameters, artifact.labels) + _faults_of_weights(artifact.weights)
-    if artifact.graph is not None:
-        faults += _faults_of_graph(artifact.graph, None if faults else artifact.labels)
+    graphs = {name: graph for name, graph in _graphs(artifact).items() if graph is not None}
+    labels = None if faults else artifact.labels
+    faults += [fault for name, graph in graphs.items() for fault in _faults_of_graph(name, graph, labels)]
     if not faults:
         contiguous = {name: np.ascontiguousarray(array) for name, array in artifact.weights.items()}
         members["model.safetensors"] = safetensors.numpy.save(contiguous)
-        if artifact.graph is not None:
-            members["model.onnx"] = artifact.graph
+        members.update(graphs)
         faults = [
             Fault(name, f"has {len(data)} bytes, {MAX_BYTES[name]} are the limit")
             for name, data in members.items()
@@ -128,12 +131,19 @@ def unpack_inference_artifact(path: Path, members: dict[str, bytes]) -> Inferenc
     reading = _Unpacking(members)
     hyperparameters = reading.read("hyperparams.json", _hyperparameters)
     labels = reading.read("labels.json", _json)
-    graph = members.pop("model.onnx")
+    artifact = InferenceArtifact({}, {}, members.pop("model.onnx"), members.pop("model.int8.onnx", None))
     reading.faults += _faults_of_values(hyperparameters, labels)
-    reading.faults += _faults_of_graph(graph, None if reading.faults else labels)
+    known = None if reading.faults else labels
+    for name, graph in _graphs(artifact).items():
+        reading.faults += _faults_of_graph(name, graph, known) if graph is not None else []
     if reading.faults or hyperparameters is None or labels is None:
         raise ArtifactError(f"{path} can't be used as a model:", reading.faults)
-    return InferenceArtifact(hyperparameters, labels, graph)
+    return replace(artifact, hyperparameters=hyperparameters, labels=labels)
+
+
+def _graphs(artifact: Artifact | InferenceArtifact) -> dict[str, bytes | None]:
+    """The runtime graphs by their members' names, the small one first."""
+    return {"model.int8.onnx": artifact.int8_graph, "model.onnx": artifact.graph}
 
 
 def unpack_summary(path: Path, members: dict[str, bytes]) -> ArtifactSummary:
@@ -204,15 +214,16 @@ def _faults_of_weights(weights: Mapping[str, Any]) -> list[Fault]:
     return faults
 
 
-def _faults_of_graph(graph: bytes, labels: Mapping[str, Any] | None) -> list[Fault]:
-    """Faults of the graph, and whether it agrees with ``labels`` where those are right."""
-    remedy = "write it again with: sagemaker-semseg export MODEL -o NEW"
+def _faults_of_graph(member: str, graph: bytes, labels: Mapping[str, Any] | None) -> list[Fault]:
+    """Faults of a graph, and whether it agrees with ``labels`` where those are right."""
+    command = "export MODEL -o NEW" if member == "model.onnx" else "quantize MODEL --data DIR -o NEW"
+    remedy = f"write it again with: sagemaker-semseg {command}"
     try:
         classes = check_graph(graph)
     except ValueError as error:
-        return [Fault("model.onnx", str(error), remedy)]
+        return [Fault(member, str(error), remedy)]
     if labels is not None and labels["num_classes"] != classes:
-        return [Fault("model.onnx", f"has {classes} classes, but labels.json has {labels['num_classes']}", remedy)]
+        return [Fault(member, f"has {classes} classes, but labels.json has {labels['num_classes']}", remedy)]
     return []
 
 

@@ -1,7 +1,8 @@
 """Checks a runtime graph (ONNX) that may be hostile, before any runtime loads it.
 
 An ONNX model can name files to read, bring operators and functions of its own, branch and loop. The networks here need
-none of that: they are plain operators, one after the other, and weights. The onnx package isn't used: it would build
+none of that: they are plain operators, one after the other, and weights. A quantized graph has pairs of QuantizeLinear
+and DequantizeLinear in between. The onnx package isn't used: it would build
 objects of up to a hundred times the file's size before any check could run (``benchmarks/hostile_artifacts.py``).
 """
 
@@ -46,6 +47,7 @@ OPERATORS: dict[str, Operator] = {
     "Gather": Operator(2, 2, takes=_names("axis")),
     "MaxPool": Operator(1, 1, needs=_names("kernel_shape"), takes=_names(f"ceil_mode storage_order {_WINDOW}")),
     "Range": Operator(3, 3),
+    **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), Operator(2, 3, takes=_names("axis"))),
     "ReduceSum": Operator(1, 2, takes=_names("keepdims noop_with_empty_axes")),
     "Reshape": Operator(2, 2, takes=_names("allowzero")),
     "Resize": Operator(1, 4, takes=_names(_RESIZE)),
@@ -72,9 +74,11 @@ ATTRIBUTES: dict[str, tuple[str, int]] = {
 
 # ---- onnx.proto: the parts that may occur
 
-FLOAT, UINT8, INT32, INT64, BOOL = 1, 2, 6, 7, 9  # types of elements
-ITEM_BYTES = {FLOAT: 4, UINT8: 1, INT32: 4, INT64: 8}
+FLOAT, UINT8, INT8, INT32, INT64, BOOL = 1, 2, 3, 6, 7, 9  # types of elements
+ITEM_BYTES = {FLOAT: 4, UINT8: 1, INT8: 1, INT32: 4, INT64: 8}
 """The types that weights may have, and the bytes of an element."""
+
+_TYPES = "float32, uint8, int8, int32, int64"
 
 _METADATA = Field("metadata", {1: Field("key", "text"), 2: Field("value", "text")}, repeated=True)
 _DOC = Field("doc_string", "text")
@@ -210,7 +214,7 @@ def _check_node(node: dict[str, Any]) -> None:
         _check_attribute(attribute, f"{kind}'s {name}", *ATTRIBUTES[name])
     if kind == "Cast":
         to = node["attribute"][0]["i"]
-        _expect(to in (*ITEM_BYTES, BOOL), "casts to the type {}", to)
+        _expect(to in (FLOAT, UINT8, INT32, INT64, BOOL), "casts to the type {}", to)
 
 
 def _check_attribute(attribute: dict[str, Any], where: str, wanted: str, least: int) -> None:
@@ -227,7 +231,7 @@ def _check_attribute(attribute: dict[str, Any], where: str, wanted: str, least: 
 def _check_tensor(tensor: dict[str, Any]) -> None:
     """The data is in the file, and its size fits the shape."""
     name, dims, kind = tensor.get("name", ""), tensor["dims"], tensor.get("data_type", 0)
-    _expect(kind in ITEM_BYTES, "has the tensor {!a} of type {}, float32, uint8, int32, int64 are expected", name, kind)
+    _expect(kind in ITEM_BYTES, "has the tensor {!a} of type {}, {} are expected", name, kind, _TYPES)
     right = len(dims) <= MAX_RANK and all(0 <= dim < 2**31 for dim in dims)
     _expect(right, "has the tensor {!a} of an impossible shape", name)
     size, expected = len(tensor.get("raw_data", b"")), ITEM_BYTES[kind] * math.prod(dims)

@@ -30,6 +30,7 @@ MAX_BYTES: dict[str, int] = {
     "labels.json": MIB,
     "metrics.json": 8 * MIB,
     "model.safetensors": GIB,
+    "model.int8.onnx": GIB,
     "model.onnx": GIB,
 }
 REQUIRED = ("hyperparams.json", "labels.json", "metrics.json", "model.safetensors")
@@ -99,21 +100,26 @@ def _tar(members: Mapping[str, bytes]) -> Iterator[bytes]:
 
 
 def read_members(
-    path: Path, wanted: Collection[str], max_bytes: Mapping[str, int] = MAX_BYTES, required: Collection[str] = REQUIRED
+    path: Path,
+    wanted: Collection[str],
+    max_bytes: Mapping[str, int] = MAX_BYTES,
+    required: Collection[str] = REQUIRED,
+    optional: Collection[str] = (),
 ) -> dict[str, bytes]:
-    """Returns the bytes of the ``wanted`` members. All members and an archive's checksum are checked.
+    """Returns the bytes of the ``wanted`` and ``optional`` members. All members and an archive's checksum are checked.
 
     Args:
         path: The archive or folder.
         wanted: Names of members.
         max_bytes: The members it may have, and their largest sizes.
         required: The members it must have beside ``wanted``.
+        optional: Members that are read where they are there.
 
     Raises:
         ArtifactError: With all faults; reading stops at one that makes it unsafe or useless to continue.
         SageMakerArtifactError: It is an artifact of AWS's built-in algorithm.
     """
-    reading = _Reading(path, wanted, max_bytes)
+    reading = _Reading(path, {*wanted, *optional}, max_bytes)
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):

@@ -1,6 +1,6 @@
-"""Reads protocol buffers strictly, by a table of the expected fields.
+"""Reads protocol buffers strictly, by a table of the expected fields; writes single fields.
 
-It refuses everything that another reader could interpret differently: unknown fields, a second value of a field that
+The reader refuses all that another reader could interpret differently: unknown fields, a second value of a field that
 isn't repeated (readers merge those), wrong wire types (readers skip those), groups. A table doesn't contain itself, so
 messages are nested no deeper than tables.
 """
@@ -52,7 +52,7 @@ class _Reader:
 
     def message(self, data: memoryview, table: Table, where: str) -> dict[str, Any]:
         values: dict[str, Any] = {field.name: [] for field in table.values() if field.repeated}
-        for number, wire, raw in _fields(data, where):
+        for number, wire, raw in fields(data, where):
             field = table.get(number, Field(f"field {number}", "refused"))
             name = f"{where}.{field.name}"
             if field.kind == "refused":
@@ -85,8 +85,11 @@ def _wire(field: Field) -> int:
     return {"int": _VARINT, "float": _FIXED32}.get(field.kind, _LENGTH) if isinstance(field.kind, str) else _LENGTH
 
 
-def _fields(data: memoryview, where: str) -> Iterator[tuple[int, int, Any]]:
-    """The number, wire type and content of each field: an int for a varint, else bytes."""
+def fields(data: memoryview, where: str) -> Iterator[tuple[int, int, Any]]:
+    """Yields the number, wire type and content of each field: an int for a varint, else bytes that aren't copied.
+
+    Raises ``ValueError`` if the message ``where`` is damaged.
+    """
     at = 0
     while at < len(data):
         tag, at = _varint(data, at, where)
@@ -139,3 +142,21 @@ def _text(raw: memoryview, name: str) -> str:
         return str(raw, "utf-8")
     except UnicodeDecodeError:
         raise ValueError(f"is damaged: {name} is not UTF-8") from None
+
+
+# ---- writing
+
+
+def field_head(number: int, size: int) -> bytes:
+    """Returns what precedes the ``size`` bytes of a field: text, bytes or a message."""
+    return varint(number << 3 | _LENGTH) + varint(size)
+
+
+def varint(value: int) -> bytes:
+    """Encodes an integer from 0 on."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

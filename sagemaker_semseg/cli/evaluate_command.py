@@ -9,7 +9,7 @@ import math
 from rich.console import Console
 from rich.table import Table
 
-from sagemaker_semseg.cli.flags import add_data_flags, data_arguments, refuse
+from sagemaker_semseg.cli.flags import add_data_flags, add_precision_flag, data_arguments, refuse
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.jobs.run_evaluation import EvaluationConfig, EvaluationResult, run_evaluation
 from sagemaker_semseg.storage import atomic_write
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--json", metavar="FILE", help=text)
     text = "images in one step (default: the model's validation_mini_batch_size)"
     group.add_argument("--batch-size", type=_positive, metavar="N", help=text)
+    add_precision_flag(group)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
             model=options.model,
             split=options.split,
             batch_size=options.batch_size,
+            precision=options.precision or "auto",
             verbose=options.verbose,
         )
     )
@@ -78,6 +80,8 @@ def _show(result: EvaluationResult) -> None:
         table.add_row(name, *figures, f"{pixels[label]}", f"{pixels[label] / max(pixels.sum(), 1):.1%}")
     Console(highlight=False, markup=False, emoji=False).print(table)
     print(f"{result.split}: {result.images} images")
+    if result.precision != "float32":
+        print(result.precision)
     print(f"pixel accuracy {scores.pixel_accuracy:.4f}, mean class accuracy {scores.mean_accuracy:.4f}")
     print(f"boundary mIOU {details.boundary_miou:.4f}, frequency-weighted IoU {scores.frequency_weighted_iou:.4f}")
     if details.calibration:

@@ -74,7 +74,7 @@ def _artifact(artifact: Artifact, path: Path) -> None:
 
 
 def _with_graph(artifact: Artifact) -> Artifact:
-    from sagemaker_semseg.export import with_graph
+    from sagemaker_semseg.export.runtime_graph import with_graph
 
     done = with_graph(artifact)
     figures = done.metrics["runtime_graph"]

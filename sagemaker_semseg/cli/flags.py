@@ -87,8 +87,16 @@ def add_inference_flags(parser: argparse.ArgumentParser) -> Any:
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average over the mirrored image, too")
     text = "pixels of the largest image that goes through the network whole; memory grows with it"
     group.add_argument("--tile-pixels", type=int, metavar="N", help=text)
-    group.add_argument("--runtime", metavar="NAME", help="what runs the graph: onnxruntime (default) or openvino")
+    text = "what runs the graph: onnxruntime, openvino or auto (default: openvino for int8 where it is installed)"
+    group.add_argument("--runtime", metavar="NAME", help=text)
+    add_precision_flag(group)
     return group
+
+
+def add_precision_flag(group: Any) -> None:
+    """Add ``--precision``."""
+    text = "float32, int8 or auto (default: int8 where the model has such a graph and this CPU is fast with it)"
+    group.add_argument("--precision", metavar="NAME", help=text)
 
 
 def refuse(faults: Sequence[Fault]) -> None:

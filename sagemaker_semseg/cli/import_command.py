@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("The command can't be carried out:", [Fault(str(options.output), "is a folder", "give a file")])
     options.output.parent.mkdir(parents=True, exist_ok=True)
     load_tensorflow(verbose=options.verbose)
-    from sagemaker_semseg.export import with_graph
+    from sagemaker_semseg.export.runtime_graph import with_graph
 
     write_artifact(options.output, with_graph(artifact), archive=True)
     hp = artifact.hyperparameters

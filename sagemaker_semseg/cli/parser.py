@@ -28,6 +28,7 @@ _COMMANDS = (
     "predict",
     "serve",
     "check",
+    "quantize",
     "export",
     "import",
     "jobs",

@@ -51,7 +51,18 @@ def run(options: argparse.Namespace) -> int:
     refuse(options.faults)
     from sagemaker_semseg.jobs.run_prediction import PredictionConfig, run_prediction  # and ONNX Runtime
 
-    fields = ("model", "images", "accept", "overlay", "overwrite", "scales", "flip", "tile_pixels", "runtime")
+    fields = (
+        "model",
+        "images",
+        "accept",
+        "overlay",
+        "overwrite",
+        "scales",
+        "flip",
+        "tile_pixels",
+        "runtime",
+        "precision",
+    )
     given = {name: getattr(options, name) for name in (*fields, "threads")}
     result = run_prediction(PredictionConfig(output=options.location, **given))
     print(result)

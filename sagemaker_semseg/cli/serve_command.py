@@ -21,8 +21,8 @@ examples:
 in a container, where SageMaker gives no flags:
   /opt/ml/model is the model, and the server listens on all addresses. In place of the flags there are the variables
   SAGEMAKER_BIND_TO_PORT, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT, SAGEMAKER_MODEL_SERVER_WORKERS,
-  SAGEMAKER_MAX_PAYLOAD_IN_MB, SAGEMAKER_BATCH, SAGEMAKER_SEMSEG_RUNTIME, SAGEMAKER_SEMSEG_SCALES,
-  SAGEMAKER_SEMSEG_FLIP and SAGEMAKER_SEMSEG_TILE_PIXELS. A flag wins over its variable.
+  SAGEMAKER_MAX_PAYLOAD_IN_MB, SAGEMAKER_BATCH, SAGEMAKER_SEMSEG_RUNTIME, SAGEMAKER_SEMSEG_PRECISION,
+  SAGEMAKER_SEMSEG_SCALES, SAGEMAKER_SEMSEG_FLIP and SAGEMAKER_SEMSEG_TILE_PIXELS. A flag wins over its variable.
 
 ending: Ctrl-C or SIGTERM; requests that were accepted are answered first. Once more Ctrl-C doesn't wait for that.
 

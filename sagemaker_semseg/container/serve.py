@@ -20,7 +20,7 @@ from sagemaker_semseg.storage import atomic_write
 if TYPE_CHECKING:
     from sagemaker_semseg.serving.server import Settings
 
-_OF_INFERENCE = ("runtime", "scales", "flip", "tile_pixels")
+_OF_INFERENCE = ("runtime", "precision", "scales", "flip", "tile_pixels")
 _OF_SERVER = ("port", "accept", "workers", "threads", "queue", "max_payload_mb", "batch")
 
 

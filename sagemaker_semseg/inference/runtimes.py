@@ -1,4 +1,4 @@
-"""ONNX Runtime and OpenVINO: run the artifact's graph from an image's pixels to coarse logits.
+"""ONNX Runtime and OpenVINO: run a cut graph (``coarse_graph``) from an image's pixels to coarse logits.
 
 ONNX Runtime runs on the CPU, or on a GPU where ``onnxruntime-gpu`` finds one.
 """
@@ -10,6 +10,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,17 +63,17 @@ class CancellationToken:
                 self._interrupt = None
 
 
-def onnx_runtime(graph: bytes, threads: int) -> GraphRunner:
-    """Loads the graph in ONNX Runtime. Raises ``ArtifactError`` if it can't be loaded."""
+def onnx_runtime(graph: Path | bytes, threads: int) -> GraphRunner:
+    """Loads a cut graph in ONNX Runtime. Raises ``ArtifactError`` if it can't be loaded."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
     settings.log_severity_level = 4  # errors are raised
     available = onnxruntime.get_available_providers()
     providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
     try:
-        session = onnxruntime.InferenceSession(graph, settings, providers=providers)
+        session = onnxruntime.InferenceSession(_path_or_bytes(graph), settings, providers=providers)
     except Exception as error:  # the library's exceptions have no common class
-        raise _unusable(error) from None
+        raise unusable(error) from None
     session._model_bytes = None  # the whole graph once more, kept for a change of providers that we don't make
     _return_free_memory()
 
@@ -80,7 +81,6 @@ def onnx_runtime(graph: bytes, threads: int) -> GraphRunner:
         options = onnxruntime.RunOptions()
         if image.size > _LARGE:  # else the memory that it needed stays with the process
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        options.only_execute_path_to_fetches = True  # without the resizing, which ``postprocessing`` does in bands
         with token.on_cancel(lambda: setattr(options, "terminate", True)):
             try:
                 (logits,) = session.run(["coarse_logits"], {"image": image[None]}, options)
@@ -92,19 +92,19 @@ def onnx_runtime(graph: bytes, threads: int) -> GraphRunner:
     return run
 
 
-def openvino(graph: bytes, threads: int) -> GraphRunner:
-    """Loads the graph in OpenVINO, in float32. Raises ``UserError`` where it is not installed."""
+def openvino(graph: Path | bytes, threads: int) -> GraphRunner:
+    """Loads a cut graph in OpenVINO, in float32. Raises ``UserError`` where it is not installed."""
     try:
         import openvino as ov
     except ImportError as error:
         raise UserError(f"OpenVINO can't be loaded: {error}\nInstall it with: pip install openvino") from None
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     try:
-        model = ov.Core().read_model(bytes(graph))
-        coarse = ov.Model([model.output("coarse_logits")], model.get_parameters())
-        request = ov.Core().compile_model(coarse, "CPU", settings).create_infer_request()
+        core = ov.Core()
+        request = core.compile_model(core.read_model(_path_or_bytes(graph)), "CPU", settings).create_infer_request()
+        _return_free_memory()
     except Exception as error:
-        raise _unusable(error) from None
+        raise unusable(error) from None
 
     def run(image: Pixels, token: CancellationToken) -> Logits:
         with token.on_cancel(request.cancel):
@@ -118,7 +118,11 @@ def openvino(graph: bytes, threads: int) -> GraphRunner:
     return run
 
 
-RUNTIMES: dict[str, Callable[[bytes, int], GraphRunner]] = {"onnxruntime": onnx_runtime, "openvino": openvino}
+RUNTIMES: dict[str, Callable[[Path | bytes, int], GraphRunner]] = {"onnxruntime": onnx_runtime, "openvino": openvino}
+
+
+def _path_or_bytes(graph: Path | bytes) -> str | bytes:
+    return str(graph) if isinstance(graph, Path) else graph
 
 
 def _return_free_memory() -> None:
@@ -128,7 +132,8 @@ def _return_free_memory() -> None:
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _unusable(error: Any) -> ArtifactError:
+def unusable(error: Any) -> ArtifactError:
+    """Returns the error for a graph that a runtime can't load."""
     fault = Fault("model.onnx", f"can't be run: {str(error).strip()[:300]}", "export the model again")
     return ArtifactError("the runtime graph can't be used:", [fault])
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,15 @@ import numpy.typing as npt
 from PIL import Image
 
 from sagemaker_semseg.artifact import Artifact, InferenceArtifact, locate_artifact, read_inference_artifact
+from sagemaker_semseg.artifact.coarse_graph import coarse_graph, write_coarse_graph
 from sagemaker_semseg.data.files import read_file
 from sagemaker_semseg.data.images import decode_image
 from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.inference.postprocessing import to_labels, to_probabilities
-from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, Logits, Pixels
+from sagemaker_semseg.inference.precision import PRECISIONS, choose_graph
+from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, GraphRunner, Logits, Pixels, unusable
 from sagemaker_semseg.inference.test_time_augmentation import AugmentedView
 from sagemaker_semseg.inference.tiling import LogitRows
 
@@ -41,7 +45,8 @@ class InferenceOptions:
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     tile_pixels: int = 2**21
-    runtime: str = "onnxruntime"
+    runtime: str = "auto"
+    precision: str = "auto"
     threads: int = 0
 
     @classmethod
@@ -60,8 +65,10 @@ class InferenceOptions:
             faults.append(Fault("scales", f"{what}, each from {MIN_SCALE} to {MAX_SCALE}"))
         if self.tile_pixels < MIN_TILE_PIXELS:
             faults.append(Fault("tile_pixels", f"{self.tile_pixels}: at least {MIN_TILE_PIXELS} are expected"))
-        if self.runtime not in RUNTIMES:
-            faults.append(Fault("runtime", f"{self.runtime!r}: there are {', '.join(RUNTIMES)}"))
+        if self.runtime not in ("auto", *RUNTIMES):
+            faults.append(Fault("runtime", f"{self.runtime!r}: there are auto, {', '.join(RUNTIMES)}"))
+        if self.precision not in PRECISIONS:
+            faults.append(Fault("precision", f"{self.precision!r}: there are {', '.join(PRECISIONS)}"))
         if self.threads < 0:
             faults.append(Fault("threads", f"{self.threads}: 0 (as many as there are cores) or more are expected"))
         return faults
@@ -84,12 +91,19 @@ class Segmenter:
         flip: Whether to average over the mirrored image too. None: as trained (``inference_flip``).
         tile_pixels: Height times width of the largest image that goes through the network whole; larger ones are cut
             into tiles of that size. Memory grows by about 0.4 kB with each pixel. None: 2**21.
-        runtime: A key of ``RUNTIMES``. None: "onnxruntime".
+        runtime: A key of ``RUNTIMES``, or "auto" (None), see ``choose_graph``.
+        precision: "float32", "int8" or "auto" (None): int8 where the model has such a graph and this CPU is fast with
+            it.
         threads: Threads of the runtime; 0 or None: one for each core.
 
     Attributes:
         num_classes: C, the number of classes.
         class_names: Their names, or their labels as text.
+        hyperparameters: Those of the training, as strings.
+        precision: "float32" or "int8", which was chosen.
+        runtime: The runtime that was chosen.
+        choice: Both, and why, for people: "int8 with openvino: the CPU has AVX512-VNNI".
+        checksum: CRC-32 of the graph.
         options: The arguments, resolved.
         stride: The network's output stride: the side in pixels of the squares on which it predicts.
 
@@ -106,18 +120,33 @@ class Segmenter:
         flip: bool | None = None,
         tile_pixels: int | None = None,
         runtime: str | None = None,
+        precision: str | None = None,
         threads: int | None = None,
     ):
         artifact = _inference_artifact(model)
-        given = {"scales": scales, "flip": flip, "tile_pixels": tile_pixels, "runtime": runtime, "threads": threads}
-        self.options = InferenceOptions.resolve(artifact.hyperparameters, **given)
+        self.options = InferenceOptions.resolve(
+            artifact.hyperparameters,
+            scales=scales,
+            flip=flip,
+            tile_pixels=tile_pixels,
+            runtime=runtime,
+            precision=precision,
+            threads=threads,
+        )
         if faults := self.options.faults():
             raise UserError("The model can't be used like this:", faults)
         self.stride = resolve(artifact.hyperparameters).stride
         self.num_classes: int = artifact.labels["num_classes"]
         names = artifact.labels.get("class_names")
         self.class_names: list[str] = list(names) if names else [str(label) for label in range(self.num_classes)]
-        self._run = RUNTIMES[self.options.runtime](artifact.graph, self.options.threads or cpu_count())
+        self.hyperparameters = artifact.hyperparameters
+        choice = choose_graph(artifact, self.options.precision, self.options.runtime)
+        self.precision, self.runtime, self.choice = choice.precision, choice.runtime, str(choice)
+        self.checksum = zlib.crc32(choice.graph)
+        with tempfile.TemporaryDirectory(prefix="sagemaker-semseg-", ignore_cleanup_errors=True) as folder:
+            graph = _prepared(choice.graph, Path(folder))
+            del artifact, choice  # the bytes are freed before the runtime reads their copy, unless the caller has them
+            self._run: GraphRunner = RUNTIMES[self.runtime](graph, self.options.threads or cpu_count())
 
     def labels(self, image: ImageLike, token: CancellationToken | None = None) -> Pixels:
         """Returns the most probable class of each pixel.
@@ -179,10 +208,21 @@ class Segmenter:
 def _inference_artifact(model: ModelLike) -> InferenceArtifact:
     if isinstance(model, Artifact):
         if model.graph is None:
-            fault = Fault("model.onnx", "is missing", "make it with: sagemaker_semseg.export.with_graph")
+            fault = Fault("model.onnx", "is missing", "make it with: sagemaker_semseg.export.runtime_graph.with_graph")
             raise ArtifactError("the artifact can't be used:", [fault])
-        return InferenceArtifact(model.hyperparameters, model.labels, model.graph)
+        return InferenceArtifact(model.hyperparameters, model.labels, model.graph, model.int8_graph)
     return model if isinstance(model, InferenceArtifact) else read_inference_artifact(locate_artifact(model))
+
+
+def _prepared(graph: bytes, folder: Path) -> Path | bytes:
+    """The graph cut at the coarse logits: files in ``folder``, or bytes where no file can be written."""
+    try:
+        try:
+            return write_coarse_graph(graph, folder)
+        except OSError:  # a full disk, a read-only container
+            return coarse_graph(graph)
+    except ValueError as error:
+        raise unusable(error) from None
 
 
 def _pixels(image: ImageLike) -> Pixels:

@@ -1,4 +1,4 @@
-"""Train, evaluate, report and predict from Python, with everything that the command line can do."""
+"""Train, evaluate, quantize, report and predict from Python, with everything that the command line can do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sagemaker_semseg.metrics import Scores
 
 if TYPE_CHECKING:
     from sagemaker_semseg.jobs.run_prediction import PredictionResult
+    from sagemaker_semseg.jobs.run_quantization import QuantizationResult
     from sagemaker_semseg.training.trainer import TrainingResult
 
 Location: TypeAlias = str | os.PathLike[str]
@@ -93,6 +94,7 @@ def evaluate(
     split: str = "validation",
     attribute_names: AttributeNames | None = None,
     batch_size: int | None = None,
+    precision: str = "auto",
     verbose: bool = False,
 ) -> Scores:
     """Measure a model on labeled images, every pixel at the images' own size.
@@ -103,6 +105,7 @@ def evaluate(
         split: ``validation`` or ``train``.
         attribute_names: as for ``train``.
         batch_size: images in one step; the model's ``validation_mini_batch_size`` if None.
+        precision: ``float32``, ``int8`` or ``auto``, as for ``predict``.
         verbose: whether messages of TensorFlow's libraries are shown.
 
     Returns:
@@ -121,6 +124,7 @@ def evaluate(
         model=os.fspath(model),
         split=split,
         batch_size=batch_size,
+        precision=precision,
         verbose=verbose,
     )
     return run_evaluation(config).scores
@@ -181,6 +185,7 @@ def predict(
     flip: bool | None = None,
     tile_pixels: int | None = None,
     runtime: str | None = None,
+    precision: str | None = None,
     threads: int | None = None,
 ) -> PredictionResult:
     """Write a mask, or the probabilities of all classes, for each of many images.
@@ -199,7 +204,8 @@ def predict(
         scales: factors by which each image is resized; the probabilities are averaged. As trained if None.
         flip: whether to average over the mirrored image, too. As trained if None.
         tile_pixels: pixels of the largest image that goes through the network whole.
-        runtime: ``onnxruntime`` or ``openvino``.
+        runtime: ``onnxruntime``, ``openvino`` or ``auto``.
+        precision: ``float32``, ``int8`` or ``auto``: int8 where the model has such a graph and this CPU runs it fast.
         threads: one for each core if None.
 
     Returns:
@@ -228,9 +234,61 @@ def predict(
         flip=flip,
         tile_pixels=tile_pixels,
         runtime=runtime,
+        precision=precision,
         threads=threads,
     )
     return run_prediction(config)
+
+
+def quantize(
+    model: Location,
+    data: Data,
+    output: Location,
+    *,
+    images: int = 64,
+    max_drop: float = 0.01,
+    force: bool = False,
+    attribute_names: AttributeNames | None = None,
+) -> QuantizationResult:
+    """Add an int8 graph to a model, which takes a quarter of the time on CPUs with VNNI.
+
+    The model is written only if the int8 graph is nearly as good on the validation images: mIOU falls by at most
+    ``max_drop``, the IoU of every class by at most 0.03, and at most 1 % of the labels change.
+
+    Args:
+        model: a ``model.tar.gz``, a folder of its files, or the output folder of a training.
+        data: as for ``train``. Training images calibrate, validation images measure.
+        output: the model to be written: an archive if the name ends in ``.tar.gz``, else a folder.
+        images: training images to calibrate with, evenly spread over the data set.
+        max_drop: how far mIOU may fall.
+        force: whether the model is written even if a limit is exceeded.
+        attribute_names: as for ``train``.
+
+    Returns:
+        ``comparison.scores``, those of float32 and of int8; ``comparison.changed``, the share of labels that differ;
+        ``faults``, the limits that were exceeded.
+
+    Raises:
+        QuantizationRefused: a limit is exceeded; its ``result`` has the figures.
+        ArtifactError: the model can't be used, or has no graph.
+        DataError: with everything that is wrong with the data.
+
+    Example:
+        >>> result = quantize("out", "mydata", "out/int8.tar.gz")  # doctest: +SKIP
+        >>> [scores.miou for scores in result.comparison.scores]  # doctest: +SKIP
+        [0.712, 0.711]
+    """
+    from sagemaker_semseg.jobs.run_quantization import QuantizationConfig, run_quantization  # and ONNX Runtime
+
+    config = QuantizationConfig(
+        **_data_arguments(data, attribute_names),
+        model=os.fspath(model),
+        output=os.fspath(output),
+        images=images,
+        max_drop=max_drop,
+        force=force,
+    )
+    return run_quantization(config)
 
 
 def _data_arguments(

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sagemaker_semseg.artifact import Artifact, locate_artifact, read_artifact
 from sagemaker_semseg.data.datasets import FileDataset, read_split
+from sagemaker_semseg.data.images import decode_image
+from sagemaker_semseg.data.samples import EncodedSample
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.image_metrics import DetailedScores, DetailedScoresBuilder
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.metrics import Scores, confusion_matrix
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.inference import Segmenter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,7 @@ class EvaluationConfig:
         attribute_names: by split, a manifest's attributes for images and masks.
         split: ``validation`` or ``train``.
         batch_size: images in one step; the model's ``validation_mini_batch_size`` if None.
+        precision: ``float32`` measures the network, ``int8`` the int8 graph; ``auto`` is what ``predict`` takes.
         verbose: whether messages of TensorFlow's libraries are shown.
     """
 
@@ -39,14 +45,16 @@ class EvaluationConfig:
     attribute_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     split: str = "validation"
     batch_size: int | None = None
+    precision: str = "auto"
     verbose: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """The scores of a model. images: how many were compared. class_names: from label 0 on.
+    """The scores of a model.
 
-    details: boundary IoU, calibration, and the interval of mIOU.
+    images: how many were compared. class_names: from label 0 on. details: boundary IoU, calibration, and the interval
+    of mIOU. precision: what was measured, and why.
     """
 
     model: str
@@ -55,10 +63,11 @@ class EvaluationResult:
     scores: Scores
     details: DetailedScores
     class_names: tuple[str, ...]
+    precision: str = "float32"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a row of ``confusion_matrix`` is a true label, a column a predicted one."""
-        found = {"model": self.model, "split": self.split, "images": self.images}
+        found = {"model": self.model, "split": self.split, "images": self.images, "precision": self.precision}
         return {**found, **self.scores.to_dict(self.class_names), **self.details.to_dict()}
 
 
@@ -69,7 +78,9 @@ def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
         ArtifactError: the model can't be used.
         DataError: with everything that is wrong with the data.
     """
-    artifact = read_artifact(locate_artifact(Path(config.model)))
+    path = locate_artifact(Path(config.model))
+    artifact = read_artifact(path)
+    segmenter = _int8_segmenter(path, artifact, config.precision)
     hp = resolve(artifact.hyperparameters)
     folders = locate_channels(config.data, config.channels, config.split)
     names = tuple(artifact.labels.get("class_names") or ())
@@ -77,10 +88,38 @@ def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
         split = read_split(
             folders, hp.num_classes, config.split, update, attributes=config.attribute_names, class_names=names
         )
-    scores = _measure(artifact, split, config.batch_size or hp.validation_mini_batch_size, config.verbose)
-    return EvaluationResult(
-        config.model, split.channel, split.count, *scores, names or tuple(map(str, range(hp.num_classes)))
-    )
+    if segmenter:
+        scores, precision = _measure_graph(segmenter, split), segmenter.choice
+    else:
+        scores = _measure(artifact, split, config.batch_size or hp.validation_mini_batch_size, config.verbose)
+        precision = "float32"
+    names = names or tuple(map(str, range(hp.num_classes)))
+    return EvaluationResult(config.model, split.channel, split.count, *scores, names, precision)
+
+
+def _int8_segmenter(path: Path, artifact: Artifact, precision: str) -> Segmenter | None:
+    """The int8 graph, if it is wanted and there; None: the network itself is measured."""
+    if precision == "float32" or (precision == "auto" and "quantization" not in artifact.metrics):
+        return None
+    from sagemaker_semseg.inference import Segmenter  # and ONNX Runtime
+
+    segmenter = Segmenter(path, precision=precision, scales=(1.0,), flip=False)
+    return segmenter if segmenter.precision == "int8" else None
+
+
+def _measure_graph(segmenter: Segmenter, split: FileDataset) -> tuple[Scores, DetailedScores]:
+    classes = segmenter.num_classes
+    total, images = np.zeros((classes, classes), np.int64), DetailedScoresBuilder(classes)
+    with progress_bar("evaluating", split.count) as update:
+        for number, pair in enumerate(split.pairs, 1):
+            sample = EncodedSample.read(pair)
+            labels = split.label_map.apply(sample.mask_values())
+            probabilities = segmenter.probabilities(decode_image(sample.image))
+            predictions = probabilities.argmax(0)
+            total += confusion_matrix(labels, predictions, classes)
+            images.add(labels, predictions, probabilities.max(0))
+            update(number, split.count)
+    return Scores.of(total), images.build()
 
 
 def _measure(artifact: Artifact, split: FileDataset, batch_size: int, verbose: bool) -> tuple[Scores, DetailedScores]:

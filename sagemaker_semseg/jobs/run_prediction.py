@@ -24,6 +24,7 @@ from sagemaker_semseg.data.images import Pixels, decode_image
 from sagemaker_semseg.data.overlay import overlay
 from sagemaker_semseg.errors import DataError, Fault, UserError, printable
 from sagemaker_semseg.inference import CancellationToken, InferenceOptions, Segmenter
+from sagemaker_semseg.inference.precision import choose_graph
 from sagemaker_semseg.jobs.model_location import load_inference_artifact
 from sagemaker_semseg.jobs.prediction_inputs import PredictionTask, find_images
 from sagemaker_semseg.jobs.progress_bar import progress_bar
@@ -62,8 +63,8 @@ class PredictionConfig:
             the bytes.
         overlay: whether each image is also written with its labels drawn over it.
         overwrite: whether images that are done are done again.
-        scales, flip, tile_pixels, runtime, threads: as for ``inference.Segmenter``; None takes what the model was
-            trained for.
+        scales, flip, tile_pixels, runtime, precision, threads: as for ``inference.Segmenter``; None takes what the
+            model was trained for.
     """
 
     model: str
@@ -76,6 +77,7 @@ class PredictionConfig:
     flip: bool | None = None
     tile_pixels: int | None = None
     runtime: str | None = None
+    precision: str | None = None
     threads: int | None = None
 
 
@@ -109,7 +111,9 @@ def run_prediction(config: PredictionConfig) -> PredictionResult:
     """
     output, reply = filesystem_at(config.output), _response_format(config.accept)
     artifact = load_inference_artifact(config.model)
-    given = {name: getattr(config, name) for name in ("scales", "flip", "tile_pixels", "runtime", "threads")}
+    given = {
+        name: getattr(config, name) for name in ("scales", "flip", "tile_pixels", "runtime", "precision", "threads")
+    }
     options = InferenceOptions.resolve(artifact.hyperparameters, **given)
     if faults := options.faults():
         faults = [replace(fault, where="--" + fault.where.replace("_", "-")) for fault in faults]
@@ -157,15 +161,19 @@ class _Prediction:
             remaining = [task for task in tasks if overwrite or not log.is_done(task.image, task.existing)]
             self.result = replace(self.result, failed=len(faults), kept=len(tasks) - len(remaining))
             if remaining:
-                self._segment(Segmenter(self.artifact, **vars(self.options)), remaining, log)
+                segmenter = Segmenter(self.artifact, **vars(self.options))
+                if self.artifact.int8_graph:
+                    _report(segmenter.choice)
+                self._segment(segmenter, remaining, log)
         finally:
             log.close()
 
     def _settings(self) -> dict[str, Any]:
         """What decides about the bytes that are written. Of the model, the graph is all that counts."""
-        options = {"accept": self.reply.content_type, **vars(self.options)}
-        del options["threads"]
-        return {"model": hashlib.sha256(self.artifact.graph).hexdigest(), "options": options}
+        choice = choose_graph(self.artifact, self.options.precision, self.options.runtime)
+        options = {"accept": self.reply.content_type, **vars(self.options), "runtime": choice.runtime}
+        del options["threads"], options["precision"]
+        return {"model": hashlib.sha256(choice.graph).hexdigest(), "options": options}
 
     def _segment(self, segmenter: Segmenter, tasks: Sequence[PredictionTask], log: ProgressLog) -> None:
         """Do one image after the other; while one is segmented, the next one is read."""

@@ -256,9 +256,11 @@ function note(text) {
 
 // What the model is, before an image has come.
 function introduce() {
-  const { name: title, algorithm, backbone, num_classes: classes, max_payload_mb: limit } = model;
+  const { name: title, algorithm, backbone, num_classes: classes, choice, max_payload_mb: limit } = model;
   if (title) document.title = `${title} · ${document.title}`;
-  element.facts.textContent = [title, algorithm, backbone, `${classes} classes`].filter(Boolean).join(" · ");
+  const facts = [title, algorithm, backbone, `${classes} classes`, model.precision, model.runtime];
+  element.facts.textContent = facts.filter(Boolean).join(" · ");
+  element.facts.title = choice ?? "";
   element.limits.textContent = `JPEG or PNG${limit ? ` up to ${limit} MB` : ""}; other formats are converted here`;
   element.classes.textContent = "The model tells apart";
   const labels = Array.from({ length: classes }, (_, label) => label);

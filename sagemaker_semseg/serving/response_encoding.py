@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sagemaker_semseg.artifact.protobuf import field_head, varint
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.recordio import MAX_PART, whole_frame
 from sagemaker_semseg.serving.content_negotiation import ResponseFormat
@@ -73,7 +74,7 @@ def encode_response(response_format: ResponseFormat, array: npt.NDArray[Any]) ->
 
 def _record_head(response_format: ResponseFormat, shape: Sequence[int], size: int) -> bytes:
     """A Record without the ``size`` bytes of the array, which end it."""
-    shape_tensor = _field(_INT32_TENSOR, _field(_VALUES, b"".join(map(_varint, shape))))
+    shape_tensor = _field(_INT32_TENSOR, _field(_VALUES, b"".join(map(varint, shape))))
     kind = _FLOAT32_TENSOR if response_format.dtype == "float32" else _BYTES
     target = _field(kind, _field(_VALUES, b"", size), size)
     return _field(_FEATURES, _field(_KEY, b"shape") + _field(_VALUE, shape_tensor)) + _field(
@@ -83,16 +84,7 @@ def _record_head(response_format: ResponseFormat, shape: Sequence[int], size: in
 
 def _field(number: int, content: bytes, more: int = 0) -> bytes:
     """A protobuf field of bytes or of a message: ``content``, which ``more`` bytes will follow."""
-    return bytes([number << 3 | 2]) + _varint(len(content) + more) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return field_head(number, len(content) + more) + content
 
 
 def _npy_head(array: npt.NDArray[Any]) -> bytes:

@@ -186,6 +186,8 @@ class _Server:
         host, port = sock.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         with contextlib.suppress(OSError):  # standard output is closed
+            if choice := self._pool.model.get("choice"):
+                _log(choice)
             print(f"serving {self._settings.model} at http://{shown}:{port}/ (Ctrl-C ends it)", flush=True)
         if self._on_ready:
             self._on_ready(port)

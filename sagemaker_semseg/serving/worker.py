@@ -14,14 +14,12 @@ import sys
 import threading
 import time
 import traceback
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from sagemaker_semseg.artifact import read_inference_artifact
 from sagemaker_semseg.data.images import Pixels, decode_image, encode_mask, palette
 from sagemaker_semseg.errors import SemSegError, UserError
 from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, Segmenter
@@ -59,17 +57,19 @@ def main(load: Load | None = None) -> None:
 
 def load_segmenter(first: worker_protocol.Header) -> tuple[Model, worker_protocol.Header]:
     """Loads the model at the path ``model`` with ``options``; returns its description for the page too."""
-    artifact = read_inference_artifact(first["model"])
-    segmenter = Segmenter(artifact, **first["options"])
+    segmenter = Segmenter(first["model"], **first["options"])
     about = {
         "name": Path(first["model"]).name,
         "num_classes": segmenter.num_classes,
         "class_names": segmenter.class_names,
         "palette": palette(segmenter.num_classes).tolist(),
-        "algorithm": artifact.hyperparameters["algorithm"],
-        "backbone": artifact.hyperparameters["backbone"],
+        "algorithm": segmenter.hyperparameters["algorithm"],
+        "backbone": segmenter.hyperparameters["backbone"],
+        "precision": segmenter.precision,
+        "runtime": segmenter.runtime,
+        "choice": segmenter.choice,
         # shows the server that a worker which started later has found another model at the same path
-        "checksum": zlib.crc32(artifact.graph),
+        "checksum": segmenter.checksum,
     }
     return segmenter, about
 

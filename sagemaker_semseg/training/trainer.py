@@ -28,7 +28,7 @@ from sagemaker_semseg.data.datasets import Datasets
 from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.data.pipe_mode import Cancelled
 from sagemaker_semseg.errors import DivergedError, Fault
-from sagemaker_semseg.export import with_graph
+from sagemaker_semseg.export.runtime_graph import with_graph
 from sagemaker_semseg.hyperparameters import Hyperparameters, to_strings
 from sagemaker_semseg.metrics import Scores
 from sagemaker_semseg.models.network import build_network

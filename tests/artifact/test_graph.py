@@ -257,6 +257,86 @@ def test_graphs_that_are_refused(graph_proto: Proto, case: str) -> None:
     assert said in complaint(graph_proto.SerializeToString())
 
 
+# ---- quantized graphs
+
+
+def quantized(model: Proto, zero_point: TensorProto | None = None, **attributes: object) -> None:
+    """Appends a pair of QuantizeLinear and DequantizeLinear, and int8 weights of two channels."""
+    arrays = {"scale": np.float32(0.1), "scales": np.float32([0.1, 0.2]), "weights": np.zeros((2, 3, 1, 1), np.int8)}
+    zero_points = {"zeros": np.zeros(2, np.int8), "bias": np.zeros(2, np.int32)}
+    model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in {**arrays, **zero_points}.items())
+    model.graph.initializer.append(zero_point or numpy_helper.from_array(np.uint8(128), "zero_point"))
+    model.graph.node.extend([
+        helper.make_node("QuantizeLinear", ["float", "scale", "zero_point"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero_point"], ["dq"]),
+        helper.make_node("DequantizeLinear", ["weights", "scales", "zeros"], ["w"], **{"axis": 0, **attributes}),
+        helper.make_node("DequantizeLinear", ["bias", "scales"], ["b"], axis=0),
+    ])  # fmt: skip
+
+
+def test_a_quantized_graph_passes(graph_proto: Proto) -> None:
+    quantized(graph_proto)
+    onnx.checker.check_model(graph_proto, full_check=True)
+    assert check_graph(graph_proto.SerializeToString()) == 3
+
+
+QUANTIZED_REFUSED: dict[str, tuple[Callable[[Proto], object], str]] = {
+    # the form that ONNX Runtime's own tool writes
+    "a zero point beside the raw bytes": (
+        lambda m: quantized(m, TensorProto(name="zero_point", data_type=2, int32_data=[128])),
+        "initializer.field 5",
+    ),
+    "a zero point without bytes": (lambda m: quantized(m, TensorProto(name="zero_point", data_type=2)), "of 0 bytes"),
+    "a zero point in a file": (
+        lambda m: quantized(m, TensorProto(name="zero_point", data_type=2, raw_data=b"x", data_location=1)),
+        "data_location, which is not allowed",
+    ),
+    "a zero point of 4 bits": (
+        lambda m: quantized(m, TensorProto(name="zero_point", data_type=22, raw_data=b"x")),
+        "of type 22",
+    ),
+    "a zero point of 8-bit floats": (
+        lambda m: quantized(m, TensorProto(name="zero_point", data_type=17, raw_data=b"x")),
+        "of type 17",
+    ),
+    "more zero points than bytes": (
+        lambda m: quantized(m, TensorProto(name="zero_point", data_type=3, dims=[2**20], raw_data=b"x")),
+        "of 1 bytes, its shape says 1048576",
+    ),
+    "blocks": (lambda m: quantized(m, block_size=2), "other attributes than its own"),
+    "saturation": (lambda m: quantized(m, saturate=1), "other attributes than its own"),
+    "a type of its own": (lambda m: quantized(m, output_dtype=1), "other attributes than its own"),
+    "a huge axis": (lambda m: quantized(m, axis=2**40), "in DequantizeLinear's axis"),
+    "an axis far below": (lambda m: quantized(m, axis=-9), "in DequantizeLinear's axis"),
+    "an axis of many numbers": (lambda m: quantized(m, axis=[0, 1]), "in DequantizeLinear's axis"),
+    "an axis that is a weight": (
+        lambda m: quantized(m, axis=numpy_helper.from_array(np.array([0]))),
+        "in DequantizeLinear's axis",
+    ),
+    "no scale": (node("QuantizeLinear", ["float"], ["q"]), "has a QuantizeLinear of other inputs"),
+    "an empty scale": (node("DequantizeLinear", ["float", ""], ["q"]), "has a DequantizeLinear of other inputs"),
+    "four inputs": (
+        node("QuantizeLinear", ["float", "kernel", "kernel", "kernel"], ["q"]),
+        "has a QuantizeLinear of other inputs",
+    ),
+    "two outputs": (node("QuantizeLinear", ["float", "kernel"], ["q", "r"]), "has a QuantizeLinear of other inputs"),
+    "an operator of Microsoft's": (
+        node("QuantizeLinear", ["float", "kernel"], ["q"], domain="com.microsoft"),
+        "operator 'QuantizeLinear' of 'com.microsoft'",
+    ),
+    "scales that are computed at run time": (node("DynamicQuantizeLinear", ["float"], ["q"]), "DynamicQuantizeLinear"),
+    "a convolution of integers": (node("ConvInteger", ["image", "image"], ["x"]), "the operator 'ConvInteger'"),
+    "a cast to int8": (change("graph.node[1].attribute[0].i", TensorProto.INT8), "casts to the type 3"),
+}
+
+
+@pytest.mark.parametrize("case", QUANTIZED_REFUSED)
+def test_quantized_graphs_that_are_refused(graph_proto: Proto, case: str) -> None:
+    change, said = QUANTIZED_REFUSED[case]
+    change(graph_proto)
+    assert said in complaint(graph_proto.SerializeToString())
+
+
 # ---- bytes that are no graph, or would be read differently by others
 
 

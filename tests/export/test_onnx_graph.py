@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from sagemaker_semseg import export
 from sagemaker_semseg.artifact import Artifact
 from sagemaker_semseg.errors import AlgorithmError, ArtifactError
+from sagemaker_semseg.export import runtime_graph
 from sagemaker_semseg.export.onnx_graph import onnx_graph
 from sagemaker_semseg.hyperparameters import resolve, to_strings
 from sagemaker_semseg.models.network import build_network
@@ -46,7 +46,7 @@ def test_batch_normalization_and_padding_cost_no_nodes(fcn):
 
 def test_an_artifact_gets_its_graph_and_the_figures_of_the_comparison(fcn):
     artifact = artifact_of(fcn, "fcn", "resnet-tiny")
-    done = export.with_graph(artifact)
+    done = runtime_graph.with_graph(artifact)
     figures = done.metrics["runtime_graph"]
     assert 0 <= figures["max_difference"] < 1e-4
     assert figures["argmax_agreement"] > 0.999
@@ -63,11 +63,11 @@ def test_a_graph_that_differs_is_not_given_out(fcn, monkeypatch, value):
         bias.raw_data = np.full(CLASSES, value, np.float32).tobytes()
         return model.SerializeToString()
 
-    monkeypatch.setattr(export, "onnx_graph", wrong)
+    monkeypatch.setattr(runtime_graph, "onnx_graph", wrong)
     with pytest.raises(AlgorithmError, match=r"model\.onnx: differs from the network by"):
-        export.with_graph(artifact_of(fcn, "fcn", "resnet-tiny"))
+        runtime_graph.with_graph(artifact_of(fcn, "fcn", "resnet-tiny"))
 
 
 def test_weights_that_do_not_fit_are_refused(fcn):
     with pytest.raises(ArtifactError, match="don't fit"):
-        export.with_graph(artifact_of(fcn, "psp", "resnet-tiny"))
+        runtime_graph.with_graph(artifact_of(fcn, "psp", "resnet-tiny"))

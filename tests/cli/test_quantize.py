@@ -1,0 +1,128 @@
+"""``quantize``: the table, the limits, and a model that predicts and is evaluated in int8."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+
+import sagemaker_semseg
+from sagemaker_semseg.artifact import read_artifact, read_inference_artifact
+from sagemaker_semseg.cli import main
+from sagemaker_semseg.inference import Segmenter
+from sagemaker_semseg.jobs import run_quantization
+from sagemaker_semseg.jobs.graph_evaluation import GraphComparison
+from sagemaker_semseg.jobs.run_quantization import exceeded_limits, spread
+from sagemaker_semseg.metrics import Scores
+
+
+@pytest.fixture(scope="module")
+def quantized(trained, data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("int8") / "int8.tar.gz"
+    command = ["quantize", str(trained.output), "--data", str(data), "-o", str(path), "--images", "4", "--force"]
+    assert main(command) == 0
+    return path
+
+
+def test_the_model_has_both_graphs_and_the_figures(quantized, trained):
+    before, after = read_inference_artifact(trained.output / "model.tar.gz"), read_inference_artifact(quantized)
+    assert after.graph == before.graph
+    assert len(after.int8_graph) < 0.35 * len(after.graph)
+    artifact = read_artifact(quantized)
+    original = read_artifact(trained.output / "model.tar.gz")
+    assert all(np.array_equal(artifact.weights[name], array) for name, array in original.weights.items())
+    figures = artifact.metrics["quantization"]
+    assert (figures["calibration_images"], figures["validation_images"]) == (4, 3)
+    assert figures["float32"]["mIOU"] == pytest.approx(original.metrics["validation"]["mIOU"], abs=2e-3)
+    assert len(figures["int8"]["iou"]) == 4
+    assert figures["int8"]["bytes"] == len(after.int8_graph)
+
+
+def test_the_table_has_both_precisions(trained, data, tmp_path, capsys):
+    path = tmp_path / "int8.tar.gz"
+    command = ["quantize", str(trained.output), "--data", str(data), "-o", str(path), "--images", "2", "--force"]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    for word in ("IoU float32", "IoU int8", "ground", "triangle", "mIOU", "labels changed", "in the worst image"):
+        assert word in text
+    assert "3 validation images, calibrated with 2 training images" in text
+
+
+def test_int8_is_used_where_it_is_asked_for(quantized, data, tmp_path, capsys):
+    image = sorted((data / "validation").iterdir())[0]
+    labels = {name: Segmenter(quantized, precision=name).labels(image) for name in ("float32", "int8")}
+    assert (labels["float32"] == labels["int8"]).mean() > 0.9
+    command = ["predict", str(quantized), str(image), "-o", str(tmp_path), "--precision", "int8"]
+    assert main([*command, "--runtime", "onnxruntime"]) == 0
+    assert "int8 with onnxruntime: as asked" in capsys.readouterr().err
+
+
+def test_int8_is_evaluated(quantized, data, capsys):
+    command = ["evaluate", str(quantized), "--data", str(data), "--json", "-", "--precision"]
+    scores = {}
+    for precision in ("float32", "int8"):
+        assert main([*command, precision]) == 0
+        scores[precision] = json.loads(capsys.readouterr().out)
+    figures = read_artifact(quantized).metrics["quantization"]
+    assert scores["int8"]["precision"].startswith("int8 with ")
+    assert scores["float32"]["precision"] == "float32"
+    assert scores["int8"]["mIOU"] == pytest.approx(figures["int8"]["mIOU"], abs=5e-3)  # perhaps in OpenVINO
+    assert scores["float32"]["mIOU"] == pytest.approx(figures["float32"]["mIOU"], abs=2e-3)
+
+
+def test_a_model_that_loses_too_much_is_not_written(trained, data, tmp_path, capsys, monkeypatch):
+    def worse(artifact, validation):
+        confusion = np.array([[90, 10], [10, 90]])
+        scores = (Scores.of(confusion), Scores.of(confusion[::-1]))
+        confusions = tuple(Scores.of(np.kron(np.eye(2, dtype=int), s.confusion)) for s in scores)
+        return GraphComparison(3, confusions, 0.2, 0.5)
+
+    monkeypatch.setattr(run_quantization, "_compare", worse)
+    path = tmp_path / "int8.tar.gz"
+    command = ["quantize", str(trained.output), "--data", str(data), "-o", str(path), "--images", "1"]
+    assert main(command) == 2
+    out, error = capsys.readouterr()
+    assert "IoU float32" in out  # the table is shown all the same
+    assert "refused, and nothing was written" in error
+    assert re.search(r"mIOU: falls from 0\.8182 to 0\.0526, by more than 0\.01", error)
+    assert "IoU of disc: falls from" in error
+    assert "labels: 20.00% of the labels change, more than 1%" in error
+    assert not path.exists()
+    assert main([*command, "--force"]) == 0
+    assert "written all the same: mIOU" in capsys.readouterr().out
+    assert len(read_artifact(path).metrics["quantization"]["limits_exceeded"]) == 6
+
+
+def test_limits():
+    good = Scores.of(np.array([[1000, 0], [0, 1000]]))
+    near = Scores.of(np.array([[996, 4], [4, 996]]))
+    faults = exceeded_limits(GraphComparison(1, (good, near), 0.004, 0.02), 0.01, ("a", "b"))
+    assert not faults
+    faults = exceeded_limits(GraphComparison(1, (good, near), 0.004, 0.02), 0.005, ("a", "b"))
+    assert [fault.where for fault in faults] == ["mIOU"]
+    faults = exceeded_limits(GraphComparison(1, (near, good), 0.011, 0.02), 0.01, ("a", "b"))
+    assert [fault.where for fault in faults] == ["labels"]
+    nothing = dataclasses.replace(good, miou=float("nan"))
+    assert exceeded_limits(GraphComparison(1, (good, nothing), 0.0, 0.0), 0.01, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted", "expected"), [(1, 64, [0]), (3, 64, [0, 1, 2]), (10, 2, [0, 9]), (101, 3, [0, 50, 100])]
+)
+def test_images_are_evenly_spread(count, wanted, expected):
+    assert spread(count, wanted) == expected
+
+
+def test_bad_settings(trained, data, tmp_path, capsys):
+    command = ["quantize", str(trained.output), "--data", str(data), "-o", str(tmp_path / "x.tar.gz")]
+    assert main([*command, "--images", "0"]) == 2
+    assert "--images" in capsys.readouterr().err
+    assert main([*command, "--max-drop", "2"]) == 2
+    assert "--max-drop: 2: a number from 0 to 1 is expected" in capsys.readouterr().err
+
+
+def test_from_python(trained, data, tmp_path):
+    result = sagemaker_semseg.quantize(trained.output, data, tmp_path / "folder", images=1, force=True)
+    assert result.calibration_images == 1
+    assert (tmp_path / "folder" / "model.int8.onnx").stat().st_size == result.bytes[1]

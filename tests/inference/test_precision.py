@@ -1,0 +1,91 @@
+"""The choice of int8 or float32, by the model, the CPU and what was asked for."""
+
+import dataclasses
+
+import pytest
+
+from sagemaker_semseg.errors import ArtifactError, UserError
+from sagemaker_semseg.inference import Segmenter, precision
+from sagemaker_semseg.inference.precision import choose_graph, int8_instructions
+
+
+@pytest.fixture
+def cpu(monkeypatch, tmp_path):
+    """Replaces this machine's CPU by one with these flags; neither OpenVINO nor a GPU is there."""
+
+    def replace(flags, *, openvino=False, gpu=False):
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags : fpu {flags}\n")
+        monkeypatch.setattr(precision, "CPUINFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(precision.sys, "platform", "linux")
+        monkeypatch.setattr(precision, "find_spec", lambda name: openvino or None)
+        monkeypatch.setattr(precision, "gpu_is_used", lambda runtime: gpu)
+
+    return replace
+
+
+@pytest.fixture
+def both(local):
+    return dataclasses.replace(local, int8_graph=bytes(bytearray(local.graph)))
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [("avx2", ""), ("avx2 avx512_vnni", "AVX512-VNNI"), ("avx_vnni", "AVX-VNNI"), ("asimddp", "Arm's dot products")],
+)
+def test_instructions_of_a_cpu(cpu, flags, name):
+    cpu(flags)
+    assert int8_instructions() == name
+
+
+def test_an_unknown_cpu(cpu, monkeypatch, tmp_path):
+    cpu("avx512_vnni")
+    monkeypatch.setattr(precision, "CPUINFO", tmp_path / "missing")
+    assert int8_instructions() == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "flags", "more", "expected"),
+    [
+        ("auto", "avx512_vnni", {}, "int8 with onnxruntime: the CPU has AVX512-VNNI"),
+        ("auto", "avx512_vnni", {"openvino": True}, "int8 with openvino: the CPU has AVX512-VNNI"),
+        ("auto", "avx2", {"openvino": True}, "float32 with onnxruntime: this CPU has no VNNI, which makes int8 fast"),
+        ("auto", "avx512_vnni", {"gpu": True}, "float32 with onnxruntime: a GPU runs it"),
+        ("float32", "avx512_vnni", {}, "float32 with onnxruntime: as asked"),
+        ("int8", "avx512_vnni", {}, "int8 with onnxruntime: as asked"),
+        (
+            "int8",
+            "avx2",
+            {},
+            "int8 with onnxruntime: as asked, but this CPU has no VNNI, which makes int8 fast and exact",
+        ),
+    ],
+)
+def test_choices(cpu, both, asked, flags, more, expected):
+    cpu(flags, **more)
+    choice = choose_graph(both, asked, "auto")
+    assert str(choice) == expected
+    assert choice.graph is (both.int8_graph if choice.precision == "int8" else both.graph)
+
+
+def test_a_runtime_that_was_asked_for_stays(cpu, both):
+    cpu("avx512_vnni", openvino=True)
+    assert choose_graph(both, "auto", "onnxruntime").runtime == "onnxruntime"
+
+
+def test_a_model_without_an_int8_graph(cpu, local):
+    cpu("avx512_vnni")
+    assert str(choose_graph(local, "auto", "auto")) == "float32 with onnxruntime: the model has no int8 graph"
+    with pytest.raises(ArtifactError, match=r"model\.int8\.onnx: is missing \(make it with: sagemaker-semseg quantize"):
+        Segmenter(local, precision="int8")
+
+
+def test_an_unknown_precision(local):
+    with pytest.raises(UserError, match="precision: 'int4': there are auto, float32, int8"):
+        Segmenter(local, precision="int4")
+
+
+def test_a_segmenter_says_what_it_uses(cpu, both):
+    cpu("avx512_vnni")
+    segmenter = Segmenter(both)
+    assert (segmenter.precision, segmenter.runtime) == ("int8", "onnxruntime")
+    assert segmenter.choice == "int8 with onnxruntime: the CPU has AVX512-VNNI"
