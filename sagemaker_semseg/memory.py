@@ -14,8 +14,9 @@ A forward pass alone holds the tensors around one convolution at a time, so the 
 is added: Python, TensorFlow and its graphs.
 
 The factors were fitted to measured peaks on a CPU with two cores; other measured peaks were at most 10 % off
-(``benchmarks/memory.py``). Other machines get a wider band. On a GPU the program stays in the machine's memory and the
-rest is the GPU's; cuDNN's working space isn't known here, and no GPU was measured.
+(``benchmarks/memory.py``). Those of an endpoint are fitted to three peaks, and were compared with no other. Other
+machines get a wider band. On a GPU the program stays in the machine's memory and the rest is the GPU's; cuDNN's working
+space isn't known here, and no GPU was measured.
 """
 
 from __future__ import annotations

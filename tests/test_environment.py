@@ -159,13 +159,14 @@ def test_hosting() -> None:
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "6",
         "SAGEMAKER_BATCH": "TRUE",
         "SAGEMAKER_SEMSEG_RUNTIME": "openvino",
+        "SAGEMAKER_SEMSEG_PRECISION": "int8",
         "SAGEMAKER_SEMSEG_SCALES": "0.5, 1",
         "SAGEMAKER_SEMSEG_FLIP": "0",
         "SAGEMAKER_SEMSEG_TILE_PIXELS": "70000",
     }
     found, faults = Hosting.read(variables)
     assert faults == []
-    assert dataclasses.astuple(found) == (9000, "image/png", 2, 6, True, "openvino", (0.5, 1.0), False, 70_000)
+    assert dataclasses.astuple(found) == (9000, "image/png", 2, 6, True, "openvino", "int8", (0.5, 1.0), False, 70_000)
     assert {Hosting.variable(field.name) for field in dataclasses.fields(Hosting)} == set(variables)
 
 

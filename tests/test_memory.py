@@ -34,17 +34,17 @@ TRAINING = [
     (2845, "deeplab", "resnet-18", 6, 320, 21, ADAM),
     (2601, "psp", "resnet-50", 8, 160, 2, BFLOAT16),
 ]
-# the same page, two steps of an evaluation and three images in an endpoint's worker
+# the same page, two steps of an evaluation
 VALIDATION = [
     (908, "fcn", "resnet-18", 3, 480, 640),
     (2263, "psp", "resnet-50", 1, 1024, 2048),
     (1382, "deeplab", "resnet-50", 1, 960, 1280),
 ]
+# benchmarks/results/memory_serve-2026-11-27.md: three images in an endpoint's worker
 INFERENCE = [
-    (278, "fcn", "resnet-18", 480, 640),
-    (1567, "fcn", "resnet-50", 1024, 2048),
-    (1393, "psp", "resnet-50", 960, 1280),
-    (968, "fcn", "resnet-101", 480, 640),
+    (259, "fcn", "resnet-18", 480, 640),
+    (609, "fcn", "resnet-50", 480, 640),
+    (1402, "fcn", "resnet-50", 1024, 2048),
 ]
 
 

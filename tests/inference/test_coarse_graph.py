@@ -67,7 +67,7 @@ def test_a_model_leaves_no_files(local, monkeypatch, tmp_path):
     assert model.labels(IMAGE).shape == IMAGE.shape[:2]
 
 
-# ---- graphs that nobody has checked
+# ---- graphs that were not checked
 
 
 def test_a_graph_without_coarse_logits(local):
