@@ -19,6 +19,7 @@ import onnxruntime
 from sagemaker_semseg.artifact import (
     Artifact,
     InferenceArtifact,
+    locate_artifact,
     read_artifact,
     read_inference_artifact,
     write_artifact,
@@ -30,7 +31,6 @@ from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.graph_evaluation import GraphComparison, compare_graphs
-from sagemaker_semseg.jobs.model_location import locate_artifact
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 
 MAX_CLASS_DROP = 0.03

@@ -1,0 +1,88 @@
+"""Writes a network as a SavedModel and as a TFLite file, and runs both.
+
+The network's variables become constants first: the TFLite converter otherwise writes a file without weights, whose
+results are NaN, and reports no error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from sagemaker_semseg.export.comparison import Predictor
+from sagemaker_semseg.models.network import normalize
+
+
+def write_saved_model(network: keras.Model, path: Path) -> None:
+    """Writes a SavedModel with two signatures, both for images of any size.
+
+    ``serving_default`` takes ``image`` (N, H, W, 3) uint8; ``encoded`` takes ``bytes``, one JPEG or PNG. Both return
+    ``labels`` (N, H, W) uint8 and ``logits`` (N, H, W, classes) float32. TensorFlow's JPEG decoder differs from
+    Pillow's by up to 7 levels, so ``encoded`` may label a few pixels in another way than the endpoint.
+    """
+    frozen = _frozen(network)
+    module = tf.Module()
+
+    def run(image: Any) -> dict[str, Any]:
+        (logits,) = frozen(image)
+        return {"labels": tf.cast(tf.argmax(logits, -1), tf.uint8), "logits": logits}
+
+    def run_encoded(data: Any) -> dict[str, Any]:
+        return run(tf.io.decode_image(data, 3, expand_animations=False)[None])
+
+    module.run = tf.function(run, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
+    module.encoded = tf.function(run_encoded, input_signature=[tf.TensorSpec((), tf.string, "bytes")])
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.run, "encoded": module.encoded})
+
+
+def load_saved_model(path: Path) -> Predictor:
+    """Returns a function that runs the SavedModel's default signature."""
+    model = tf.saved_model.load(str(path))  # just written here
+    signature = model.signatures["serving_default"]
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        assert model  # its variables live as long as it does
+        return np.moveaxis(signature(image=tf.constant(image))["logits"].numpy(), -1, 1)
+
+    return predict
+
+
+def write_tflite(network: keras.Model, path: Path) -> None:
+    """Writes a TFLite file: (1, H, W, 3) uint8 to logits (1, H, W, classes) float32, H and W of any size."""
+    frozen = _frozen(network, batch=1)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    path.write_bytes(converter.convert())
+
+
+def load_tflite(path: Path) -> Predictor:
+    """Returns a function that runs a TFLite file."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the interpreter has moved to a package of its own, ai-edge-litert
+        interpreter = tf.lite.Interpreter(str(path))
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+        interpreter.resize_tensor_input(taken["index"], image.shape, strict=True)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(taken["index"], image)
+        interpreter.invoke()
+        return np.moveaxis(interpreter.get_tensor(given["index"]), -1, 1)
+
+    return predict
+
+
+def _frozen(network: keras.Model, batch: int | None = None) -> Any:
+    """The function from pixels to logits with the weights as constants."""
+
+    @tf.function(input_signature=[tf.TensorSpec((batch, None, None, 3), tf.uint8, "image")])
+    def run(image: Any) -> Any:
+        return network(normalize(image), training=False)[0]
+
+    return convert_variables_to_constants_v2(run.get_concrete_function())
