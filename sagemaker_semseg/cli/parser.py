@@ -29,6 +29,7 @@ _COMMANDS = (
     "serve",
     "check",
     "quantize",
+    "benchmark",
     "export",
     "import",
     "jobs",

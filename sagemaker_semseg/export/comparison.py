@@ -1,11 +1,13 @@
-"""Compares a runtime graph with the network that it was made from."""
+"""Compares what a runtime computes with the network that its file was made from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 
 from sagemaker_semseg.models.network import normalize
@@ -16,22 +18,29 @@ TOLERANCE = 1e-3
 # odd sizes, to test the rounding of sizes; small ones, so that the check is quick
 SIZES = ((97, 129), (1, 40), (64, 64))
 
+Predictor = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+"""(1, H, W, 3) uint8 -> logits (1, C, H, W) float32."""
 
-def compare(graph: bytes, network: keras.Model) -> dict[str, Any]:
-    """Largest difference of logits and agreement of labels on test images, as ``with_graph`` describes them."""
+
+def onnx_predictor(graph: bytes | str) -> Predictor:
+    """Returns a function that runs a graph, or the file with it, in ONNX Runtime."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    return lambda image: np.asarray(session.run(["logits"], {"image": image})[0])
+
+
+def compare(predict: Predictor, network: keras.Model, sizes: Sequence[tuple[int, int]] = SIZES) -> dict[str, Any]:
+    """Largest difference of logits and agreement of labels on test images, as ``with_graph`` describes them."""
     difference = agreeing = pixels = 0.0
-    for number, (height, width) in enumerate(SIZES):
+    for number, (height, width) in enumerate(sizes):
         image = _image(height, width, number)
         expected = np.asarray(keras.ops.convert_to_numpy(network(normalize(image), training=False)[0]))
-        (logits,) = session.run(["logits"], {"image": image})
-        found = np.moveaxis(logits, 1, -1)
+        found = np.moveaxis(predict(image), 1, -1)
         # NaN must not get lost: max() of Python would drop it
         scale = max(float(np.abs(expected).max()), 1e-30)
         difference = float(np.maximum(difference, np.abs(found - expected).max() / scale))
         agreeing += float((found.argmax(-1) == expected.argmax(-1)).sum())
         pixels += height * width
-    return {"max_difference": difference, "argmax_agreement": agreeing / pixels, "images": [list(s) for s in SIZES]}
+    return {"max_difference": difference, "argmax_agreement": agreeing / pixels, "images": [list(s) for s in sizes]}
 
 
 def _image(height: int, width: int, seed: int) -> np.ndarray:

@@ -96,7 +96,7 @@ class _Writer:
             producer_name="sagemaker-semseg",
             producer_version=__version__,
         )
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(model, full_check=True)
         return model
 
 

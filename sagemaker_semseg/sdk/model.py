@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sagemaker_semseg.errors import Fault, UserError
@@ -13,6 +16,7 @@ from sagemaker_semseg.sdk.predictor import SemSegPredictor
 from sagemaker_semseg.sdk.requests import Tags, tag_list
 from sagemaker_semseg.sdk.specs import EndpointSpec, ModelSpec
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
+from sagemaker_semseg.storage import is_s3
 
 
 class SemSegModel:
@@ -67,6 +71,45 @@ class SemSegModel:
             enable_network_isolation=self.enable_network_isolation,
             tags=tuple(tag_list(tags) or ()),
         )
+
+    def quantize(
+        self,
+        data: Any,
+        output: str | os.PathLike[str] | None = None,
+        *,
+        images: int = 64,
+        max_drop: float = 0.01,
+        force: bool = False,
+    ) -> SemSegModel:
+        """Return this model with an int8 graph, which takes a quarter of the time on CPUs with VNNI.
+
+        Args:
+            data: The folder of the channels, a manifest, or where each channel is, by name, as for
+                ``sagemaker_semseg.quantize``.
+            output: The artifact to be written; by default ``model.int8.tar.gz`` beside ``model_data``.
+            images: Training images to calibrate with.
+            max_drop: How far mIOU may fall.
+            force: Whether the model is written even if a limit is exceeded.
+
+        Raises:
+            QuantizationRefused: The int8 graph is worse than the limits allow.
+            UserError: ``model_data`` is in S3.
+
+        Example:
+            model = SemSegModel(model_data="out/model.tar.gz").quantize("mydata")
+            predictor = model.deploy(1, "local")
+        """
+        from sagemaker_semseg.jobs.api import quantize  # and ONNX Runtime
+
+        if is_s3(self.model_data):
+            fault = Fault("model_data", f"{self.model_data} is in S3", "download it, and give the path")
+            raise UserError("The model can't be quantized:", [fault])
+        path = Path(self.model_data)
+        target = Path(output) if output else (path if path.is_dir() else path.parent) / "model.int8.tar.gz"
+        quantize(path, data, target, images=images, max_drop=max_drop, force=force)
+        quantized = copy.copy(self)
+        quantized.model_data, quantized.name, quantized.endpoint_name = str(target), None, None
+        return quantized
 
     def create(self, instance_type: str | None = None, tags: Tags | None = None) -> None:
         """Create the model on SageMaker; on this machine nothing has to be done."""

@@ -1,6 +1,7 @@
 """``export``: the forms of a model, and what can't be exported."""
 
 import dataclasses
+import json
 
 import numpy as np
 import onnxruntime
@@ -54,3 +55,23 @@ def test_what_cannot_be_exported_is_reported(trained, tmp_path, capsys, argument
     assert main(["export", *filled]) == 2
     assert expected in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_figures_are_beside_the_file(trained, tmp_path):
+    assert main(["export", str(trained.output), "-o", str(tmp_path / "all"), "--format", "onnx"]) == 0
+    report = json.loads((tmp_path / "export.json").read_text())
+    assert set(report) == {"onnx"}
+    assert report["onnx"]["images"] == [[97, 131], [1, 1], [360, 480]]
+    assert report["onnx"]["argmax_agreement"] > 0.999
+    assert report["onnx"]["bytes"] == (tmp_path / "all").stat().st_size
+
+
+def test_a_folder_that_exists_is_kept(trained, tmp_path, capsys):
+    (tmp_path / "saved").mkdir()
+    assert main(["export", str(trained.output), "-o", str(tmp_path / "saved"), "--format", "savedmodel"]) == 2
+    assert "is a folder that exists (remove it, or give another name)" in capsys.readouterr().err
+
+
+def test_a_model_without_int8_can_not_be_exported_in_int8(trained, tmp_path, capsys):
+    assert main(["export", str(trained.output), "-o", str(tmp_path / "m.int8.onnx")]) == 2
+    assert "the model has no int8 graph (make it with: sagemaker-semseg quantize" in capsys.readouterr().err

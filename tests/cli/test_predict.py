@@ -150,8 +150,8 @@ def test_options_reach_the_model(predict, image_folder, monkeypatch):
 
     monkeypatch.setattr(run_prediction, "Segmenter", remember)
     flags = ("--scales", "0.5,1", "--flip", "--tile-pixels", "70000", "--runtime", "openvino", "--threads", "3")
-    assert predict(image_folder, *flags)[0] == 0
-    assert seen == [InferenceOptions((0.5, 1.0), True, 70000, "openvino", 3)]
+    assert predict(image_folder, *flags, "--precision", "float32")[0] == 0
+    assert seen == [InferenceOptions((0.5, 1.0), True, 70000, "openvino", "float32", 3)]
     assert predict(image_folder, "--no-flip")[0] == 0
     assert seen[1] == InferenceOptions()
 
@@ -216,7 +216,7 @@ def test_an_image_too_large_for_memory_or_for_its_reply(predict, image_folder, t
         (["{model}", "{image}", "-o", "{out}", "--scales", "9"], "--scales: 9.0: 1 to 16 numbers are expected"),
         (
             ["{model}", "{image}", "-o", "{out}", "--runtime", "gpu"],
-            "--runtime: 'gpu': there are onnxruntime, openvino",
+            "--runtime: 'gpu': there are auto, onnxruntime, openvino",
         ),
         (["{old}", "{image}", "-o", "{out}"], "write it with: sagemaker-semseg export"),
     ],

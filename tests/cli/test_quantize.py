@@ -10,11 +10,13 @@ import pytest
 import sagemaker_semseg
 from sagemaker_semseg.artifact import read_artifact, read_inference_artifact
 from sagemaker_semseg.cli import main
+from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.jobs import run_quantization
 from sagemaker_semseg.jobs.graph_evaluation import GraphComparison
 from sagemaker_semseg.jobs.run_quantization import exceeded_limits, spread
 from sagemaker_semseg.metrics import Scores
+from sagemaker_semseg.sdk.model import SemSegModel
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,16 @@ def test_bad_settings(trained, data, tmp_path, capsys):
     assert "--images" in capsys.readouterr().err
     assert main([*command, "--max-drop", "2"]) == 2
     assert "--max-drop: 2: a number from 0 to 1 is expected" in capsys.readouterr().err
+
+
+def test_from_the_sdk(trained, data, tmp_path):
+    model = SemSegModel(model_data=str(trained.output / "model.tar.gz"), name="mine")
+    quantized = model.quantize(data, tmp_path / "int8.tar.gz", images=1, force=True)
+    assert (quantized.model_data, quantized.name) == (str(tmp_path / "int8.tar.gz"), None)
+    assert read_inference_artifact(quantized.model_data).int8_graph
+    assert model.name == "mine"
+    with pytest.raises(UserError, match=r"s3://b/model\.tar\.gz is in S3 \(download it"):
+        SemSegModel(model_data="s3://b/model.tar.gz").quantize(data)
 
 
 def test_from_python(trained, data, tmp_path):
