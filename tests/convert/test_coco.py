@@ -114,6 +114,18 @@ def test_painted_areas_get_their_class(read, converted):
     assert set(np.unique(ignored)) == {0, 255}
 
 
+def test_most_areas_that_were_painted(read):
+    """A class with one outline among them is labelled, too: no crowd of COCO's is as common."""
+    objects = [
+        painted(1, 7, 2, 2, 6, 6),
+        painted(2, 7, 10, 2, 14, 6),
+        annotation(3, segmentation=[square(20, 2, 24, 6)]),
+    ]
+    assert (read(instances(objects)).items[0].draw(24, 32) == 2).sum() == 3 * 16
+    fewer = [*objects[1:], annotation(4, segmentation=[square(20, 12, 24, 16)])]
+    assert (read(instances(fewer)).items[0].draw(24, 32) == 255).sum() == 16
+
+
 def test_one_class_that_was_painted_gets_its_label(read):
     """A class of crowds alone was painted; of another one, a crowd beside its single objects stays a crowd."""
     outlined = [annotation(10 + at, category=7, segmentation=[square(at, 20, at + 1, 22)]) for at in range(6)]
