@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,9 +35,10 @@ examples:
   sagemaker-semseg demo
   sagemaker-semseg demo --output /tmp/demo
   sagemaker-semseg evaluate out/demo/model --data out/demo/data       afterwards, with what it has made
+  sagemaker-semseg demo --data-only shapes                            the images alone, in seconds, to try commands on
 
-OUTPUT/ holds data/ (the images), model/ (the training's output), masks/ and overlays/ of the unseen images, and
-contact_sheet.png with all overlays. A second run writes these files again; other files are left alone.
+OUTPUT/ holds data/ (the images), model/ (with the training's report.html), masks/ and overlays/ of the unseen images,
+and contact_sheet.png with all overlays. A second run writes these files again; other files are left alone.
 
 """
 
@@ -66,15 +68,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "where everything is written (default out/demo)"
     parser.add_argument("--output", type=Path, metavar="DIR", default=Path("out", "demo"), help=text)
 
+    text = "write the labeled images alone, into this new folder, and train nothing"
+    parser.add_argument("--data-only", type=Path, metavar="DIR", help=text)
+
 
 def run(options: argparse.Namespace) -> int:
     refuse(options.faults)
+    if options.data_only:
+        return write_data(options.data_only, IMAGES)
     return run_demo(options.output, IMAGES, HYPERPARAMETERS, verbose=options.verbose)
+
+
+def write_data(root: Path, images: dict[str, int]) -> int:
+    """Write the demo's images into a new or empty folder, and print commands that use them."""
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        fault = Fault(str(root), "is there already, and not empty", "give a new folder")
+        raise UserError("The images can't be written there:", [fault])
+    make_demo_set(root, **images)
+    classes = f"--num-classes {len(CLASS_NAMES)} --class-names {','.join(CLASS_NAMES)}"
+    place, test = shlex.quote(str(root)), shlex.quote(str(root / "test"))
+    total = sum(images[split] for split in ("train", "validation", "test"))
+    print(f"""{total} images of {len(CLASS_NAMES)} classes in {root}
+sagemaker-semseg check --data {place} {classes}
+sagemaker-semseg train --data {place} --output model {classes} \\
+    --backbone resnet-18 --use-pretrained-model False --crop-size 64 --base-size 104 --optimizer adam \\
+    --learning-rate 0.003 --head-learning-rate-multiplier 1 --epochs 10
+sagemaker-semseg predict model {test} -o masks --overlay""")
+    return 0
 
 
 def run_demo(root: Path, images: dict[str, int], hyperparameters: dict[str, Any], *, verbose: bool = False) -> int:
     """Run the demo in ``root``; returns the exit status. images: arguments of ``make_demo_set``."""
     from sagemaker_semseg.jobs.run_prediction import PredictionConfig, run_prediction
+    from sagemaker_semseg.jobs.run_report import ReportConfig, run_report
 
     start = time.monotonic()
     claim_folder(root)
@@ -90,6 +116,7 @@ def run_demo(root: Path, images: dict[str, int], hyperparameters: dict[str, Any]
     prediction = PredictionConfig(model=str(result.artifact), images=list(map(str, unseen)), output=str(masks))
     if run_prediction(prediction).failed:
         raise AlgorithmError("the demo's own images can't be predicted")
+    page = run_report(ReportConfig(training=str(root / "model"), data=str(data)))
     overlays.mkdir(exist_ok=True)
     names = {image: f"{image.stem}.png" for image in unseen}
     sheets = {name: _sheet(image, data / "test_annotation" / name, masks / name) for image, name in names.items()}
@@ -102,6 +129,7 @@ def run_demo(root: Path, images: dict[str, int], hyperparameters: dict[str, Any]
     for title, path in (
         ("data", data),
         ("model", result.artifact),
+        ("report", page),
         ("masks", masks),
         ("overlays", overlays),
         ("all overlays", root / "contact_sheet.png"),
@@ -127,7 +155,7 @@ def claim_folder(root: Path) -> None:
     own = [f"data/{split}/{number}.jpg" for split in splits]
     own += [f"data/{split}_annotation/{number}.png" for split in splits]
     own += [f"masks/{number}.png", f"overlays/{number}.png", "contact_sheet.png", "model/model.tar.gz"]
-    own += [f"masks/{progress_log.NAME}"]
+    own += [f"masks/{progress_log.NAME}", "model/report.html", "model/training.json"]
     for pattern in own:
         for path in root.glob(pattern):
             path.unlink()

@@ -1,10 +1,16 @@
 """``demo``: the folder it takes and the ones it leaves alone; the whole of it with few images."""
 
+import shlex
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from sagemaker_semseg.cli import demo_command, main
+from sagemaker_semseg.cli.flags import hyperparameter_arguments
+from sagemaker_semseg.cli.parser import parse
+from sagemaker_semseg.hyperparameters import resolve
 
 FEW = {"train": 8, "validation": 2, "test": 3, "size": 48}
 SHORT = {**demo_command.HYPERPARAMETERS, "crop_size": 32, "base_size": 48, "epochs": 1, "mini_batch_size": 4}
@@ -48,12 +54,30 @@ def test_the_end_of_what_it_prints(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo_command, "HYPERPARAMETERS", SHORT)
     root = tmp_path / "demo"
     assert main(["demo", "--output", str(root)]) == 0
-    last = capsys.readouterr().out.splitlines()[-6:]
+    last = capsys.readouterr().out.splitlines()[-7:]
     assert last[0].startswith("validation mIOU 0.")
     assert len(last[0]) == len("validation mIOU 0.xx")
     assert [line.split()[-1] for line in last[1:]] == [
-        str(root / name) for name in ("data", "model/model.tar.gz", "masks", "overlays", "contact_sheet.png")
+        str(root / name)
+        for name in ("data", "model/model.tar.gz", "model/report.html", "masks", "overlays", "contact_sheet.png")
     ]
+
+
+def test_the_data_alone(tmp_path, capsys, monkeypatch):
+    """The commands that it prints are accepted, and use what it has written."""
+    monkeypatch.setattr(demo_command, "IMAGES", FEW)
+    root = tmp_path / "my shapes"
+    assert main(["demo", "--data-only", str(root)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("13 images of 4 classes")
+    check, train, predict = (shlex.split(line) for line in text.replace("\\\n", " ").splitlines()[1:])
+    assert main(check[1:]) == 0
+    settings = hyperparameter_arguments(parse(train[1:]))
+    assert resolve(settings).crop_size == 64
+    assert len(list(Path(predict[3]).glob("*.jpg"))) == 3
+    capsys.readouterr()
+    assert main(["demo", "--data-only", str(root)]) == 2
+    assert "give a new folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
