@@ -90,7 +90,7 @@ class Segmenter:
             augmentation). None: as the model was trained for (``inference_scales``).
         flip: Whether to average over the mirrored image too. None: as trained (``inference_flip``).
         tile_pixels: Height times width of the largest image that goes through the network whole; larger ones are cut
-            into tiles of that size. Memory grows by about 0.4 kB with each pixel. None: 2**21.
+            into tiles of that size. Memory grows by about 0.6 kB with each pixel (ResNet-50). None: 2**21.
         runtime: A key of ``RUNTIMES``, or "auto" (None), see ``choose_graph``.
         precision: "float32", "int8" or "auto" (None): int8 where the model has such a graph and this CPU is fast with
             it.

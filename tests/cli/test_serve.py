@@ -207,6 +207,16 @@ def test_replies_are_what_prediction_gives_offline(serving, small_model):
     assert post(port, image[:300])[0] == 400
 
 
+def test_the_page_says_which_precision_was_chosen_and_why(serving, small_model, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_SEMSEG_PRECISION", "float32")
+    _, port = serving("--model", str(small_model), "--port", "0")
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request("GET", "/")
+    page = connection.getresponse().read()
+    connection.close()
+    assert b'"choice": "float32 with onnxruntime: as asked"' in page
+
+
 def test_as_in_a_container(serving, small_model, tmp_path):
     """Unpacked in SageMaker's place, and with what a worker alone can judge."""
     import tarfile
