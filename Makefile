@@ -274,7 +274,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt | python
 	@touch $@
 
 # AWS's SDK in the versions that the comparison was made with, moto to answer it, and what the sdk room asks for
-SDK_NEEDS := 'moto[s3,sagemaker]==5.2.5' safetensors pillow rich
+SDK_NEEDS := 'moto[s3,sagemaker]==5.2.5' safetensors pillow rich psutil jinja2
 .envs/sagemaker2/ready: | python
 	@$(call say,'.envs/sagemaker2: installing (half a minute)')
 	@$(call environment,.envs/sagemaker2)

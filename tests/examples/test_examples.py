@@ -21,6 +21,7 @@ from tests.sdk.service_model import check
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 NOTEBOOK = EXAMPLES / "local_life.ipynb"
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))  # tests/sagemaker runs the other one
 
 PARAMETERS = """
 DATA = None
@@ -85,8 +86,9 @@ def results(notebook, line):
     return data
 
 
-def test_the_notebook_is_kept_without_results():
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.name)
+def test_a_notebook_is_kept_without_results(notebook):
+    cells = nbformat.read(notebook, as_version=4).cells
     assert [cell.source for cell in cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)] == []
 
 
@@ -133,4 +135,4 @@ def test_every_script_has_a_usage(script, tmp_path):
 
 def test_each_example_has_its_line_in_the_list():
     text = (EXAMPLES / "README.md").read_text()
-    assert [path.name for path in (*SCRIPTS, NOTEBOOK) if f"]({path.name})" not in text] == []
+    assert [path.name for path in (*SCRIPTS, *NOTEBOOKS) if f"]({path.name})" not in text] == []

@@ -1,7 +1,7 @@
 """A notebook for SageMaker's built-in algorithm, from its first cell to its last: a real training, a real endpoint.
 
-The cells use the calls of AWS's own sample, its ``import sagemaker`` and its instance types, too; only the size of the
-training is another. There are no credentials, no network, and nothing of AWS's SDK.
+The cells are those of examples/aws_notebook.ipynb: AWS's own sample with its ``import sagemaker`` and its instance
+types; only the size of the training is another. There are no credentials, no network, and nothing of AWS's SDK.
 """
 
 import io
@@ -9,6 +9,7 @@ import sys
 import types
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -16,157 +17,27 @@ from PIL import Image
 
 import sagemaker_semseg
 from sagemaker_semseg.artifact import read_artifact
-from sagemaker_semseg.data.demo_dataset import make_demo_set
 from sagemaker_semseg.data.recordio import read_records
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.sagemaker.amazon.record_pb2 import Record
 from sagemaker_semseg.sdk.specs import JobFailed
 from sagemaker_semseg.storage import local_path
 
-FIRST = """
-import sagemaker_semseg
-sagemaker_semseg.replace_sagemaker(instance_type="local")
+NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "aws_notebook.ipynb"
+
+PARAMETERS = """
+IMAGES, SIZE, CROP = 8, 48, 32
+BACKBONE, EPOCHS = "resnet-tiny", 2
 """
 
-CELLS = [
-    """
-import sagemaker
-from sagemaker import get_execution_role
-
-role = get_execution_role()
-print(role)
-sess = sagemaker.Session()
-region = sess.boto_region_name
-""",
-    """
-bucket = sess.default_bucket()
-prefix = "semantic-segmentation-demo"
-print(bucket)
-""",
-    """
-from sagemaker import image_uris
-
-training_image = image_uris.retrieve("semantic-segmentation", region, version="latest")
-print(training_image)
-""",
-    """
-train_channel = prefix + "/train"
-validation_channel = prefix + "/validation"
-train_annotation_channel = prefix + "/train_annotation"
-validation_annotation_channel = prefix + "/validation_annotation"
-
-sess.upload_data(path="data/train", bucket=bucket, key_prefix=train_channel)
-sess.upload_data(path="data/validation", bucket=bucket, key_prefix=validation_channel)
-sess.upload_data(path="data/train_annotation", bucket=bucket, key_prefix=train_annotation_channel)
-sess.upload_data(path="data/validation_annotation", bucket=bucket, key_prefix=validation_annotation_channel)
-
-s3_train_data = "s3://{}/{}".format(bucket, train_channel)
-s3_validation_data = "s3://{}/{}".format(bucket, validation_channel)
-s3_train_annotation = "s3://{}/{}".format(bucket, train_annotation_channel)
-s3_validation_annotation = "s3://{}/{}".format(bucket, validation_annotation_channel)
-s3_output_location = "s3://{}/{}/output".format(bucket, prefix)
-""",
-    """
-ss_estimator = sagemaker.estimator.Estimator(
-    training_image,
-    role,
-    instance_count=1,
-    instance_type="ml.p3.2xlarge",
-    volume_size=50,
-    max_run=360000,
-    output_path=s3_output_location,
-    base_job_name="ss-notebook-demo",
-    sagemaker_session=sess,
-)
-""",
-    """
-ss_estimator.set_hyperparameters(
-    backbone="resnet-tiny",
-    algorithm="fcn",
-    use_pretrained_model="False",
-    crop_size=32,
-    base_size=48,
-    num_classes=4,
-    epochs=2,
-    learning_rate=0.0001,
-    optimizer="rmsprop",
-    lr_scheduler="poly",
-    mini_batch_size=4,
-    validation_mini_batch_size=4,
-    early_stopping=True,
-    early_stopping_patience=2,
-    early_stopping_min_epochs=10,
-    num_training_samples=num_training_samples,
-)
-""",
-    """
-distribution = "FullyReplicated"
-train_data = sagemaker.inputs.TrainingInput(
-    s3_train_data, distribution=distribution, content_type="image/jpeg", s3_data_type="S3Prefix"
-)
-validation_data = sagemaker.inputs.TrainingInput(
-    s3_validation_data, distribution=distribution, content_type="image/jpeg", s3_data_type="S3Prefix"
-)
-train_annotation = sagemaker.inputs.TrainingInput(
-    s3_train_annotation, distribution=distribution, content_type="image/png", s3_data_type="S3Prefix"
-)
-validation_annotation = sagemaker.inputs.TrainingInput(
-    s3_validation_annotation, distribution=distribution, content_type="image/png", s3_data_type="S3Prefix"
-)
-data_channels = {
-    "train": train_data,
-    "validation": validation_data,
-    "train_annotation": train_annotation,
-    "validation_annotation": validation_annotation,
-}
-ss_estimator.fit(data_channels, logs=True)
-""",
-    """
-ss_predictor = ss_estimator.deploy(initial_instance_count=1, instance_type="ml.c5.xlarge")
-""",
-    """
-import PIL
-from PIL import Image
-import numpy as np
-
-im = PIL.Image.open(filename)
-im.thumbnail([800, 600], PIL.Image.LANCZOS)
-im.save(filename, "JPEG")
-
-class ImageDeserializer(sagemaker.deserializers.BaseDeserializer):
-    def __init__(self, accept="image/png"):
-        self.accept = accept
-
-    @property
-    def ACCEPT(self):
-        return (self.accept,)
-
-    def deserialize(self, stream, content_type):
-        try:
-            return np.array(Image.open(stream))
-        finally:
-            stream.close()
-
-ss_predictor.deserializer = ImageDeserializer(accept="image/png")
-ss_predictor.serializer = sagemaker.serializers.IdentitySerializer("image/jpeg")
-
-with open(filename, "rb") as imfile:
-    imbytes = imfile.read()
-
-cls_mask = ss_predictor.predict(imbytes)
-""",
+# cells that AWS's sample has and the example doesn't, before its last one
+MORE = [
     """
 import io
 
 plain = sagemaker.predictor.Predictor(ss_predictor.endpoint_name, sagemaker_session=sess)
 returned = plain.predict(imbytes, initial_args={"ContentType": "image/jpeg", "Accept": "image/png"})
 opened = np.array(Image.open(io.BytesIO(returned)))
-""",
-    """
-import matplotlib.pyplot as plt
-
-print(type(cls_mask), cls_mask.shape)
-plt.imshow(cls_mask, cmap="jet")
 """,
     """
 import tempfile
@@ -198,10 +69,16 @@ ss_predictor.deserializer = SSProtobufDeserializer()
 prob_mask = ss_predictor.predict(imbytes)
 cls_mask_2 = np.argmax(prob_mask, axis=0)
 """,
-    """
-ss_predictor.delete_endpoint()
-""",
 ]
+
+
+def cells():
+    """The code of the example's cells with the test's parameters, and ``MORE``."""
+    found = []
+    for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
+        if cell.cell_type == "code":
+            found.append(PARAMETERS if "parameters" in cell.metadata.get("tags", ()) else cell.source)
+    return [*found[:-1], *MORE, found[-1]]
 
 
 def record_class():
@@ -250,15 +127,10 @@ class MXRecordIO:
 def notebook(tmp_path_factory):
     """The cells' variables, after all of them were run."""
     root = tmp_path_factory.mktemp("notebook")
-    make_demo_set(root / "data", train=8, validation=3, test=2, size=48)
     modules = {
         "mxnet": {"recordio": types.SimpleNamespace(MXRecordIO=MXRecordIO)},
     }
-    variables = {
-        "num_training_samples": 8,
-        "filename": str(next((root / "data" / "test").glob("*.jpg"))),
-        "root": root,
-    }
+    variables = {"root": root}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAGEMAKER_SEMSEG_STATE", str(root / "state"))
         patch.chdir(root)
@@ -267,7 +139,7 @@ def notebook(tmp_path_factory):
             patch.setitem(sys.modules, name, types.ModuleType(name))
             vars(sys.modules[name]).update(content)
         try:
-            for cell in (FIRST, *CELLS):
+            for cell in cells():
                 exec(compile(cell, "cell", "exec"), variables)
         finally:
             sagemaker_semseg.restore_sagemaker()
@@ -309,13 +181,14 @@ def test_everything_is_in_buckets_of_this_machine(notebook, state):
 
 
 def test_masks_and_probabilities_agree(notebook):
-    with Image.open(notebook["filename"]) as image:
+    with Image.open(notebook["root"] / notebook["filename"]) as image:
         width, height = image.size
     mask, probabilities = notebook["cls_mask"], notebook["prob_mask"]
     assert (mask.shape, mask.dtype) == ((height, width), np.uint8)
     assert probabilities.shape == (4, height, width)
     assert np.allclose(probabilities.sum(0), 1, atol=1e-5)
     assert np.array_equal(notebook["cls_mask_2"], mask)
+    assert np.allclose(notebook["probabilities"], probabilities, atol=1e-6)
 
 
 def test_the_job_is_what_was_asked_for(notebook):
