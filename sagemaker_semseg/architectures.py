@@ -237,6 +237,11 @@ class DecoderSpec:
         """Whether the features themselves are concatenated with the branches."""
         return bool(self.bins)
 
+    @property
+    def pools_to_one_value(self) -> bool:
+        """Whether a branch pools the whole image to one value a channel: training needs 2 images on a device then."""
+        return bool(self.rates) or 1 in self.bins
+
     def branches(self, features: int) -> list[Branch]:
         """The branches for this number of channels."""
         if self.rates:

@@ -84,8 +84,19 @@ class Scores:
             frequency_weighted_iou=float((labelled * np.where(union > 0, iou, 0.0)).sum() / total) if total else 0.0,
         )
 
+    def warning(self, names: Sequence[str] = ()) -> str:
+        """Return why the mIOU says nothing, where it doesn't: all labels are of one class, or there are none."""
+        present = np.flatnonzero(self.confusion.sum(1))
+        if len(present) > 1:
+            return ""
+        label = int(present[0]) if len(present) else None
+        only = "no pixel is labelled" if label is None else f"every labelled pixel is class {label}"
+        if label is not None and label < len(names) and names[label] != str(label):
+            only += f" ({names[label]})"
+        return f"this mIOU says nothing about the model: {only}"
+
     def to_dict(self, names: Sequence[str] = ()) -> dict[str, Any]:
-        """Return plain values for JSON, with None where a class has no figure."""
+        """Return plain values for JSON, with None where a class has no figure; ``warning`` only if there is one."""
         classes = []
         for i, (iou, accuracy) in enumerate(zip(self.iou.tolist(), self.accuracy.tolist(), strict=True)):
             classes.append({
@@ -95,6 +106,7 @@ class Scores:
                 "accuracy": None if np.isnan(accuracy) else accuracy,
                 "pixels": int(self.confusion[i].sum()),
             })  # fmt: skip
+        warning = self.warning(names)
         return {
             "mIOU": self.miou,
             "mIOU_all_classes": self.miou_all_classes,
@@ -103,4 +115,5 @@ class Scores:
             "frequency_weighted_IOU": self.frequency_weighted_iou,
             "classes": classes,
             "confusion_matrix": self.confusion.tolist(),
+            **({"warning": warning} if warning else {}),
         }

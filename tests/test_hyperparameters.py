@@ -52,6 +52,7 @@ ORIGINAL: dict[str, tuple[object, list[object], list[object]]] = {
     "syncbn": (False, ["True", "False"], ["both"]),
 }
 EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
+    "allow_doubtful_labels": (False, ["True", "False"], ["yes"]),
     "seed": (0, [0, 2**31 - 1], [-1, 2**31, 0.5]),
     "precision": ("float32", ["float32", "mixed_float16", "mixed_bfloat16"], ["float16", "fp16"]),
     "aux_weight": (0.5, [0, 3.5], [-1e-9, "inf"]),
@@ -313,6 +314,10 @@ def test_flags() -> None:
         "crop_size": "64",
         "use_pretrained_model": "False",
         "num_classes": "x",
+    }
+    assert hyperparameter_arguments(parser.parse_args(["--syncbn", "--epochs", "2"])) == {
+        "syncbn": "True",
+        "epochs": "2",
     }
     with_all = [part for row in TABLE for part in (row.flag, "1")]
     assert set(hyperparameter_arguments(parser.parse_args(with_all))) == set(EXPECTED)

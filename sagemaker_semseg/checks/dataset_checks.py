@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import unicodedata
@@ -16,8 +15,9 @@ from sagemaker_semseg.checks.image_checks import SampleSummary
 from sagemaker_semseg.checks.report import Finding
 from sagemaker_semseg.checks.rules import finding
 from sagemaker_semseg.data.channels import EXTENSIONS, SPLITS, find_manifests
-from sagemaker_semseg.data.datasets import DatasetScan
-from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
+from sagemaker_semseg.data.datasets import DatasetScan, FileDataset, unmapped_values
+from sagemaker_semseg.data.label_map_proposal import LabelMapProposal
+from sagemaker_semseg.data.labels import IGNORE, INVALID
 
 _MOSTLY_ONE_CLASS: Final = 0.5
 _SIZE_RATIO: Final = 4
@@ -30,16 +30,21 @@ _LONGEST_KEY: Final = 900  # bytes: S3 takes 1024, of which a prefix needs some
 
 def check_file_names(channels: Mapping[str, Path]) -> Iterator[Finding]:
     """Check the names of all files in the folders of images and masks, without opening one; manifests are left out."""
-    train, validation = channels.get("train"), channels.get("validation")
-    if train and validation and os.path.realpath(train) == os.path.realpath(validation):
-        what = f"is also the channel train ({train})"
-        yield finding("same folder", validation, what, "keep some pairs apart for validation, a tenth for example")
+    yield from check_same_folder(channels)
     folders: dict[str, Path] = {}
     for channel in (name for split in SPLITS for name in (split, f"{split}_annotation")):
         if channel in channels and channels[channel].is_dir() and not find_manifests(channels[channel]):
             folders.setdefault(os.path.realpath(channels[channel]), channels[channel])
     for folder in folders.values():
         yield from _check_folder(folder)
+
+
+def check_same_folder(channels: Mapping[str, Path]) -> Iterator[Finding]:
+    """Find a validation that is the training itself."""
+    train, validation = channels.get("train"), channels.get("validation")
+    if train and validation and os.path.realpath(train) == os.path.realpath(validation):
+        what = f"is also the channel train ({train})"
+        yield finding("same folder", validation, what, "keep some pairs apart for validation, a tenth for example")
 
 
 def _check_folder(folder: Path) -> Iterator[Finding]:
@@ -113,7 +118,7 @@ def check_split(scan: DatasetScan, summaries: Sequence[SampleSummary], where: Pa
     """Check the pairs of one split together. where: its channel of images."""
     yield from _check_swapped(scan.split, summaries, where)
     yield from _check_gray(summaries, where)
-    yield from _check_sizes(summaries, where)
+    yield from check_sizes([(max(sample.size), sample.pair.image.name) for sample in summaries if sample.size], where)
     if scan.label_map is None:
         return
     total = scan.numberings.total()
@@ -121,25 +126,33 @@ def check_split(scan: DatasetScan, summaries: Sequence[SampleSummary], where: Pa
         what = f"the numbers in {unlike} of {total} masks aren't the labels that their colours stand for"
         remedy = "train from the manifest, which goes by colours, or write masks whose numbers are the labels"
         yield finding("numbers unlike colours", where, what, remedy)
-    one_class = masks = 0
+    yield from check_counts(scan, where)
+
+
+def check_masks(scan: DatasetScan, summaries: Sequence[SampleSummary]) -> Iterator[Finding]:
+    """Find masks without labels, and with a value that is probably a slip. The label map is that of the data."""
+    if scan.label_map is None:
+        return
     for sample in summaries:
         if sample.values is None:
             continue
         present = np.unpackbits(sample.values).astype(np.bool_)
-        masks += 1
-        labels = np.unique(scan.label_map.table[present])
-        labels = labels[labels != IGNORE]
-        one_class += len(labels) == 1 and labels[0] != INVALID
         mask = sample.pair.describe(sample.pair.mask)
-        if not len(labels):
+        if (scan.label_map.table[present] == IGNORE).all():
             remedy = "label it, or remove the pair"
             yield finding("mask without labels", mask, "every pixel of it is ignored", remedy)
         if present[254] and scan.label_map.table[254] == INVALID:
             yield finding("254 in a mask", mask, "the value 254 occurs", "write 255 where ignore is meant")
-    if masks and one_class > _MOSTLY_ONE_CLASS * masks:
-        what = f"{one_class} of {masks} masks hold a single class ({one_class / masks:.0%})"
+
+
+def check_counts(scan: DatasetScan | FileDataset, where: Path) -> Iterator[Finding]:
+    """Check what the masks of one split hold, by their counts."""
+    masks = len(scan.pairs)
+    if scan.one_class_masks > _MOSTLY_ONE_CLASS * masks:
+        what = f"{scan.one_class_masks} of {masks} masks hold a single class ({scan.one_class_masks / masks:.0%})"
         yield finding("masks of one class", where, what, "crop the images so that they show more than one class")
-    if unmapped := scan.unmapped_values():
+    given = scan.label_map if scan.label_map and scan.label_map.source else None
+    if unmapped := unmapped_values(given, scan.value_counts):
         share = scan.value_counts[unmapped].sum() / scan.value_counts.sum()
         what = (
             f"the values {_join(unmapped, _MOST_VALUES)} aren't in the label map: {share:.2%} of all pixels are ignored"
@@ -165,23 +178,30 @@ def _check_gray(summaries: Sequence[SampleSummary], where: Path) -> Iterator[Fin
         yield finding("grey images among colour ones", where, what, remedy)
 
 
-def _check_sizes(summaries: Sequence[SampleSummary], where: Path) -> Iterator[Finding]:
-    sides = {max(sample.size): sample.pair.image.name for sample in summaries if sample.size}
-    if sides and max(sides) > _SIZE_RATIO * min(sides):
-        small, large = min(sides), max(sides)
-        what = f"long sides from {small} pixels ({sides[small]}) to {large} ({sides[large]})"
+def check_sizes(sides: Sequence[tuple[int, str]], where: Path) -> Iterator[Finding]:
+    """Find images of very different sizes. sides: the long side of each image, in pixels, and its name."""
+    (small, smallest), (large, largest) = min(sides, default=(0, "")), max(sides, default=(0, ""))
+    if large > _SIZE_RATIO * small:
+        what = f"long sides from {small} pixels ({smallest}) to {large} ({largest})"
         remedy = "scale images of one kind to similar sizes, masks by nearest neighbour"
         yield finding("sizes far apart", where, what, remedy)
 
 
-def check_classes(scans: Sequence[DatasetScan], num_classes: int, names: Sequence[str]) -> Iterator[Finding]:
+def check_classes(
+    scans: Sequence[DatasetScan | FileDataset], num_classes: int, names: Sequence[str]
+) -> Iterator[Finding]:
     """Find classes that occur in no split or in one alone; a split without a readable pixel isn't counted."""
     present = {scan.split: scan.pixel_counts > 0 for scan in scans if scan.pixel_counts.any()}
+    used = int(np.flatnonzero(np.any([*present.values()], axis=0)).max(initial=-1)) + 1 if present else 0
     for label in range(num_classes):
         where = f"class {label}" + (f" ({names[label]})" if label < len(names) else "")
         absent = [split for split in SPLITS if split in present and not present[split][label]]
         if absent and len(absent) == len(present):
-            remedy = "lower num_classes, or check the label map and whether the masks are complete"
+            remedy = "check the label map and whether the masks are complete"
+            if label >= used:
+                remedy = f"lower num_classes, or {remedy}"
+            elif used > 1:
+                remedy += f"; a lower num_classes would cut off class {used - 1}, which occurs"
             yield finding("class that never occurs", where, "no pixel of it in any mask", remedy)
         elif absent:
             other = next(split for split in SPLITS if split not in absent)
@@ -189,40 +209,18 @@ def check_classes(scans: Sequence[DatasetScan], num_classes: int, names: Sequenc
             yield finding(f"class absent from {absent[0]}", where, what, f"move pairs that show it to {absent[0]}")
 
 
-def check_scale(scans: Sequence[DatasetScan], num_classes: int | None, where: Path) -> Iterator[Finding]:
-    """Find masks of multiples of one number, or of 0 and 255, that no label map explains.
-
-    255 alone means one class only where no third is expected: a label map would merge the classes.
-    """
-    if any(scan.label_map is None or not is_identity(scan.label_map) for scan in scans):
-        return
-    values = [int(value) for value in np.flatnonzero(sum(scan.value_counts for scan in scans))]
-    if num_classes and num_classes > 2 and IGNORE in values and not set(values) - {0, IGNORE}:
-        what = f"the masks hold {_join(values)} alone, {num_classes} classes are expected"
-        remedy = "write the masks again with a label for each class; for COCO's crowds, see convert coco --crowds label"
-        yield finding("objects ignored", where, what, remedy)
-    elif scale := _find_scale(values, num_classes):
-        what = f"the values in the masks are {_join(values, _MOST_VALUES)}"
-        remedy = f'give a label map {{"scale": {scale}}}, and num_classes {max(max(values) // scale + 1, 2)}'
-        yield finding("scale missing", where, what, remedy)
+def missing_label_map(proposals: Mapping[str, LabelMapProposal], scans: Sequence[DatasetScan]) -> Finding:
+    """Return the finding that the masks hold other values than labels, and the label map for them."""
+    proposal = next(iter(proposals.values()))
+    values = np.flatnonzero(sum(scan.value_counts for scan in scans if scan.split in proposals)).tolist()
+    what = f"the values are {_join(values, _MOST_VALUES)}"
+    if 0 not in values and values[0] <= proposal.num_classes:
+        what += "; labels begin at 0"
+    remedy = f"{proposal.remedy(list(proposals))}, and num_classes {proposal.num_classes}"
+    return finding("label map missing", "the masks", what, remedy)
 
 
-def _find_scale(values: Sequence[int], num_classes: int | None) -> int | None:
-    """Return the number by which these mask values should be divided; None where they look like labels already."""
-    positive = [value for value in values if value]
-    if positive == [255]:
-        return 255
-    highest = max((value for value in positive if value != IGNORE), default=0)
-    if not positive or (highest < num_classes if num_classes else math.gcd(*positive) < 3):
-        return None
-    for candidates in (positive, [value for value in positive if value != IGNORE]):
-        scale = math.gcd(*candidates)
-        if scale > 1 and max(candidates) // scale < (num_classes or 32):
-            return scale
-    return None
-
-
-def check_label_maps(scans: Sequence[DatasetScan], channel: Path | None) -> Iterator[Finding]:
+def check_label_maps(scans: Sequence[DatasetScan | FileDataset], channel: Path | None) -> Iterator[Finding]:
     """Find files of the channel of label maps that no split reads, and values in a map that no mask has."""
     if channel is None:
         return
@@ -254,8 +252,3 @@ def _check_label_map_files(channel: Path) -> Iterator[Finding]:
         remedy = f"add {other}, or name the file label_map.json if both splits need it"
         what = f"there is no {other}: the masks of that split are read as they are"
         yield finding("label map of one split", channel, what, remedy)
-
-
-def is_identity(labels: LabelMap) -> bool:
-    """Return whether the masks are read as they are."""
-    return bool(np.array_equal(labels.table, LabelMap.identity(labels.num_classes).table))

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.checks.report import Recommendation, Report, SplitFacts
 from sagemaker_semseg.data.labels import median_frequency_weights
 from sagemaker_semseg.hyperparameters import TABLE, Hyperparameters, resolve
@@ -40,13 +41,16 @@ def add_recommendations(report: Report, available: int | None = None) -> Report:
     found = _num_classes(hp, report.splits)
     classes = _apply(hp, found).num_classes
     found += _num_training_samples(hp, splits.get("train"))
-    found += _class_weights(hp, splits.get("train"), report.class_names, classes)
+    if not report.label_maps:  # in which images the labels would be isn't counted
+        found += _class_weights(hp, splits.get("train"), report.class_names, classes)
     size = _usual_size(splits.get("train"))
     scale = _base_size(hp, size)
     scale += _crop_size(_apply(hp, scale), size)
-    found += scale
     if available is not None:
-        found += _batch_sizes(_apply(hp, scale), splits.get("validation"), available)
+        batches = _batch_sizes(_apply(hp, scale), splits.get("validation"), available)
+        fitted = {item.name for item in batches}
+        scale = [item for item in scale if item.name not in fitted] + batches
+    found += scale
     return replace(report, recommendations=found, estimates=_estimates(hp, report.splits))
 
 
@@ -164,10 +168,11 @@ def _crop_size(hp: Hyperparameters, size: tuple[int, int] | None) -> list[Recomm
 
 
 def _batch_sizes(hp: Hyperparameters, validation: SplitFacts | None, available: int) -> list[Recommendation]:
-    """Recommend smaller batches where they don't fit into the memory."""
+    """Recommend batches, and crops if need be, that fit into the memory."""
     limit = int(_MEMORY_SHARE * available)
+    least = 2 if ArchitectureSpec(hp.backbone, hp.algorithm, hp.num_classes).decoder.pools_to_one_value else 1
 
-    def smaller(name: str, need: Callable[[Hyperparameters], Estimate]) -> list[Recommendation]:
+    def smaller(name: str, least: int, need: Callable[[Hyperparameters], Estimate]) -> list[Recommendation]:
         given: int = getattr(hp, name)
 
         def needed(images: int) -> int:
@@ -178,16 +183,31 @@ def _batch_sizes(hp: Hyperparameters, validation: SplitFacts | None, available: 
         if fitting == given:
             return []
         reason = f"{given} take about {_gigabytes(needed(given))} and there are {_gigabytes(available)} here"
-        if fitting:
+        if fitting >= least:
             return [Recommendation(name, str(fitting), f"{reason}; on a GPU, its own memory counts")]
-        return [
-            Recommendation(name, "1", f"{reason}; even one takes {_gigabytes(needed(1))}: a larger machine is needed")
-        ]
+        even = f"{reason}; even {'one takes' if least == 1 else f'{least} take'} {_gigabytes(needed(least))}"
+        if name == "mini_batch_size" and (crop := _fitting_crop(replace(hp, mini_batch_size=least), limit)):
+            found = [
+                Recommendation("crop_size", str(crop), f"{even} at {hp.crop_size}, for which a crop must be smaller")
+            ]
+            return found + ([Recommendation(name, str(least), reason)] if given != least else [])
+        return [Recommendation(name, str(least), f"{even}: a larger machine is needed")]
 
-    found = smaller("mini_batch_size", training_step)
+    if hp.mini_batch_size < least:
+        reason = f"{hp.algorithm} pools an image to one value: batch normalization needs two of them"
+        found = [Recommendation("mini_batch_size", str(least), reason)]
+    else:
+        found = smaller("mini_batch_size", least, training_step)
     if validation is not None and validation.sizes:
-        found += smaller("validation_mini_batch_size", lambda hp: validation_step(hp, validation.sizes))
+        found += smaller("validation_mini_batch_size", 1, lambda hp: validation_step(hp, validation.sizes))
     return found
+
+
+def _fitting_crop(hp: Hyperparameters, limit: int) -> int | None:
+    """Return the largest crop below the given one with which a training step fits; None if none does."""
+    crops = range(_LEAST_SIZE, hp.padded_crop_size, 8)
+    fitting = bisect_right(crops, limit, key=lambda crop: training_step(replace(hp, crop_size=crop)).total)
+    return crops[fitting - 1] if fitting else None
 
 
 def _gigabytes(count: int) -> str:

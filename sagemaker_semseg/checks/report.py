@@ -99,6 +99,7 @@ class Report:
         num_classes: The number of classes, as given or as the masks need.
         class_names: Names from label 0 on, or none.
         settings: What the data set was checked for: hyperparameters by name, and ``data``, the folder or manifest.
+        label_maps: Proposed label maps by split, in the form of their files; the figures of ``splits`` are with them.
         recommendations: Proposed hyperparameters (``recommendations.add_recommendations``).
         estimates: Memory, by what needs it (``recommendations.add_recommendations``).
     """
@@ -108,6 +109,7 @@ class Report:
     num_classes: int
     class_names: Sequence[str] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    label_maps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recommendations: Sequence[Recommendation] = ()
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
 
@@ -131,6 +133,7 @@ class Report:
             "num_classes": self.num_classes,
             "class_names": list(self.class_names),
             "settings": self.settings,
+            "label_maps": {split: dict(content) for split, content in self.label_maps.items()},
             "splits": {split.channel: _split_to_dict(split) for split in self.splits},
             "recommendations": [dataclasses.asdict(item) for item in self.recommendations],
             "memory": {

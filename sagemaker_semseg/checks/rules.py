@@ -43,6 +43,7 @@ ERRORS: Final = {
     "unknown class": "the network has no output for such a class",
     "number of classes": "the network would have too few outputs, or some that no pixel trains",
     "not fetched": "its pair is missing from the set",
+    "doubtful labels": "a training would run, but learn nothing, or take a class for pixels without a label",
     "channels swapped": "the network would get masks as its images",
 }
 """Kinds of findings on which a training stops, most of them faults of ``read_channels`` -> why they matter"""
@@ -81,8 +82,7 @@ WARNINGS: Final = {
     "pixel values left out": "the label map doesn't name them, so that they are ignored in loss and mIOU",
     "useless label map": "it has no effect; perhaps another name or another value was meant",
     "label map of one split": "if both need one, the masks of the other split are read as other classes",
-    "scale missing": "labels are 0, 1, 2, ...; other numbers are no classes, or ones that don't exist",
-    "objects ignored": "the network would learn one class; what the ignored pixels are can't be seen any more",
+    "label map missing": "labels are 0, 1, 2, ...; other numbers are no classes, or ones that don't exist",
     "numbers unlike colours": "Pipe mode and SageMaker's own algorithm read the numbers, and would learn other classes",
     "masks of one class": "an image of one class shows no border, and the network learns the commonest class",
     "sizes far apart": "all are scaled to base_size, so that one kind of object has very different sizes in them",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,18 +14,21 @@ import numpy as np
 from sagemaker_semseg.checks import dataset_checks
 from sagemaker_semseg.checks.duplicates import find_copies, find_near_copies
 from sagemaker_semseg.checks.image_checks import ImageChecker, SampleSummary
+from sagemaker_semseg.checks.label_doubts import allowed, find_label_doubts, propose_label_maps
 from sagemaker_semseg.checks.previews import choose_previews
 from sagemaker_semseg.checks.report import Report, SplitFacts
 from sagemaker_semseg.checks.rules import fault_findings, sort_findings
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.datasets import DatasetScan, scan_dataset
+from sagemaker_semseg.data.label_map_proposal import LabelMapProposal
+from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
 from sagemaker_semseg.data.manifest import ProgressCallback
 from sagemaker_semseg.errors import FaultList
 from sagemaker_semseg.hyperparameters import MAX_CLASSES, Hyperparameters
 
 SETTINGS: Final = (
     *("algorithm", "backbone", "base_size", "crop_size", "mini_batch_size", "validation_mini_batch_size"),
-    *("num_training_samples", "class_weights", "optimizer", "precision"),
+    *("num_training_samples", "class_weights", "optimizer", "precision", "allow_doubtful_labels"),
 )
 """Hyperparameters besides num_classes that matter for the data, or for the memory that they need."""
 
@@ -64,15 +68,23 @@ def run_checks(
     scans = scan_dataset(channels, SPLITS, highest, faults, progress, checker, attributes, class_names)
     class_names = class_names or next((scan.class_names for scan in scans if scan.class_names), ())
     summaries = {split: checker.summaries.get(split, []) for split in SPLITS}
-    classes = num_classes or max(_needed_classes(scans), len(class_names))
     findings = [*fault_findings(faults), *checker.findings, *dataset_checks.check_file_names(channels)]
+    proposals = propose_label_maps(scans, num_classes)
+    if num_classes is None and proposals:
+        findings.append(dataset_checks.missing_label_map(proposals, scans))
+    else:
+        needed = num_classes or max(_needed_classes(scans), len(class_names))
+        doubts = find_label_doubts(scans, needed, class_names, channels)
+        findings += allowed(doubts) if hyperparameters.allow_doubtful_labels else doubts
+    findings += dataset_checks.check_label_maps(scans, channels.get("label_map"))
+    for scan in scans:
+        findings += dataset_checks.check_masks(scan, summaries[scan.split])
+    scans = [_with_label_map(scan, proposals.get(scan.split), summaries[scan.split]) for scan in scans]
+    classes = num_classes or max(_needed_classes(scans), len(class_names))
     for scan in scans:
         where = channels.get(scan.split, Path(scan.split))
         findings += dataset_checks.check_split(scan, summaries[scan.split], where)
     findings += dataset_checks.check_classes(scans, classes, class_names)
-    masks = channels.get("train_annotation", channels.get("train", Path("train_annotation")))
-    findings += dataset_checks.check_scale(scans, num_classes, masks)
-    findings += dataset_checks.check_label_maps(scans, channels.get("label_map"))
     splits = [_split_facts(scan, summaries[scan.split], classes) for scan in scans]
     if _realpath(channels, "train") != _realpath(channels, "validation"):
         findings += find_near_copies(summaries["train"], summaries["validation"])
@@ -84,6 +96,7 @@ def run_checks(
         splits=splits,
         num_classes=classes,
         class_names=tuple(class_names),
+        label_maps={split: proposal.content for split, proposal in proposals.items()},
         settings={"num_classes": classes, **{name: getattr(hyperparameters, name) for name in SETTINGS}},
     )
 
@@ -97,12 +110,33 @@ def _needed_classes(scans: Sequence[DatasetScan]) -> int:
     return max(2, int(seen.max()) + 1 if seen.size else 0)
 
 
+def _with_label_map(
+    scan: DatasetScan, proposal: LabelMapProposal | None, summaries: Sequence[SampleSummary]
+) -> DatasetScan:
+    """Count the labels that the proposed label map gives, as the rest of the report is about them."""
+    if proposal is None:
+        return scan
+    labels = dataclasses.replace(LabelMap.from_json(str(proposal).encode(), proposal.num_classes), source="")
+    labelled = (labels.table != IGNORE) & (labels.table != INVALID)
+    pixels, images, one_class = np.zeros(256, np.int64), np.zeros(256, np.int64), 0
+    np.add.at(pixels, labels.table[labelled], scan.value_counts[labelled])
+    for sample in summaries:
+        if sample.values is not None:
+            present = np.unpackbits(sample.values).astype(np.bool_)
+            occur = np.unique(labels.table[present & labelled])
+            images[occur] += 1
+            one_class += len(occur) == 1
+    return dataclasses.replace(
+        scan, label_map=labels, pixel_counts=pixels, image_counts=images, one_class_masks=one_class
+    )
+
+
 def _split_facts(scan: DatasetScan, summaries: Sequence[SampleSummary], num_classes: int) -> SplitFacts:
     sizes: dict[tuple[int, int], int] = {}
     for sample in summaries:
         if sample.size:
             sizes[sample.size] = sizes.get(sample.size, 0) + 1
-    same = scan.label_map is None or dataset_checks.is_identity(scan.label_map)
+    same = scan.label_map is None or scan.label_map.is_identity
     return SplitFacts(
         channel=scan.split,
         pairs=sum(sample.size is not None and sample.values is not None for sample in summaries),

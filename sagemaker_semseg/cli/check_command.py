@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sagemaker_semseg import environment
 from sagemaker_semseg.checks import run_checks
@@ -21,10 +22,12 @@ from sagemaker_semseg.cli.flags import (
     hyperparameter_arguments,
     refuse,
 )
+from sagemaker_semseg.data.channels import SPLITS
+from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.hyperparameters import MAX_CLASSES, resolve
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.progress_bar import progress_bar
-from sagemaker_semseg.storage import atomic_write
+from sagemaker_semseg.storage import atomic_write, is_s3
 
 USAGE = "%(prog)s --data DIR|MANIFEST [--num-classes N] [--json FILE] [--html FILE] [--strict]"
 SUMMARY = "check a data set: every fault, and everything that is doubtful"
@@ -58,6 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--json", metavar="FILE", help=text)
     text = "write the report as an HTML page with images, in one file"
     group.add_argument("--html", type=Path, metavar="FILE", help=text)
+    text = "write the proposed label map to DATA/label_map, where training finds it"
+    group.add_argument("--write-label-map", action="store_true", help=text)
     group.add_argument("--strict", action="store_true", help="warnings count too: exit status 1")
     add_hyperparameter_flags(parser, _FLAGS)
 
@@ -79,7 +84,35 @@ def run(options: argparse.Namespace) -> int:
     if options.json != "-":
         parents = {folder.parent for folder in folders.values()}
         report_table.show(report, parents.pop() if len(parents) == 1 else None, proposed=known is None)
+    if options.write_label_map:
+        _write_label_maps(report, _label_map_folder(data, folders))
     return ERRORS if report.errors else WARNINGS if report.warnings and options.strict else NO_ERRORS
+
+
+def _label_map_folder(data: Mapping[str, Any], folders: Mapping[str, Path]) -> Path:
+    """The folder of label maps beside the training data."""
+    channel = next(name for name in SPLITS if name in folders)
+    location = data["channels"].get(channel, data["data"])
+    if is_s3(location):
+        fault = Fault(location, "is in S3, to which nothing is written", "put the label map above there yourself")
+        raise UserError("The label map can't be written:", [fault])
+    return folders[channel].parent / "label_map"
+
+
+def _write_label_maps(report: Report, folder: Path) -> None:
+    """Write a file for each split, also for one that needs none. Raises UserError rather than replace one."""
+    if not report.label_maps:
+        print("no label map is proposed, so none is written")
+        return
+    paths = {split: folder / f"{split}_label_map.json" for split in SPLITS}
+    faults = [Fault(str(path), "is there already", "remove it first") for path in paths.values() if path.exists()]
+    if faults:
+        raise UserError("The label map can't be written:", faults)
+    folder.mkdir(exist_ok=True)
+    for split, path in paths.items():
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(report.label_maps.get(split, {"scale": 1})) + "\n", encoding="utf-8")
+        print(f"label map written: {path}")
 
 
 def _write(report: Report, json_file: str | None, page: Path | None) -> None:

@@ -42,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "images in one step (default: the model's validation_mini_batch_size)"
     group.add_argument("--batch-size", type=_positive, metavar="N", help=text)
     add_precision_flag(group)
+    text = "measure the model although every labelled pixel is of one class, so that the mIOU says nothing"
+    group.add_argument("--allow-doubtful-labels", action="store_true", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
             split=options.split,
             batch_size=options.batch_size,
             precision=options.precision or "auto",
+            allow_doubtful_labels=options.allow_doubtful_labels,
             verbose=options.verbose,
         )
     )
@@ -88,6 +91,8 @@ def _show(result: EvaluationResult) -> None:
         print(f"expected calibration error {details.calibration.error:.4f}")
     interval = details.miou_interval
     print(f"mIOU {scores.miou:.4f}, 95 % interval {interval.low:.4f} to {interval.high:.4f}")
+    if warning := scores.warning(result.class_names):
+        print(f"warning: {warning}")
 
 
 def _figure(value: float) -> str:

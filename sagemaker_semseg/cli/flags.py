@@ -70,7 +70,8 @@ def add_hyperparameter_flags(parser: argparse.ArgumentParser, names: Container[s
     for group in dict.fromkeys(row.group for row in rows):
         arguments = parser.add_argument_group(f"hyperparameters: {group.lower()}")
         for row in (row for row in rows if row.group == group):
-            arguments.add_argument(row.flag, dest=row.name, metavar=_metavar(row), help=_help(row))
+            alone: dict[str, Any] = {"nargs": "?", "const": "True"} if row.kind == "boolean" else {}
+            arguments.add_argument(row.flag, dest=row.name, metavar=_metavar(row), help=_help(row), **alone)
 
 
 def hyperparameter_arguments(options: argparse.Namespace) -> dict[str, str]:

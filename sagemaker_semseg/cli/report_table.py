@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,9 @@ def show(report: Report, data: Path | None, *, proposed: bool = False, console: 
         console.print(_findings(report.findings, f"{data}/" if data else ""))
     _splits(report.splits, console)
     console.print(_classes(report), "")
+    for content, splits in _label_maps(report).items():
+        console.print(f"proposed: [bold]the label map {escape(content)}[/] for {splits}", soft_wrap=True)
+        console.print("  the classes above are counted with it; --write-label-map writes it")
     for item in report.recommendations:
         flag = "--" + item.name.replace("_", "-")
         console.print(f"proposed: [bold]{flag} {escape(item.value)}[/]\n  {escape(item.reason)}", soft_wrap=True)
@@ -37,6 +41,14 @@ def show(report: Report, data: Path | None, *, proposed: bool = False, console: 
         console.print(f"num_classes wasn't given: {report.num_classes} are proposed, by the highest label in the masks")
     console.print()
     console.print(_count(len(report.errors), "error") + ", " + _count(len(report.warnings), "warning"))
+
+
+def _label_maps(report: Report) -> dict[str, str]:
+    """Return the proposed label maps as JSON, with the splits that need them."""
+    found: dict[str, list[str]] = {}
+    for split, content in report.label_maps.items():
+        found.setdefault(json.dumps(content), []).append(split)
+    return {content: " and ".join(splits) for content, splits in found.items()}
 
 
 def _findings(findings: Sequence[Finding], prefix: str) -> Table:

@@ -19,11 +19,13 @@ import numpy.typing as npt
 from sagemaker_semseg.data.channels import SPLITS, find_channels, find_pairs, read_label_maps
 from sagemaker_semseg.data.color_map import resolve_class_names
 from sagemaker_semseg.data.files import CheckedPair, SampleVisitor, check_samples
+from sagemaker_semseg.data.label_map_proposal import propose_label_map
 from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
 from sagemaker_semseg.data.manifest import ProgressCallback
 from sagemaker_semseg.data.pipe_mode import PipeDataset
 from sagemaker_semseg.data.samples import ImageMaskPair
 from sagemaker_semseg.errors import FaultList
+from sagemaker_semseg.hyperparameters import MAX_CLASSES
 
 __all__ = [
     "AttributeNames",
@@ -62,6 +64,7 @@ class FileDataset:
         value_counts: (256,) int64, pixels of each mask value, before the label map.
         notes: what is worth knowing, though nothing is wrong.
         class_names: those that were given, or that the manifests' color maps have, from label 0 on; or none.
+        one_class_masks: masks whose labelled pixels are of one class.
     """
 
     channel: str
@@ -72,6 +75,12 @@ class FileDataset:
     value_counts: Counts
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    one_class_masks: int = 0
+
+    @property
+    def split(self) -> str:
+        """The channel, by its other name."""
+        return self.channel
 
     @property
     def count(self) -> int:
@@ -149,7 +158,8 @@ class DatasetScan:
         image_counts: (256,) images in which each label occurs.
         image_pixel_counts: (256,) labelled pixels of those images.
         numberings: color masks by ``ColorMask.numbering``.
-        class_names: as in ``FileDataset``.
+        class_names: as in ``FileDataset``; ``one_class_masks`` alike.
+        misfits: masks with values that have no label, and what they are.
     """
 
     split: str
@@ -163,13 +173,8 @@ class DatasetScan:
     image_pixel_counts: Counts = field(default_factory=_zeros)
     numberings: Counter[str] = field(default_factory=Counter)
     class_names: tuple[str, ...] = ()
-
-    def unmapped_values(self) -> list[int]:
-        """Mask values that occur and are ignored since the label map doesn't name them."""
-        if self.label_map is None:
-            return []
-        ignored = (self.value_counts > 0) & (self.label_map.table == IGNORE)
-        return [value for value in np.flatnonzero(ignored).tolist() if value != IGNORE]
+    one_class_masks: int = 0
+    misfits: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, pair: ImageMaskPair, checked: CheckedPair, faults: FaultList) -> None:
         """Counts the pixels of one pair and collects its faults."""
@@ -183,8 +188,7 @@ class DatasetScan:
             self.numberings[checked.numbering] += 1
         table, values = self.label_map.table, checked.values
         if what := self.label_map.misfit(values):
-            remedy = f"raise num_classes, fix the mask, or give a label_map/{self.split}_label_map.json"
-            faults.add("label out of range", pair.describe(pair.mask), what, remedy)
+            self.misfits.append((pair.describe(pair.mask), what))
         labelled = (table != INVALID) & (table != IGNORE)
         pixels = _zeros()
         np.add.at(pixels, table[labelled], values[labelled])
@@ -192,14 +196,11 @@ class DatasetScan:
         self.pixel_counts += pixels
         self.image_counts[pixels > 0] += 1
         self.image_pixel_counts[pixels > 0] += pixels.sum()
+        self.one_class_masks += np.count_nonzero(pixels) == 1
 
     def dataset(self, num_classes: int) -> FileDataset:
         """The data set, once all pairs have been added and no fault was found."""
         assert self.label_map is not None  # a bad label map is a fault, and faults have been raised
-        if unmapped := self.unmapped_values():
-            share = self.value_counts[unmapped].sum() / self.value_counts.sum()
-            listed = ", ".join(map(str, unmapped[:12])) + (", ..." if len(unmapped) > 12 else "")
-            self.notes.append(f"{self.split}: pixels ignored by the label map: {share:.2%} (values {listed})")
         return FileDataset(
             channel=self.split,
             pairs=tuple(self.checked),
@@ -209,7 +210,16 @@ class DatasetScan:
             value_counts=self.value_counts,
             notes=tuple(self.notes),
             class_names=self.class_names,
+            one_class_masks=self.one_class_masks,
         )
+
+
+def unmapped_values(label_map: LabelMap | None, value_counts: Counts) -> list[int]:
+    """Mask values that occur and are ignored since the label map doesn't name them."""
+    if label_map is None:
+        return []
+    ignored = (value_counts > 0) & (label_map.table == IGNORE)
+    return [value for value in np.flatnonzero(ignored).tolist() if value != IGNORE]
 
 
 def scan_dataset(
@@ -247,6 +257,7 @@ def scan_dataset(
             visitor.pair(scan.split, pair, checked)
         if progress:
             progress(done, len(work))
+    _report_misfits(scans, num_classes, faults)
     for scan in scans:
         if not faults.kinds and not scan.pixel_counts.any():
             what = "every pixel of every mask is ignored, none is left to learn from or to measure"
@@ -256,6 +267,26 @@ def scan_dataset(
             listed = ", ".join(f"{_NUMBERINGS[name]}: {count}" for name, count in sorted(scan.numberings.items()))
             scan.notes.append(f"{scan.split}: masks are read by their colours, not by their numbers ({listed})")
     return scans
+
+
+def _report_misfits(scans: Sequence[DatasetScan], num_classes: int, faults: FaultList) -> None:
+    """Adds the values without a label, with a label map that fits all masks which are read as they are.
+
+    ``MAX_CLASSES`` stands for a number that isn't known.
+    """
+    unmapped = [scan for scan in scans if scan.misfits and scan.label_map is not None and scan.label_map.is_identity]
+    values = np.flatnonzero(sum((scan.value_counts for scan in unmapped), _zeros())).tolist()
+    proposal = propose_label_map(values, None if num_classes == MAX_CLASSES else num_classes) if unmapped else None
+    for scan in scans:
+        remedy = f"raise num_classes, fix the mask, or give a label_map/{scan.split}_label_map.json"
+        if scan.label_map is not None and scan.label_map.source:
+            remedy = f"raise num_classes, or fix the mask or {scan.label_map.source}"
+        elif proposal:
+            remedy = proposal.remedy([other.split for other in unmapped])
+            if 0 not in values:
+                remedy = f"labels begin at 0: {remedy}, or raise num_classes if 0 is one of them"
+        for where, what in scan.misfits:
+            faults.add("label out of range", where, what, remedy)
 
 
 def _resolve_class_names(

@@ -111,6 +111,11 @@ class LabelMap:
         return lookup
 
     @cached_property
+    def is_identity(self) -> bool:
+        """Whether masks are read as they are."""
+        return bool(np.array_equal(self.table, LabelMap.identity(self.num_classes).table))
+
+    @cached_property
     def _invalid(self) -> bytes:
         return bytes(self.table == INVALID)
 

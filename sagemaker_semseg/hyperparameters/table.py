@@ -199,6 +199,14 @@ class Hyperparameters:
         "requires it; here it is counted when left out, which isn't possible in Pipe mode.",
         interval=_POSITIVE,
     )
+    allow_doubtful_labels: bool = _row(
+        "Data",
+        "boolean",
+        False,
+        "Train or check although the labels look wrong: a split whose labelled pixels are all of one class, or a class "
+        "that never occurs while 255, which is ignored, covers as much as a class would.",
+        extension=True,
+    )
     base_size: int = _row(
         "Data",
         "integer",

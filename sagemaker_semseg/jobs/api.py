@@ -95,6 +95,7 @@ def evaluate(
     attribute_names: AttributeNames | None = None,
     batch_size: int | None = None,
     precision: str = "auto",
+    allow_doubtful_labels: bool = False,
     verbose: bool = False,
 ) -> Scores:
     """Measure a model on labeled images, every pixel at the images' own size.
@@ -106,6 +107,7 @@ def evaluate(
         attribute_names: as for ``train``.
         batch_size: images in one step; the model's ``validation_mini_batch_size`` if None.
         precision: ``float32``, ``int8`` or ``auto``, as for ``predict``.
+        allow_doubtful_labels: whether masks are taken whose labelled pixels are all of one class.
         verbose: whether messages of TensorFlow's libraries are shown.
 
     Returns:
@@ -125,6 +127,7 @@ def evaluate(
         split=split,
         batch_size=batch_size,
         precision=precision,
+        allow_doubtful_labels=allow_doubtful_labels,
         verbose=verbose,
     )
     return run_evaluation(config).scores

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sagemaker_semseg.artifact import Artifact, locate_artifact, read_artifact
+from sagemaker_semseg.checks.label_doubts import doubt_error, find_label_doubts
 from sagemaker_semseg.data.datasets import FileDataset, read_split
 from sagemaker_semseg.data.images import decode_image
 from sagemaker_semseg.data.samples import EncodedSample
@@ -36,6 +37,7 @@ class EvaluationConfig:
         split: ``validation`` or ``train``.
         batch_size: images in one step; the model's ``validation_mini_batch_size`` if None.
         precision: ``float32`` measures the network, ``int8`` the int8 graph; ``auto`` is what ``predict`` takes.
+        allow_doubtful_labels: whether masks are taken whose labelled pixels are all of one class.
         verbose: whether messages of TensorFlow's libraries are shown.
     """
 
@@ -46,6 +48,7 @@ class EvaluationConfig:
     split: str = "validation"
     batch_size: int | None = None
     precision: str = "auto"
+    allow_doubtful_labels: bool = False
     verbose: bool = False
 
 
@@ -88,6 +91,9 @@ def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
         split = read_split(
             folders, hp.num_classes, config.split, update, attributes=config.attribute_names, class_names=names
         )
+    doubt = doubt_error(find_label_doubts([split], hp.num_classes, names, folders))
+    if doubt and not config.allow_doubtful_labels:
+        raise doubt
     if segmenter:
         scores, precision = _measure_graph(segmenter, split), segmenter.choice
     else:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sagemaker_semseg.checks import Finding
+from sagemaker_semseg.checks.label_doubts import doubt_error
+from sagemaker_semseg.checks.training_checks import check_before_training, describe
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.datasets import AttributeNames, Dataset, Datasets, FileDataset, read_channels, read_split
 from sagemaker_semseg.data.pipe_mode import pipe_datasets
@@ -24,7 +27,7 @@ from sagemaker_semseg.jobs.report_writer import ReportWriter
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.report.training_record import TrainingFiles
 from sagemaker_semseg.training import checkpoint
-from sagemaker_semseg.training.plan import no_counts
+from sagemaker_semseg.training.plan import no_counts, single_value_faults
 
 if TYPE_CHECKING:
     from sagemaker_semseg.training.trainer import TrainingResult
@@ -78,6 +81,7 @@ class PreparedTraining:
     """A training that was checked and is ready to run.
 
     finished_epochs: epochs of the checkpoint that it continues from; None without one.
+    warnings: what is doubtful with the data.
     """
 
     config: TrainingConfig
@@ -87,6 +91,7 @@ class PreparedTraining:
     class_names: tuple[str, ...] = ()
     initial_weights: InitialWeights = RANDOM_INIT
     finished_epochs: int | None = None
+    warnings: tuple[Finding, ...] = ()
 
     @property
     def checkpoints(self) -> Path:
@@ -137,6 +142,8 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
         errors.append(resolution.error)
     hp, class_names = resolution.hyperparameters, resolution.values.get("class_names", ())
     num_classes = resolution.values.get("num_classes")
+    if hp and (alone := single_value_faults(hp, replicas=1)):
+        errors.append(HyperparameterError("this training can't be started", alone))
     folders = _locate(config, errors)
     faults = [*faults, *_faults_of_output(config.output, folders)]
     if config.checkpoints:
@@ -152,6 +159,7 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
     if weights and not class_names and len(weights.class_names) == num_classes:
         class_names = weights.class_names
     channels = _read_data(config, folders, resolution, class_names, errors)
+    findings = _check_data(channels, folders, resolution, class_names, errors) if channels else []
     if errors or hp is None or channels is None or config.output is None:
         raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
     finished = None
@@ -160,7 +168,7 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
     weights = weights or initial_weights.download(hp, weight_locations())
     in_manifests = channels.train.class_names if isinstance(channels.train, FileDataset) else ()
     class_names = class_names or in_manifests or weights.class_names
-    return PreparedTraining(config, hp, channels, Path(config.output), class_names, weights, finished)
+    return PreparedTraining(config, hp, channels, Path(config.output), class_names, weights, finished, tuple(findings))
 
 
 def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ()) -> TrainingResult:
@@ -175,11 +183,12 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
         remove_checkpoints(prepared.checkpoints)
     names, start, devices = prepared.class_names, prepared.initial_weights, describe_devices()
     facts = summary.training_facts(hp, prepared.channels, names, devices, start)
-    notes = summary.training_notes(prepared.channels, names, start)
+    notes = [*summary.training_notes(prepared.channels, start), *describe(prepared.warnings)]
     report = ReportWriter(prepared.files, names, facts, notes)
     callbacks = [*callbacks, AfterEpoch(report.write)]
     if not config.quiet:
         print(summary.describe_training(hp, prepared.channels, names, devices, start))
+        print(summary.describe_warnings(prepared.warnings), end="")
         place = summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs, in_job=config.in_job)
         print(place, flush=True)
         callbacks = [logging_callback(environment().host), *callbacks]
@@ -262,6 +271,25 @@ def _read_data(
     except UserError as error:
         errors.append(error)
     return None
+
+
+def _check_data(
+    channels: Datasets,
+    folders: Mapping[str, Path],
+    resolution: Resolution,
+    class_names: tuple[str, ...],
+    errors: list[UserError],
+) -> list[Finding]:
+    """What is doubtful with the data. Doubts about labels that aren't allowed are an error."""
+    values = resolution.values
+    num_classes, crop_size = values.get("num_classes"), values.get("crop_size", 0)
+    if num_classes is None:
+        return []
+    found = check_before_training(channels, folders, num_classes, class_names, -(-crop_size // 8) * 8)
+    doubt = doubt_error(found)
+    if doubt and not values.get("allow_doubtful_labels"):
+        errors.append(doubt)
+    return found
 
 
 def _open_streams(

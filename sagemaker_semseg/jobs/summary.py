@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sagemaker_semseg.checks import Finding
+from sagemaker_semseg.checks.training_checks import describe
 from sagemaker_semseg.data.datasets import Dataset, Datasets, FileDataset
 from sagemaker_semseg.hyperparameters import Hyperparameters
 from sagemaker_semseg.jobs.initial_weights import InitialWeights
@@ -22,7 +24,7 @@ def describe_training(
 ) -> str:
     """Describe data, network, settings and devices."""
     lines = training_facts(hp, channels, names, devices, start)
-    notes = training_notes(channels, names, start)
+    notes = training_notes(channels, start)
     return "\n".join([*(_line(*line) for line in lines), *(_line("note", note) for note in notes)])
 
 
@@ -46,9 +48,14 @@ def training_facts(
     ]
 
 
-def training_notes(channels: Datasets, names: Sequence[str], start: InitialWeights) -> list[str]:
+def training_notes(channels: Datasets, start: InitialWeights) -> list[str]:
     """Return what is worth knowing of the data and the initial weights, though nothing is wrong."""
-    return [*start.notes, *channels.train.notes, *channels.validation.notes, *_notes(channels, names)]
+    return [*start.notes, *channels.train.notes, *channels.validation.notes, *channels.notes]
+
+
+def describe_warnings(findings: Sequence[Finding]) -> str:
+    """List what is doubtful with the data, in a few lines."""
+    return "".join(_line("warning", line) + "\n" for line in describe(findings))
 
 
 def describe_output(output: Path, finished: int | None, epochs: int, *, in_job: bool = False) -> str:
@@ -81,6 +88,7 @@ def describe_result(result: TrainingResult, epochs: int, report: Path | None = N
         lines.append("no epoch was finished: the model has the weights of an unfinished one")
     else:
         lines += [f"best epoch {result.best_epoch + 1} of {done}", f"validation mIOU {result.scores.miou:.4f}"]
+        lines += [f"warning: {result.scores.warning()}"] if result.scores.warning() else []
     if not in_job:
         lines += [f"model {result.artifact}", *([f"report {report}"] if report else [])]
     return "\n".join(lines)
@@ -113,18 +121,6 @@ def _shares(split: Dataset, names: Sequence[str]) -> str:
     shown = labels if len(counts) <= _MOST_SHARES else sorted(labels, key=lambda i: -counts[i])[:_MOST_SHARES]
     text = ", ".join(f"{_name(i, names)} {counts[i] / counts.sum():.1%}" for i in shown)
     return f"{len(counts)} ({text}{', ...' if len(counts) > len(shown) else ''} of the training pixels)"
-
-
-def _notes(channels: Datasets, names: Sequence[str]) -> list[str]:
-    notes = list(channels.notes)
-    for split in (channels.train, channels.validation):
-        if not isinstance(split, FileDataset):
-            continue
-        absent = [_name(i, names) for i in range(len(split.pixel_counts)) if not split.pixel_counts[i]]
-        if absent:
-            listed = ", ".join(absent[:_MOST_SHARES]) + (", ..." if len(absent) > _MOST_SHARES else "")
-            notes.append(f"{split.channel}: no pixel of class {listed}")
-    return notes
 
 
 def _name(label: int, names: Sequence[str]) -> str:

@@ -105,7 +105,8 @@ def check_same_training(path: Path, state: TrainingState, hp: Hyperparameters, s
     """Raise DataError if the checkpoint at ``path`` is of a training with other hyperparameters or data."""
     before, now = dict(state.hyperparameters), to_strings(hp)
     for settings in (before, now):
-        settings.pop("class_names", None)  # the names of classes change no number
+        for name in ("class_names", "allow_doubtful_labels"):  # they change no number
+            settings.pop(name, None)
     before["training images"], now["training images"] = str(state.samples), str(samples)
     faults = [
         Fault(name, f"was {before.get(name)} when {path} was written, and is {now.get(name)} now", _REMEDY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sagemaker_semseg.architectures import ArchitectureSpec
 from sagemaker_semseg.data.datasets import Datasets, FileDataset
 from sagemaker_semseg.data.labels import median_frequency_weights
 from sagemaker_semseg.errors import Fault, HyperparameterError
@@ -29,8 +30,27 @@ def check(hp: Hyperparameters, replicas: int, *, has_weights: bool) -> None:
             "mini_batch_size", f"is {hp.mini_batch_size}, which {replicas} devices can't share equally",
             f"give a multiple of {replicas}",
         ))  # fmt: skip
+    else:
+        faults += single_value_faults(hp, replicas)
     if faults:
         raise HyperparameterError("this training can't be started", faults)
+
+
+def single_value_faults(hp: Hyperparameters, replicas: int) -> list[Fault]:
+    """Return the fault that a decoder which pools an image to one value is trained with one image a device.
+
+    Batch normalization over one value gives 0 whatever the value is, and its running variance falls to 0: the training
+    seems to run, and validation sees one class. PyTorch refuses it, too.
+    """
+    decoder = ArchitectureSpec(hp.backbone, hp.algorithm, hp.num_classes).decoder
+    together = hp.mini_batch_size if hp.syncbn else hp.mini_batch_size // replicas
+    if together > 1 or not decoder.pools_to_one_value:
+        return []
+    what = f"is {hp.mini_batch_size}" + (f" on {replicas} devices" if replicas > 1 else "")
+    what += f": batch normalization after the global pooling of {hp.algorithm} needs 2 images a device at least"
+    remedy = f"give {2 * replicas} or more, with a smaller crop_size if memory is short"
+    remedy += ", or syncbn True" if replicas > 1 else ""
+    return [Fault("mini_batch_size", what, f"{remedy}, or algorithm fcn")]
 
 
 def class_weights(hp: Hyperparameters, datasets: Datasets) -> np.ndarray | None:

@@ -421,7 +421,12 @@ def leak_with_another_mask(root):
 
 @fault("class that never occurs", alone=True, num_classes=4)
 def class_that_never_occurs(root):
-    pass
+    no_ignored_pixels(root)
+
+
+@fault("doubtful labels", alone=True, num_classes=4)
+def class_written_as_255(root):
+    pass  # a quarter of every mask is 255, and no pixel is 3
 
 
 @fault("class absent from validation", alone=True, num_classes=4)
@@ -446,19 +451,39 @@ def a_split_ignored(root):
         write(root / f"validation_annotation/v{number}.png", encode_mask(labels(values=(255,))))
 
 
-@fault("scale missing", "class that never occurs", "masks of one class", alone=True, num_classes=2)
+@fault("doubtful labels", alone=True, num_classes=2)
 def masks_of_0_and_255(root):
     for path in root.glob("*_annotation/*.png"):
         path.write_bytes(encode_mask(labels(values=(0, 255))))
 
 
-@fault("objects ignored", "class that never occurs", "masks of one class", alone=True, num_classes=3)
+@fault("doubtful labels", "class that never occurs", "masks of one class", alone=True, num_classes=3)
 def masks_of_0_and_255_for_three_classes(root):
     for path in root.glob("*_annotation/*.png"):
         path.write_bytes(encode_mask(labels(values=(0, 255))))
 
 
-@fault("scale missing", "label out of range", "class that never occurs", alone=True)
+@fault("doubtful labels", "class absent from validation", "masks of one class", alone=True, num_classes=2)
+def validation_of_one_class(root):
+    for split, values in (("train", (0, 1, 255)), ("validation", (0, 255))):
+        for path in root.glob(f"{split}_annotation/*.png"):
+            path.write_bytes(encode_mask(labels(values=values)))
+
+
+@fault("doubtful labels", "class that never occurs", "masks of one class", alone=True, num_classes=2)
+def scale_for_masks_of_0_and_1(root):
+    for path in root.glob("*_annotation/*.png"):
+        path.write_bytes(encode_mask(labels(values=(0, 1))))
+    label_map(root, {"scale": 255})
+
+
+@fault("label map missing", alone=True, num_classes=None)
+def masks_of_multiples_without_a_number_of_classes(root):
+    for path in root.glob("*_annotation/*.png"):
+        path.write_bytes(encode_mask(labels(values=(0, 15, 190))))
+
+
+@fault("label out of range", alone=True)
 def masks_of_multiples(root):
     for path in root.glob("*_annotation/*.png"):
         path.write_bytes(encode_mask(labels(values=(0, 100, 200))))

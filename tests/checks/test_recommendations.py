@@ -203,3 +203,23 @@ def test_other_settings_are_ignored_and_wrong_ones_refused():
     assert recommended(split(), settings={**SETTINGS, "data": "x", "label_map": None}) == {}
     with pytest.raises(HyperparameterError):
         recommended(split(), settings={"crop_size": 3})
+
+
+@pytest.mark.parametrize("algorithm", ["psp", "deeplab"])
+def test_two_images_at_least_where_a_decoder_pools_to_one_value(algorithm):
+    settings = {**SETTINGS, "algorithm": algorithm, "crop_size": 960, "base_size": 1400, "mini_batch_size": 16}
+
+    def needed(images, side):
+        return training_step(
+            resolve({**settings, "num_classes": 2, "mini_batch_size": images, "crop_size": side})
+        ).total
+
+    available = int((needed(1, 960) + needed(2, 960)) / 2 / 0.9)
+    found = recommended(split(sizes={(1000, 1400): 4}), settings=settings, available=available)
+    assert found["mini_batch_size"].value == "2"
+    crop = int(found["crop_size"].value)
+    assert needed(2, crop) <= 0.9 * available < needed(2, crop + 8)
+    settings["mini_batch_size"] = 1
+    assert recommended(split(), settings=settings, available=10**15)["mini_batch_size"].value == "2"
+    settings["algorithm"] = "fcn"
+    assert "mini_batch_size" not in recommended(split(), settings=settings, available=10**15)

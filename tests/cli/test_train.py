@@ -75,6 +75,10 @@ def test_all_faults_come_at_once(data, tmp_path, capsys, monkeypatch):
         ({"--class-names": "a,b"}, "class_names: num_classes is 4, but 2 names came"),
         ({"--use-pretrained-model": None, "--backbone": "resnet-18"}, "--use-pretrained-model False"),
         ({"--use-pretrained-model": "maybe"}, "True or False is expected, 'maybe' came"),
+        (
+            {"--algorithm": "psp", "--mini-batch-size": "1"},
+            "mini_batch_size: is 1: batch normalization after the global",
+        ),
         ({"--data": None}, "--data: is missing"),
         ({"--data": "/nowhere"}, "/nowhere: no such folder"),
         ({"--train": "/nowhere"}, "/nowhere: the folder of the channel train doesn't exist"),
