@@ -6,7 +6,7 @@
     │   ├── DataError             channels, images, masks, label maps
     │   ├── ArtifactError         a model.tar.gz or a file of weights that is damaged, foreign or unsafe
     │   │   └── SageMakerArtifactError  one of AWS's built-in algorithm, which can be imported
-    │   └── DivergedError         the loss became NaN or infinite
+    │   └── DivergedError         a loss, weight or logit became NaN or infinite
     └── AlgorithmError            our own fault                               exit 1, HTTP 500
 
 Catch ``UserError`` to show a message and continue; let ``AlgorithmError`` through and report it.
@@ -108,7 +108,7 @@ class SageMakerArtifactError(ArtifactError):
 
 
 class DivergedError(UserError):
-    """Training produced a loss that is not a finite number."""
+    """Training produced a loss, a weight or logits that are not finite numbers."""
 
 
 class AlgorithmError(SemSegError):

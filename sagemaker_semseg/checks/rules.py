@@ -29,6 +29,8 @@ ERRORS: Final = {
     "label out of range": "the network has no output for such a class",
     "bad label map": "it isn't known which class a pixel value means",
     "masks without labels": "the loss and the mIOU of no pixel at all are undefined",
+    "two validations": "the pairs that were kept apart, or those of the channel: it isn't known which are meant",
+    "one pair": "there is nothing to learn from, or nothing to measure the model on",
     "two manifests": "it isn't known which of them is meant",
     "unreadable manifest": "without it there are no pairs",
     "empty manifest": "there is nothing to learn from or to measure the model on",

@@ -19,7 +19,7 @@ from sagemaker_semseg.checks.previews import choose_previews
 from sagemaker_semseg.checks.report import Report, SplitFacts
 from sagemaker_semseg.checks.rules import fault_findings, sort_findings
 from sagemaker_semseg.data.channels import SPLITS
-from sagemaker_semseg.data.datasets import DatasetScan, scan_dataset
+from sagemaker_semseg.data.datasets import DatasetScan, ValidationSplit, scan_dataset
 from sagemaker_semseg.data.label_map_proposal import LabelMapProposal
 from sagemaker_semseg.data.labels import IGNORE, INVALID, LabelMap
 from sagemaker_semseg.data.manifest import ProgressCallback
@@ -40,6 +40,7 @@ def run_checks(
     num_classes: int | None,
     class_names: Sequence[str] = (),
     attributes: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    validation_split: ValidationSplit | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
     """Find everything that is wrong or doubtful with a data set, and count what it holds.
@@ -50,6 +51,7 @@ def run_checks(
         num_classes: The number of classes; None proposes the number that the masks need.
         class_names: Names from label 0 on.
         attributes: The names of a manifest's attributes for images and masks, by split.
+        validation_split: Takes validation out of train, as a training would.
         progress: Called with (files done, files in all).
 
     Returns:
@@ -65,7 +67,9 @@ def run_checks(
     checker = ImageChecker(hyperparameters.padded_crop_size)
     faults = FaultList()
     highest = num_classes or MAX_CLASSES
-    scans = scan_dataset(channels, SPLITS, highest, faults, progress, checker, attributes, class_names)
+    scans = scan_dataset(
+        channels, SPLITS, highest, faults, progress, checker, attributes, class_names, validation_split
+    )
     class_names = class_names or next((scan.class_names for scan in scans if scan.class_names), ())
     summaries = {split: checker.summaries.get(split, []) for split in SPLITS}
     findings = [*fault_findings(faults), *checker.findings, *dataset_checks.check_file_names(channels)]

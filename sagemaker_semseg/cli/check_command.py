@@ -23,6 +23,7 @@ from sagemaker_semseg.cli.flags import (
     refuse,
 )
 from sagemaker_semseg.data.channels import SPLITS
+from sagemaker_semseg.data.datasets import ValidationSplit
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.hyperparameters import MAX_CLASSES, resolve
 from sagemaker_semseg.jobs.channel_locations import locate_channels
@@ -51,11 +52,11 @@ exit status: 0 no errors, 1 warnings with --strict (or a fault of this program),
 """
 
 NO_ERRORS, WARNINGS, ERRORS = 0, 1, 2
-_FLAGS: Final = ("num_classes", "class_names", *SETTINGS)
+_FLAGS: Final = ("num_classes", "class_names", "seed", *SETTINGS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_data_flags(parser)
+    add_data_flags(parser, both_splits=True)
     group = parser.add_argument_group("report")
     text = "also write all findings to this file as JSON; - prints it instead of the table"
     group.add_argument("--json", metavar="FILE", help=text)
@@ -74,10 +75,22 @@ def run(options: argparse.Namespace) -> int:
     hp = resolve({"num_classes": min(max(2, named), MAX_CLASSES), **given})
     num_classes, names = hp.num_classes if "num_classes" in given else None, hp.class_names
     data = data_arguments(options)
-    folders, attributes = locate_channels(data["data"], data["channels"]), data["attribute_names"]
+    share, attributes = options.validation_split, data["attribute_names"]
+    if share is not None and not 0 < share < 1:
+        refuse([Fault("--validation-split", f"is {share:g}", "give a number above 0 and below 1, such as 0.2")])
+    folders = locate_channels(data["data"], data["channels"], "train" if share else None)
+    share = ValidationSplit(share, hp.seed) if share else None
     known = num_classes or len(names) or None
     with progress_bar("checking the data") as advance:
-        report = run_checks(folders, hp, num_classes=known, class_names=names, attributes=attributes, progress=advance)
+        report = run_checks(
+            folders,
+            hp,
+            num_classes=known,
+            class_names=names,
+            attributes=attributes,
+            validation_split=share,
+            progress=advance,
+        )
     report = dataclasses.replace(report, settings={**report.settings, "data": str(options.data or "")})
     report = add_recommendations(report, environment.memory_limit())
     _write(report, options.json, options.html)

@@ -27,8 +27,11 @@ _METAVARS = {
 }
 
 
-def add_data_flags(parser: argparse.ArgumentParser, *, start: bool = False) -> None:
-    """Add ``--data`` and a flag for each channel. start: also for the channels of initial weights."""
+def add_data_flags(parser: argparse.ArgumentParser, *, start: bool = False, both_splits: bool = False) -> None:
+    """Add ``--data`` and a flag for each channel.
+
+    start: also for the channels of initial weights. both_splits: also the flag that takes one out of the other.
+    """
     group = parser.add_argument_group("data")
     text = "the folder that holds the folders train, train_annotation, validation, validation_annotation and, if the "
     text += (
@@ -46,6 +49,12 @@ def add_data_flags(parser: argparse.ArgumentParser, *, start: bool = False) -> N
     group.add_argument("--attribute-names", metavar="IMAGE,MASK", help=text + "-ref)")
     text = "the same for validation's manifest (default: as --attribute-names)"
     group.add_argument("--validation-attribute-names", metavar="IMAGE,MASK", help=text)
+    if both_splits:
+        text = (
+            "keep this share of train apart for validation, such as 0.2, instead of reading a channel; the pairs are "
+        )
+        text += "chosen at random by --seed"
+        group.add_argument("--validation-split", type=float, metavar="X", help=text)
     for name, (flag, text) in _START.items() if start else ():
         group.add_argument(flag, dest=f"channel_{name}", metavar="PATH", help=text)
 

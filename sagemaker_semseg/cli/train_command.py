@@ -34,6 +34,7 @@ data:
   mydata/validation/b.jpg              class, 0 to num_classes - 1, and 255 is ignored
   mydata/validation_annotation/b.png
   mydata/label_map/train_label_map.json, validation_label_map.json     optional
+  without validation, --validation-split 0.2 keeps a fifth of train apart, at random by --seed
   or an augmented manifest for each split, Ground Truth's too: --data train.manifest takes validation.manifest beside it
 
 starting: from ImageNet weights, which are fetched once; from those that --pretrained-weights or the channel pretrained
@@ -54,7 +55,7 @@ exit status: 0 done (also after SIGTERM, as SageMaker stops jobs), 1 a fault of 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_data_flags(parser, start=True)
+    add_data_flags(parser, start=True, both_splits=True)
     group = parser.add_argument_group("output")
     group.add_argument("--output", type=Path, metavar="DIR", help="where the model and the checkpoints are written")
     text = "where the checkpoints are written and read (default OUTPUT/checkpoints)"
@@ -83,6 +84,7 @@ def config_of(options: argparse.Namespace) -> TrainingConfig:
     return TrainingConfig(
         **data_arguments(options),
         hyperparameters=hyperparameter_arguments(options),
+        validation_split=options.validation_split,
         output=_text(options.output),
         checkpoints=_text(options.checkpoints),
         restart=options.restart,

@@ -29,6 +29,7 @@ def annotation_channel(split: str) -> str:
 
 DATA_CHANNELS: Final = tuple(name for split in SPLITS for name in (split, annotation_channel(split)))
 CHANNELS: Final = (*DATA_CHANNELS, LABEL_MAP, "model", "pretrained")
+SHARE: Final = "to take a fifth of train, at random, train with --validation-split 0.2"
 _LAYOUT: Final = (
     "expected: train/a.jpg with train_annotation/a.png, validation/b.jpg with validation_annotation/b.png, "
     "and, if the masks need one, label_map/train_label_map.json and label_map/validation_label_map.json"
@@ -148,6 +149,8 @@ def _find_folder(channels: Mapping[str, Path], name: str, faults: FaultList) -> 
         root = parents.pop()
         known = propose(root) if "missing channel" not in faults.kinds else ""
         remedy = "; ".join(filter(None, [known, _list_folders(root, name), _LAYOUT]))
+    if name in DATA_CHANNELS[2:] and "train" in channels and not set(DATA_CHANNELS[2:]) & channels.keys():
+        remedy = f"{SHARE}; {remedy}"
     faults.add("missing channel", name, "the channel is missing", remedy)
     return None
 

@@ -6,6 +6,7 @@ of them is known then, all of it, in one ``DataError``.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,7 @@ __all__ = [
     "DatasetScan",
     "Datasets",
     "FileDataset",
+    "ValidationSplit",
     "find_channels",
     "read_channels",
     "read_split",
@@ -100,6 +102,32 @@ class Datasets:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class ValidationSplit:
+    """A share of the training pairs that is kept apart for validation, where there is no channel for that.
+
+    Attributes:
+        share: above 0 and below 1.
+        seed: with another one, other pairs are chosen.
+    """
+
+    share: float
+    seed: int = 0
+
+    def divide(self, pairs: Sequence[ImageMaskPair]) -> tuple[list[ImageMaskPair], list[ImageMaskPair]]:
+        """Returns the pairs of training and of validation, one at least, each in the order of ``pairs``.
+
+        A pair's place depends on its name and the seed, so that most stay where they are when pairs are added.
+        """
+
+        def place(pair: ImageMaskPair) -> bytes:
+            return hashlib.blake2b(f"{self.seed} {pair.name}".encode("utf-8", "surrogateescape")).digest()
+
+        count = min(max(round(self.share * len(pairs)), 1), len(pairs) - 1)
+        chosen = {pair.name for pair in sorted(pairs, key=place)[:count]}
+        return [pair for pair in pairs if pair.name not in chosen], [pair for pair in pairs if pair.name in chosen]
+
+
 def read_channels(
     channels: Mapping[str, Path],
     num_classes: int,
@@ -107,6 +135,7 @@ def read_channels(
     *,
     attributes: AttributeNames = _NONE,
     class_names: Sequence[str] = (),
+    validation_split: ValidationSplit | None = None,
 ) -> Datasets:
     """Reads and checks the data sets for training and validation.
 
@@ -116,6 +145,7 @@ def read_channels(
         progress: called with (files done, files in all).
         attributes: names of a manifest's attributes for images and masks, by split.
         class_names: from label 0 on; only color maps need them, and have names of their own.
+        validation_split: takes validation out of the channel train, instead of reading one.
 
     Raises:
         DataError: with every fault of all channels.
@@ -124,7 +154,7 @@ def read_channels(
         >>> datasets = read_channels(find_channels("mydata"), num_classes=11)
         >>> datasets.train.pixel_counts
     """
-    splits = _read(channels, SPLITS, num_classes, progress, attributes, class_names)
+    splits = _read(channels, SPLITS, num_classes, progress, attributes, class_names, validation_split)
     return Datasets(splits["train"], splits["validation"])
 
 
@@ -231,6 +261,7 @@ def scan_dataset(
     visitor: SampleVisitor | None = None,
     attributes: AttributeNames = _NONE,
     class_names: Sequence[str] = (),
+    validation_split: ValidationSplit | None = None,
 ) -> list[DatasetScan]:
     """Reads every file of the splits once; a training and the data report find the same faults by it.
 
@@ -242,12 +273,17 @@ def scan_dataset(
     The other arguments are those of ``read_channels``.
     """
     channels = {name: Path(path) for name, path in channels.items()}
-    maps = read_label_maps(channels, splits, num_classes, faults)
+    if validation_split:
+        channels = _with_validation(channels, faults)
+    read = ("train",) if validation_split else splits
+    maps = read_label_maps(channels, read, num_classes, faults)
     scans = []
-    for split in splits:
+    for split in read:
         label_map, notes = maps[split]
         pairs = find_pairs(channels, split, faults, notes, attributes.get(split, ()), progress)
         scans.append(DatasetScan(split, label_map, notes, pairs))
+    if validation_split:
+        scans = _divide(scans[0], validation_split, faults)
     _resolve_class_names(scans, num_classes, class_names, faults)
     work = [(scan, pair) for scan in scans for pair in scan.pairs]
     results = check_samples((pair for _, pair in work), visitor)
@@ -267,6 +303,25 @@ def scan_dataset(
             listed = ", ".join(f"{_NUMBERINGS[name]}: {count}" for name, count in sorted(scan.numberings.items()))
             scan.notes.append(f"{scan.split}: masks are read by their colours, not by their numbers ({listed})")
     return scans
+
+
+def _with_validation(channels: Mapping[str, Path], faults: FaultList) -> dict[str, Path]:
+    """Validation has the places of train. A channel of its own is a fault."""
+    for name in ("validation", "validation_annotation"):
+        if name in channels:
+            what = "is a channel of its own, and a share of train is asked for"
+            faults.add("two validations", channels[name], what, "leave one of the two out")
+    places = {name.replace("train", "validation"): path for name, path in channels.items() if name.startswith("train")}
+    return {**channels, **places}
+
+
+def _divide(train: DatasetScan, validation_split: ValidationSplit, faults: FaultList) -> list[DatasetScan]:
+    if len(train.pairs) == 1:
+        what = "there is one pair alone, of which none can be kept apart"
+        faults.add("one pair", train.pairs[0].image, what, "add pairs, or give the channels of validation")
+    pairs, kept_apart = validation_split.divide(train.pairs) if len(train.pairs) > 1 else (train.pairs, [])
+    note = f"validation: {len(kept_apart)} pairs of train, chosen by the seed"
+    return [replace(train, pairs=pairs), DatasetScan("validation", train.label_map, [note], kept_apart)]
 
 
 def _report_misfits(scans: Sequence[DatasetScan], num_classes: int, faults: FaultList) -> None:
@@ -306,8 +361,11 @@ def _read(
     progress: ProgressCallback | None,
     attributes: AttributeNames,
     class_names: Sequence[str],
+    validation_split: ValidationSplit | None = None,
 ) -> dict[str, FileDataset]:
     faults = FaultList()
-    scans = scan_dataset(channels, splits, num_classes, faults, progress, None, attributes, class_names)
+    scans = scan_dataset(
+        channels, splits, num_classes, faults, progress, None, attributes, class_names, validation_split
+    )
     faults.raise_any()
     return {scan.split: scan.dataset(num_classes) for scan in scans}

@@ -228,6 +228,19 @@ def _channels_error(source: EncodedImage) -> ImageError:
     name = {2: "grey with alpha", 3: "RGB colours", 4: "RGBA colours"}[source.header.channels]
     if source.header.channels == 2:
         remedy = f"{_ONE_CHANNEL}; with Pillow, Image.open(path).getchannel(0).save(path) drops the alpha channel"
+    elif _channels_are_equal(source):
+        name += " whose three channels are equal"
+        remedy = f"{_ONE_CHANNEL}; with Pillow, Image.open(path).getchannel(0).save(path) keeps one of the three"
     else:
         remedy = f"{_ONE_CHANNEL}; replace every colour by its class's number (not by convert('P') or convert('L'))"
     return ImageError(source.where, f"the mask holds {name}, not labels", remedy, "colour mask")
+
+
+def _channels_are_equal(source: EncodedImage) -> bool:
+    """Whether an RGB or RGBA PNG has the same number three times in each pixel."""
+    try:
+        colors = np.asarray(_open(source))
+    except ImageError:  # that it has channels is fault enough
+        return False
+    first = colors[:, :, 0]
+    return bool(np.array_equal(first, colors[:, :, 1]) and np.array_equal(first, colors[:, :, 2]))

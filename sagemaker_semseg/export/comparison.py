@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from sagemaker_semseg.errors import DivergedError, Fault
 from sagemaker_semseg.models.network import normalize
 
 TOLERANCE = 1e-3
@@ -29,11 +30,18 @@ def onnx_predictor(graph: bytes | str) -> Predictor:
 
 
 def compare(predict: Predictor, network: keras.Model, sizes: Sequence[tuple[int, int]] = SIZES) -> dict[str, Any]:
-    """Largest difference of logits and agreement of labels on test images, as ``with_graph`` describes them."""
+    """Largest difference of logits and agreement of labels on test images, as ``with_graph`` describes them.
+
+    Raises DivergedError if the network's logits aren't finite numbers, though its weights may be.
+    """
     difference = agreeing = pixels = 0.0
     for number, (height, width) in enumerate(sizes):
         image = _image(height, width, number)
         expected = np.asarray(keras.ops.convert_to_numpy(network(normalize(image), training=False)[0]))
+        if not np.isfinite(expected).all():
+            what = "for a test image they are NaN or infinite, though every weight is a finite number"
+            remedy = "train again with a lower learning_rate, or a lower momentum or weight_decay"
+            raise DivergedError("training has diverged: the model predicts nothing", [Fault("logits", what, remedy)])
         found = np.moveaxis(predict(image), 1, -1)
         # NaN must not get lost: max() of Python would drop it
         scale = max(float(np.abs(expected).max()), 1e-30)

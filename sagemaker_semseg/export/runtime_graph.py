@@ -31,6 +31,7 @@ def with_graph(artifact: Artifact) -> Artifact:
 
     Raises:
         ArtifactError: if the weights don't fit the hyperparameters.
+        DivergedError: if the network's logits aren't finite numbers.
         AlgorithmError: if graph and network differ by more than rounding explains.
     """
     with keras.device("cpu:0"):  # GPUs may round convolutions to ten bits

@@ -29,6 +29,7 @@ def train(
     model: Location | None = None,
     pretrained_weights: Location | None = None,
     attribute_names: AttributeNames | None = None,
+    validation_split: float | None = None,
     checkpoints: Location | None = None,
     model_path: Location | None = None,
     restart: bool = False,
@@ -49,6 +50,8 @@ def train(
         pretrained_weights: a file or a folder with ImageNet weights of the backbone. Without it they are downloaded,
             unless ``use_pretrained_model`` is False.
         attribute_names: a manifest's attributes for images and masks; or these by split.
+        validation_split: the share of ``train``, above 0 and below 1, that is kept apart for validation where there is
+            no such channel. The pairs are chosen at random by ``seed``, the same in every call.
         checkpoints: the folder of the checkpoints; ``OUTPUT/checkpoints`` if None. The same call continues from there.
         model_path: where the model is written: as an archive if the name ends in ``.tar.gz``, else as a folder.
             ``OUTPUT/model.tar.gz`` if None.
@@ -77,6 +80,7 @@ def train(
         **_data_arguments(data, attribute_names, channels),
         hyperparameters=hyperparameters,
         output=_text(output),
+        validation_split=validation_split,
         checkpoints=_text(checkpoints),
         model_path=_text(model_path),
         restart=restart,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from sagemaker_semseg.data.channels import CHANNELS, SPLITS, find_channels
+from sagemaker_semseg.data.channels import CHANNELS, SHARE, SPLITS, find_channels
 from sagemaker_semseg.data.manifest import SUFFIXES
 from sagemaker_semseg.environment import data_cache
 from sagemaker_semseg.errors import DataError, Fault
@@ -51,7 +51,7 @@ def _of_manifest(location: str, manifest: Path, single: Mapping[str, Path], spli
     except DataError:  # there is nothing in S3
         path = Path(sibling)
     if not path.is_file():
-        remedy = f"put it there, or give --{other} MANIFEST"
+        remedy = f"put it there, or give --{other} MANIFEST" + (f"; {SHARE}" if other == "validation" else "")
         fault = Fault(location, f"is the channel {this}; for {other} there is no {sibling} beside it", remedy)
         raise DataError("a channel is missing:", [fault])
     return {this: manifest, other: path}

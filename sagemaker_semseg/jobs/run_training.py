@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,7 +14,15 @@ from sagemaker_semseg.checks import Finding
 from sagemaker_semseg.checks.label_doubts import doubt_error
 from sagemaker_semseg.checks.training_checks import check_before_training, describe
 from sagemaker_semseg.data.channels import SPLITS
-from sagemaker_semseg.data.datasets import AttributeNames, Dataset, Datasets, FileDataset, read_channels, read_split
+from sagemaker_semseg.data.datasets import (
+    AttributeNames,
+    Dataset,
+    Datasets,
+    FileDataset,
+    ValidationSplit,
+    read_channels,
+    read_split,
+)
 from sagemaker_semseg.data.pipe_mode import pipe_datasets
 from sagemaker_semseg.environment import environment, weight_locations
 from sagemaker_semseg.errors import DataError, ExitStatus, Fault, HyperparameterError, UserError
@@ -49,6 +57,7 @@ class TrainingConfig:
         channels: single channels by name (``train``, ``train_annotation``, ``validation``, ``validation_annotation``,
             ``label_map``, ``model``, ``pretrained``), which win over those in ``data``; paths or s3:// URIs.
         attribute_names: by split, a manifest's attributes for images and masks.
+        validation_split: the share of train that is kept apart for validation, in place of a channel; above 0, below 1.
         model_path: where the model is written: a name that ends in ``.tar.gz`` is packed, any other is a folder of the
             model's files. ``OUTPUT/model.tar.gz`` if None.
         checkpoints: the folder of the checkpoints, from which the same training continues; ``OUTPUT/checkpoints`` if
@@ -66,6 +75,7 @@ class TrainingConfig:
     data: str | None = None
     channels: Mapping[str, str] = field(default_factory=dict)
     attribute_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    validation_split: float | None = None
     model_path: str | None = None
     checkpoints: str | None = None
     restart: bool = False
@@ -164,7 +174,8 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
         raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
     finished = None
     if resumes and checkpoints is not None:
-        finished = _finished_epochs(Path(checkpoints), hp, channels.train.count)
+        model = Path(config.model_path or os.path.join(config.output, "model.tar.gz"))
+        finished = _finished_epochs(Path(checkpoints), hp, channels.train.count, model)
     weights = weights or initial_weights.download(hp, weight_locations())
     in_manifests = channels.train.class_names if isinstance(channels.train, FileDataset) else ()
     class_names = class_names or in_manifests or weights.class_names
@@ -224,12 +235,25 @@ def _last_checkpoint(folder: Path) -> Path:
     return folder / "last.safetensors"
 
 
-def _finished_epochs(checkpoints: Path, hp: Hyperparameters, samples: int | None) -> int:
-    """Epochs that are done. Raises DataError if the checkpoint is damaged or of another training."""
+def _finished_epochs(checkpoints: Path, hp: Hyperparameters, samples: int | None, model: Path) -> int:
+    """Epochs that are done. Raises DataError if the checkpoint is damaged or of another training.
+
+    model: what the training in the folder has written, if it is finished.
+    """
     path = _last_checkpoint(checkpoints)
     state = checkpoint.read_state(path)
-    checkpoint.check_same_training(path, state, hp, samples or 0)
-    return len(state.history)
+    done = len(state.history)
+    try:
+        checkpoint.check_same_training(path, state, hp, samples or 0)
+    except DataError as error:
+        if done < int(state.hyperparameters["epochs"]):
+            raise
+        further = f"--model {model}" if model.exists() else "its model.tar.gz in the channel model"
+        remedy = f"train its model further with {further} and another --output; or start over with --restart"
+        faults = [replace(fault, remedy=remedy) for fault in error.faults]
+        what = f"the training in {checkpoints} is finished after {done} epochs, and had other settings"
+        raise DataError(what, faults) from None
+    return done
 
 
 # ---- what can be wrong
@@ -239,7 +263,7 @@ def _locate(config: TrainingConfig, errors: list[UserError]) -> dict[str, Path]:
     if config.fifos and config.data is None and not config.channels:
         return {}
     try:
-        return locate_channels(config.data, config.channels)
+        return locate_channels(config.data, config.channels, None if config.validation_split is None else "train")
     except UserError as error:
         errors.append(error)
         return {}
@@ -264,13 +288,30 @@ def _read_data(
         if folders:
             num_classes = resolution.values.get("num_classes", MAX_CLASSES)
             with progress_bar("checking the data") as update:
-                return read_channels(folders, num_classes, update, attributes=attributes, class_names=class_names)
+                return read_channels(
+                    folders,
+                    num_classes,
+                    update,
+                    attributes=attributes,
+                    class_names=class_names,
+                    validation_split=_validation_split(config.validation_split, resolution),
+                )
     except DataError as error:
         more = "sagemaker-semseg check finds whatever else is wrong or doubtful with the data"
         errors.append(DataError(f"{error.message}; {more}", error.faults))
     except UserError as error:
         errors.append(error)
     return None
+
+
+def _validation_split(share: float | None, resolution: Resolution) -> ValidationSplit | None:
+    """Raises UserError for a share that leaves nothing."""
+    if share is None:
+        return None
+    if not 0 < share < 1:
+        fault = Fault("validation_split", f"is {share:g}", "give a number above 0 and below 1, such as 0.2")
+        raise UserError("The data can't be divided:", [fault])
+    return ValidationSplit(share, resolution.values.get("seed", 0))
 
 
 def _check_data(

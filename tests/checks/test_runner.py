@@ -227,3 +227,27 @@ def test_findings_name_the_files(root: Path) -> None:
         str(root / "validation/v0.jpg"),
         f"the same file as {root / 'train/copy.jpg'}",
     )
+
+
+def test_an_empty_class_before_others_is_no_reason_to_lower_num_classes(root: Path) -> None:
+    for path in root.glob("*_annotation/*.png"):
+        path.write_bytes(encode_mask(labels(values=(0, 1, 3))))
+    (finding,) = run(root, 4).findings
+    assert (finding.kind, finding.where) == ("class that never occurs", "class 2")
+    assert "lower num_classes, or" not in finding.remedy
+    assert "a lower num_classes would cut off class 3, which occurs" in finding.remedy
+    (finding,) = (found for found in run(root, 5).findings if found.where == "class 4")
+    assert finding.remedy.startswith("lower num_classes, or check")
+
+
+def test_the_figures_are_with_the_proposed_label_map(root: Path) -> None:
+    for path in root.glob("*_annotation/*.png"):
+        path.write_bytes(encode_mask(labels(values=(0, 15, 190, 255))))
+    content = {"map": {"0": 0, "1": 15, "2": 190}}
+    for num_classes in (None, 3):
+        report = run(root, num_classes)
+        assert report.num_classes == 3
+        assert report.label_maps == dict.fromkeys(("train", "validation"), content) == report.to_dict()["label_maps"]
+        assert report.splits[0].pixel_counts.tolist() == [3 * HEIGHT * 12] * 3
+        assert report.splits[0].image_counts.tolist() == [3] * 3
+        assert all(json.dumps(content) in finding.remedy for finding in report.findings)

@@ -152,3 +152,20 @@ def test_a_training_from_a_manifest_is_the_one_from_folders(ground_truth, traine
         colors = np.asarray(mask).reshape(-1, 3).tolist()
     expected = [sum(color == rgb(code) for color in colors) for code in COLORS.values()]
     assert np.sum(scores["confusion_matrix"], axis=1).tolist() == expected
+
+
+def test_one_manifest_alone_may_be_divided(ground_truth, settings, tmp_path, capsys):
+    alone = tmp_path / "output.manifest"
+    lines = (ground_truth / "train.manifest").read_text().splitlines()
+    alone.write_text("\n".join(lines).replace('"train-', f'"{ground_truth}/train-'))
+    arguments = ["--data", str(alone), *settings]
+    assert main(["train", *arguments, "--output", str(tmp_path), "--epochs", "0"]) == 2
+    assert "train with --validation-split 0.2" in capsys.readouterr().err
+    assert main(["check", "--data", str(alone), "--num-classes", "4", "--validation-split", "0.25",
+                 "--crop-size", "32", "--json", str(tmp_path / "report.json")]) == 0  # fmt: skip
+    splits = json.loads((tmp_path / "report.json").read_text())["splits"]
+    assert splits["validation"]["pairs"] == round(len(lines) / 4)
+    assert splits["train"]["pairs"] + splits["validation"]["pairs"] == len(lines)
+    for share in ("0", "1", "-0.5"):
+        assert main(["train", *arguments, "--output", str(tmp_path), "--validation-split", share]) == 2
+        assert "give a number above 0 and below 1" in capsys.readouterr().err

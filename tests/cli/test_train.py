@@ -171,6 +171,15 @@ def test_stop_and_go_on_and_restart(data, settings, tmp_path, capsys, monkeypatc
     assert (output / "checkpoints" / "mine.txt").read_text() == "stays"
 
 
+def test_more_epochs_after_the_end_name_the_model_to_train_further(trained, data, settings, capsys):
+    assert main(["train", "--data", str(data), "--output", str(trained.output), "--epochs", "2", *settings]) == 2
+    error = capsys.readouterr().err
+    assert "is finished after 1 epochs, and had other settings" in error
+    assert "epochs: was 1 when" in error
+    assert f"--model {trained.output / 'model.tar.gz'} and another --output" in error
+    assert "unfinished" not in error
+
+
 def test_a_damaged_checkpoint_is_reported_and_restart_passes_it(data, settings, tmp_path, capsys):
     output = tmp_path / "out"
     (output / "checkpoints").mkdir(parents=True)

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from sagemaker_semseg.data import files
-from sagemaker_semseg.data.datasets import find_channels, read_channels, read_split, unmapped_values
+from sagemaker_semseg.data.datasets import ValidationSplit, find_channels, read_channels, read_split, unmapped_values
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.labels import LabelMap
+from sagemaker_semseg.data.samples import ImageMaskPair
 from sagemaker_semseg.errors import FAULTS_SHOWN, DataError
 
 FOUR = ("train", "train_annotation", "validation", "validation_annotation")
@@ -393,3 +394,51 @@ def test_camvid() -> None:
         with Image.open(path) as mask:
             with_pillow += np.bincount(np.asarray(mask).ravel(), minlength=256)
     np.testing.assert_array_equal(read.validation.value_counts, with_pillow)
+
+
+# ---- validation out of train
+
+
+def named(count: int) -> list[ImageMaskPair]:
+    return [ImageMaskPair(f"image {number}", Path(f"{number}.jpg"), Path(f"{number}.png")) for number in range(count)]
+
+
+@pytest.mark.parametrize(("count", "share", "expected"), [(10, 0.2, 2), (2, 0.01, 1), (2, 0.99, 1), (1000, 0.3, 300)])
+def test_a_share_of_train_is_validation(count: int, share: float, expected: int) -> None:
+    pairs = named(count)
+    train, validation = ValidationSplit(share).divide(pairs)
+    assert len(validation) == expected
+    assert sorted(train + validation, key=pairs.index) == pairs
+    assert train == sorted(train, key=pairs.index)
+
+
+def test_the_share_is_the_same_in_every_run_and_another_with_another_seed() -> None:
+    chosen = [pair.name for pair in ValidationSplit(0.2, seed=3).divide(named(100))[1]]
+    assert chosen == [pair.name for pair in ValidationSplit(0.2, seed=3).divide(named(100)[::-1])[1]][::-1]
+    assert chosen != [pair.name for pair in ValidationSplit(0.2, seed=4).divide(named(100))[1]]
+    # with one more pair, all but one stay where they are
+    assert len(set(chosen) - {pair.name for pair in ValidationSplit(0.2, seed=3).divide(named(101))[1]}) <= 1
+
+
+def test_validation_out_of_train_is_read_with_its_label_map(root: Path) -> None:
+    (root / "label_map").mkdir()
+    (root / "label_map/train_label_map.json").write_text('{"map": {"0": 0, "1": 1, "2": 2}}')
+    (root / "label_map/validation_label_map.json").write_text("no JSON, and not read")
+    channels = {name: path for name, path in find_channels(root).items() if not name.startswith("validation")}
+    datasets = read_channels(channels, 3, validation_split=ValidationSplit(0.5))
+    assert sorted([datasets.train.pairs[0].name, datasets.validation.pairs[0].name]) == ["a", "b"]
+    assert datasets.validation.channel == "validation"
+    assert datasets.validation.label_map is datasets.train.label_map
+    assert "1 pairs of train" in datasets.validation.notes[0]
+
+
+def test_two_validations_and_too_few_pairs_are_faults(root: Path) -> None:
+    with pytest.raises(DataError, match="is a channel of its own, and a share of train is asked for"):
+        read_channels(find_channels(root), 3, validation_split=ValidationSplit(0.5))
+    channels = {name: path for name, path in find_channels(root).items() if not name.startswith("validation")}
+    (root / "train/a.jpg").unlink()
+    (root / "train_annotation/a.png").unlink()
+    with pytest.raises(DataError, match="there is one pair alone"):
+        read_channels(channels, 3, validation_split=ValidationSplit(0.5))
+    with pytest.raises(DataError, match=r"validation: the channel is missing \(to take a fifth of train"):
+        read_channels(channels, 3)

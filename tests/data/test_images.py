@@ -158,6 +158,22 @@ def test_mask_of_several_channels(color: int, channels: int, name: str, depth: i
     assert "palette" in error.value.faults[0].remedy
 
 
+@pytest.mark.parametrize(("color", "channels"), [(RGB, 3), (RGBA, 4)])
+def test_mask_whose_three_channels_are_equal(color: int, channels: int) -> None:
+    labels = values((3, 4, channels), 1)
+    labels[:, :, 1] = labels[:, :, 2] = labels[:, :, 0]
+    with pytest.raises(DataError) as error:
+        decode_mask(png(labels, 8, color))
+    assert "whose three channels are equal" in fault(error)
+    assert "getchannel(0)" in error.value.faults[0].remedy
+    assert "convert" not in error.value.faults[0].remedy
+    labels[1, 2, 1] += 1  # one pixel differs: these are colours
+    with pytest.raises(DataError) as error:
+        decode_mask(png(labels, 8, color))
+    assert "equal" not in fault(error)
+    assert "replace every colour" in error.value.faults[0].remedy
+
+
 def test_mask_as_jpeg() -> None:
     with pytest.raises(DataError) as error:
         decode_mask(jpeg(make_image()))

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from sagemaker_semseg.artifact import Artifact
-from sagemaker_semseg.errors import AlgorithmError, ArtifactError
+from sagemaker_semseg.errors import AlgorithmError, ArtifactError, DivergedError
 from sagemaker_semseg.export import runtime_graph
 from sagemaker_semseg.export.onnx_graph import onnx_graph
 from sagemaker_semseg.hyperparameters import resolve, to_strings
@@ -66,6 +66,15 @@ def test_a_graph_that_differs_is_not_given_out(fcn, monkeypatch, value):
     monkeypatch.setattr(runtime_graph, "onnx_graph", wrong)
     with pytest.raises(AlgorithmError, match=r"model\.onnx: differs from the network by"):
         runtime_graph.with_graph(artifact_of(fcn, "fcn", "resnet-tiny"))
+
+
+def test_a_network_without_finite_logits_has_diverged(fcn):
+    """Each weight is a finite number, their sums aren't: that is no fault of the graph."""
+    artifact = artifact_of(fcn, "fcn", "resnet-tiny")
+    name = next(name for name in artifact.weights if name.endswith("head.block.4.weight"))
+    huge = {**artifact.weights, name: np.full_like(artifact.weights[name], 3e38)}
+    with pytest.raises(DivergedError, match=r"has diverged.*\n.*logits.*lower learning_rate"):
+        runtime_graph.with_graph(dataclasses.replace(artifact, weights=huge))
 
 
 def test_weights_that_do_not_fit_are_refused(fcn):
