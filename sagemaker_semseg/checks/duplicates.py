@@ -57,7 +57,7 @@ def _scale(small: Image.Image, header: ImageHeader, side: int) -> Image.Image:
         small = Image.fromarray((np.asarray(small) >> 8).astype(np.uint8))
     long = max(header.width, header.height)
     scale = min((1, 2, 4, 8), key=lambda times: abs(long / times - max(small.size)))
-    # the decoder rounds an eighth up, and of an image of a few pixels the scale can't be told
+    # the decoder rounds an eighth up, and of a few pixels it isn't known by how much
     box = (0.0, 0.0, min(header.width / scale, small.width), min(header.height / scale, small.height))
     return small.convert("RGB").resize((side, side), Image.Resampling.BILINEAR, box=box)
 
