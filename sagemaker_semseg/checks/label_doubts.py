@@ -45,6 +45,22 @@ class CountedSplit(Protocol):
     def value_counts(self) -> Counts: ...
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class StreamCounts:
+    """What the first epoch of a stream held; a ``CountedSplit``."""
+
+    split: str
+    label_map: LabelMap
+    value_counts: Counts
+    pairs: Sequence[ImageMaskPair] = ()
+
+    @property
+    def pixel_counts(self) -> Counts:
+        """(num_classes,) pixels of each label."""
+        labels = self.label_map.lookup
+        return np.bincount(labels, self.value_counts, 256)[: self.label_map.num_classes].astype(np.int64)
+
+
 def find_label_doubts(
     splits: Sequence[CountedSplit], num_classes: int, names: Sequence[str], channels: Mapping[str, Path]
 ) -> list[Finding]:

@@ -298,7 +298,10 @@ def scan_dataset(
         if not faults.kinds and not scan.pixel_counts.any():
             what = "every pixel of every mask is ignored, none is left to learn from or to measure"
             where = channels.get(f"{scan.split}_annotation", channels[scan.split])
-            faults.add("masks without labels", where, what, "check the label map")
+            remedy = "check the label map"
+            if scan.label_map and not scan.label_map.source:
+                remedy = "the masks hold 255 alone, which means ignore: write labels from 0 on"
+            faults.add("masks without labels", where, what, remedy)
         if scan.numberings.total() > scan.numberings["labels"]:
             listed = ", ".join(f"{_NUMBERINGS[name]}: {count}" for name, count in sorted(scan.numberings.items()))
             scan.notes.append(f"{scan.split}: masks are read by their colours, not by their numbers ({listed})")

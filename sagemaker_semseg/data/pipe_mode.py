@@ -23,12 +23,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from sagemaker_semseg.data.channels import SPLITS, read_label_maps
 from sagemaker_semseg.data.image_headers import EncodedImage
-from sagemaker_semseg.data.labels import LabelMap
+from sagemaker_semseg.data.images import decode_mask
+from sagemaker_semseg.data.labels import LabelMap, count_values
 from sagemaker_semseg.data.recordio import read_records
 from sagemaker_semseg.data.samples import EncodedSample
 from sagemaker_semseg.errors import DataError, Fault, FaultList, HyperparameterError
+
+Counts = npt.NDArray[np.int64]
 
 _POLL_SECONDS: Final = 0.05
 _PIPE_BYTES: Final = 1 << 20  # between sender and reader, where the system allows it
@@ -129,6 +135,8 @@ class PipeDataset:
         count: pairs in an epoch, as far as it is known.
         notes: what is worth knowing, though nothing is wrong.
         polling: how long, and under which conditions, a sender is waited for.
+        check_counts: called at the end of FIFO 0 with the data set and (256,) pixels of each mask value; raises
+            ``DataError`` for labels that can't be meant.
     """
 
     channel: str
@@ -137,6 +145,7 @@ class PipeDataset:
     count: int | None = None
     notes: tuple[str, ...] = ()
     polling: PollConfig = field(default_factory=PollConfig)
+    check_counts: Callable[[PipeDataset, Counts], None] | None = None
 
     def fifo(self, number: int) -> Path:
         """The path of FIFO ``number``, counted from 0."""
@@ -155,7 +164,7 @@ class PipeDataset:
             OSError: if the FIFO can't be read.
         """
         polling = replace(self.polling, cancelled=cancelled) if cancelled else self.polling
-        path, index = self.fifo(number), -1
+        path, index, counts = self.fifo(number), -1, np.zeros(256, np.int64)
         with open_fifo(path, polling) as file:
             records = read_records(file, str(path))
             for index, image in enumerate(records):
@@ -163,10 +172,16 @@ class PipeDataset:
                 if mask is None:
                     where, what = f"{path}, record {2 * index + 1}", "an image, after which the stream ends"
                     raise DataError("a mask is missing", [Fault(where, what, _ORDER)])
-                yield self._sample(image, mask, number, index)
+                sample = self._sample(image, mask, number, index)
+                if number == 0 and self.check_counts:
+                    with contextlib.suppress(DataError):  # the sample's reader raises it
+                        counts += count_values(decode_mask(sample.mask))
+                yield sample
         if index < 0:
             what = "the stream ended before its first record"
             raise DataError("a stream is empty", [Fault(str(path), what, "check the channel's data")])
+        if number == 0 and self.check_counts:
+            self.check_counts(self, counts)
 
     def _sample(self, image: bytes, mask: bytes, number: int, index: int) -> EncodedSample:
         where, record = f"{self.fifo(number)}, pair {index + 1}", 2 * index + 1
@@ -204,11 +219,13 @@ def pipe_datasets(
     channels: Mapping[str, Path] | None = None,
     splits: tuple[str, ...] = SPLITS,
     polling: PollConfig | None = None,
+    check_counts: Callable[[PipeDataset, Counts], None] | None = None,
 ) -> dict[str, PipeDataset]:
     """The data sets whose FIFOs appear in ``folder``, by split; none is opened yet.
 
     Args:
         channels: folders by channel, for ``label_map``.
+        check_counts: as in ``PipeDataset``.
 
     Raises:
         DataError: for a bad label map.
@@ -224,7 +241,8 @@ def pipe_datasets(
         label_map, notes = maps[split]
         assert label_map is not None  # a bad one is a fault, and faults have been raised
         count = num_training_samples if split == "train" else None
-        found[split] = PipeDataset(split, folder, label_map, count, tuple(notes), polling or PollConfig())
+        polling = polling or PollConfig()
+        found[split] = PipeDataset(split, folder, label_map, count, tuple(notes), polling, check_counts)
     return found
 
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from sagemaker_semseg.checks import Finding
-from sagemaker_semseg.checks.label_doubts import doubt_error
+from sagemaker_semseg.checks.label_doubts import StreamCounts, doubt_error, find_label_doubts
 from sagemaker_semseg.checks.training_checks import check_before_training, describe
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.datasets import (
@@ -23,7 +26,7 @@ from sagemaker_semseg.data.datasets import (
     read_channels,
     read_split,
 )
-from sagemaker_semseg.data.pipe_mode import pipe_datasets
+from sagemaker_semseg.data.pipe_mode import PipeDataset, pipe_datasets
 from sagemaker_semseg.environment import environment, weight_locations
 from sagemaker_semseg.errors import DataError, ExitStatus, Fault, HyperparameterError, UserError
 from sagemaker_semseg.hyperparameters import MAX_CLASSES, Hyperparameters, Resolution, try_resolve
@@ -339,10 +342,25 @@ def _open_streams(
     """The splits that come through FIFOs in ``folder``, and those that have a channel in ``folders``."""
     piped = tuple(split for split in SPLITS if not {split, f"{split}_annotation"} & folders.keys())
     found: dict[str, Dataset] = {}
-    found |= pipe_datasets(folder, hp.num_classes, hp.num_training_samples, channels=folders, splits=piped)
+    found |= pipe_datasets(
+        folder,
+        hp.num_classes,
+        hp.num_training_samples,
+        channels=folders,
+        splits=piped,
+        check_counts=None if hp.allow_doubtful_labels else _check_stream,
+    )
     for split in set(SPLITS) - set(piped):
         found[split] = read_split(folders, hp.num_classes, split, attributes=attributes)
     return Datasets(found["train"], found["validation"])
+
+
+def _check_stream(stream: PipeDataset, value_counts: npt.NDArray[np.int64]) -> None:
+    """Raises DataError if the first epoch of a stream held labels of one class alone."""
+    counts = StreamCounts(stream.channel, stream.label_map, value_counts)
+    places = {stream.channel: stream.fifo(0)}
+    if doubt := doubt_error(find_label_doubts([counts], stream.label_map.num_classes, (), places)):
+        raise doubt
 
 
 def _local_weights(

@@ -17,7 +17,7 @@ import pytest
 
 from sagemaker_semseg.data import pipe_mode
 from sagemaker_semseg.data.images import decode_image, encode_mask
-from sagemaker_semseg.data.pipe_mode import Cancelled, PipeDataset, PollConfig, open_fifo, pipe_datasets
+from sagemaker_semseg.data.pipe_mode import Cancelled, Counts, PipeDataset, PollConfig, open_fifo, pipe_datasets
 from sagemaker_semseg.data.recordio import packed
 from sagemaker_semseg.data.samples import EncodedSample
 from sagemaker_semseg.errors import DataError, HyperparameterError
@@ -230,3 +230,20 @@ def test_the_length_of_an_epoch_has_to_be_given(tmp_path: Path) -> None:
     with pytest.raises(HyperparameterError, match="num_training_samples: is missing: in Pipe mode"):
         pipe_datasets(tmp_path, 2, None)
     assert pipe_datasets(tmp_path, 2, None, splits=("validation",))["validation"].count is None
+
+
+def test_the_values_of_the_first_epoch_are_counted(tmp_path: Path) -> None:
+    for number in (0, 1):
+        (tmp_path / f"train_{number}").write_bytes(framed(NOISE, png(1, 300), ONE, TWO))
+    counted: list[tuple[str, dict[int, int]]] = []
+
+    def check(stream: PipeDataset, counts: Counts) -> None:
+        counted.append((stream.channel, {int(value): int(counts[value]) for value in np.flatnonzero(counts)}))
+        raise DataError("doubtful")
+
+    stream = pipe_datasets(tmp_path, 3, 2, splits=("train",), check_counts=check)["train"]
+    with pytest.raises(DataError, match="doubtful"):
+        list(stream.read_epoch(0))
+    assert counted == [("train", {1: 300 * 300, 2: 1})]
+    assert len(list(stream.read_epoch(1))) == 2
+    assert len(counted) == 1

@@ -10,6 +10,7 @@ from sagemaker_semseg.cli import main
 from sagemaker_semseg.container import job_directory, train
 from sagemaker_semseg.data.demo_dataset import make_demo_set
 from sagemaker_semseg.data.images import encode_mask
+from sagemaker_semseg.data.recordio import packed
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.jobs.api import evaluate
@@ -63,6 +64,16 @@ def test_a_job_in_a_container_fails_with_the_remedy(black_and_white, tmp_path, m
     assert failure.startswith("ClientError: the labels are doubtful")
     assert MAP in failure
     assert "allow_doubtful_labels" in failure
+
+
+def test_a_stream_is_refused_once_its_first_epoch_has_come(black_and_white, tmp_path):
+    for split in ("train", "validation"):
+        masks = sorted((black_and_white / f"{split}_annotation").iterdir())
+        files = [file for mask in masks for file in (black_and_white / split / f"{mask.stem}.jpg", mask)]
+        records = b"".join(b"".join(packed(file.read_bytes())) for file in files)
+        (tmp_path / f"{split}_0").write_bytes(records)  # a file may stand for a FIFO
+    with pytest.raises(DataError, match="every labelled pixel of train is class 0"):
+        train_from_python(None, tmp_path / "out", **SMALL, num_training_samples=2, fifos=tmp_path, quiet=True)
 
 
 @pytest.fixture(scope="module")
