@@ -37,9 +37,10 @@ def show(report: Report, data: Path | None, *, proposed: bool = False, console: 
         console.print(f"proposed: [bold]{flag} {escape(item.value)}[/]\n  {escape(item.reason)}", soft_wrap=True)
     for name, estimate in report.estimates.items():
         console.print(f"memory, estimated: {estimate.total / 1e9:.1f} GB, {escape(name)}")
-    if proposed:
-        console.print(f"num_classes wasn't given: {report.num_classes} are proposed, by the highest label in the masks")
     console.print()
+    if proposed:
+        by = "with the label map above" if report.label_maps else "by the highest label in the masks"
+        console.print(f"num_classes wasn't given: {report.num_classes} are proposed, {by}")
     console.print(_count(len(report.errors), "error") + ", " + _count(len(report.warnings), "warning"))
 
 

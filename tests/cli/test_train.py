@@ -180,6 +180,29 @@ def test_more_epochs_after_the_end_name_the_model_to_train_further(trained, data
     assert "unfinished" not in error
 
 
+class Damage(keras.callbacks.Callback):
+    """Cuts the images of train short once the first epoch is done."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def on_epoch_end(self, epoch, logs=None):
+        for path in self.folder.iterdir():
+            path.write_bytes(path.read_bytes()[:300])
+
+
+def test_a_file_that_is_damaged_while_a_training_runs_is_named(data, settings, tmp_path, capsys, monkeypatch):
+    shutil.copytree(data, tmp_path / "data")
+    monkeypatch.setattr(callbacks, "logging_callback", lambda host: Damage(tmp_path / "data/train"))
+    arguments = ["train", "--data", str(tmp_path / "data"), "--output", str(tmp_path / "out"), *settings]
+    assert main([*arguments, "--epochs", "9"]) == 2  # some of the second epoch was read before
+    error = capsys.readouterr().err
+    assert "while reading the data: " in error
+    assert f"{tmp_path}/data/train/000" in error
+    assert "the file is damaged or cut short" in error
+
+
 def test_a_damaged_checkpoint_is_reported_and_restart_passes_it(data, settings, tmp_path, capsys):
     output = tmp_path / "out"
     (output / "checkpoints").mkdir(parents=True)
