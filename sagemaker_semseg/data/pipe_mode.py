@@ -135,8 +135,8 @@ class PipeDataset:
         count: pairs in an epoch, as far as it is known.
         notes: what is worth knowing, though nothing is wrong.
         polling: how long, and under which conditions, a sender is waited for.
-        check_counts: called at the end of FIFO 0 with the data set and (256,) pixels of each mask value; raises
-            ``DataError`` for labels that can't be meant.
+        check_counts: called with the data set and (256,) pixels of each mask value at the end of FIFO 0, or once
+            ``count`` pairs have come; raises ``DataError`` for labels that can't be meant.
     """
 
     channel: str
@@ -165,6 +165,7 @@ class PipeDataset:
         """
         polling = replace(self.polling, cancelled=cancelled) if cancelled else self.polling
         path, index, counts = self.fifo(number), -1, np.zeros(256, np.int64)
+        check = None if number else self.check_counts
         with open_fifo(path, polling) as file:
             records = read_records(file, str(path))
             for index, image in enumerate(records):
@@ -173,15 +174,18 @@ class PipeDataset:
                     where, what = f"{path}, record {2 * index + 1}", "an image, after which the stream ends"
                     raise DataError("a mask is missing", [Fault(where, what, _ORDER)])
                 sample = self._sample(image, mask, number, index)
-                if number == 0 and self.check_counts:
+                if check:
                     with contextlib.suppress(DataError):  # the sample's reader raises it
                         counts += count_values(decode_mask(sample.mask))
+                    if index + 1 == self.count:  # a training reads no further
+                        check(self, counts)
+                        check = None
                 yield sample
         if index < 0:
             what = "the stream ended before its first record"
             raise DataError("a stream is empty", [Fault(str(path), what, "check the channel's data")])
-        if number == 0 and self.check_counts:
-            self.check_counts(self, counts)
+        if check:
+            check(self, counts)
 
     def _sample(self, image: bytes, mask: bytes, number: int, index: int) -> EncodedSample:
         where, record = f"{self.fifo(number)}, pair {index + 1}", 2 * index + 1

@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -242,8 +243,12 @@ def test_the_values_of_the_first_epoch_are_counted(tmp_path: Path) -> None:
         raise DataError("doubtful")
 
     stream = pipe_datasets(tmp_path, 3, 2, splits=("train",), check_counts=check)["train"]
-    with pytest.raises(DataError, match="doubtful"):
-        list(stream.read_epoch(0))
+    samples = stream.read_epoch(0)
+    next(samples)
+    with pytest.raises(DataError, match="doubtful"):  # before the last pair is used
+        next(samples)
     assert counted == [("train", {1: 300 * 300, 2: 1})]
     assert len(list(stream.read_epoch(1))) == 2
     assert len(counted) == 1
+    with pytest.raises(DataError, match="doubtful"):
+        list(replace(stream, count=None).read_epoch(0))
