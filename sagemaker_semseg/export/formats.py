@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from sagemaker_semseg.artifact import Artifact
-from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
+from sagemaker_semseg.errors import AlgorithmError, ArtifactError, Fault, UserError
 from sagemaker_semseg.export.comparison import TOLERANCE, Predictor, compare, onnx_predictor
 from sagemaker_semseg.models.network import network_of
 from sagemaker_semseg.storage import atomic_write
@@ -194,8 +194,11 @@ FORMATS: dict[str, Format] = {
 
 def available_formats(artifact: Artifact) -> Sequence[str]:
     """Returns the formats that this model can have on this machine."""
-    return [
-        name
-        for name, chosen in FORMATS.items()
-        if (name != "onnx-int8" or artifact.int8_graph) and (not chosen.needs or find_spec(chosen.needs[0]))
-    ]
+    names = [name for name, chosen in FORMATS.items() if not chosen.needs or find_spec(chosen.needs[0])]
+    if artifact.int8_graph is None:
+        names.remove("onnx-int8")
+    try:
+        gluoncv_params(artifact, "the model")
+    except ArtifactError:  # GluonCV has no such network
+        names.remove("gluoncv")
+    return names

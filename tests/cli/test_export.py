@@ -66,6 +66,15 @@ def test_the_figures_are_beside_the_file(trained, tmp_path):
     assert report["onnx"]["bytes"] == (tmp_path / "all").stat().st_size
 
 
+def test_all_formats_at_once(trained, tmp_path, capsys):
+    assert main(["export", str(trained.output), "-o", str(tmp_path / "all"), "--format", "all"]) == 0
+    report = json.loads((tmp_path / "all" / "export.json").read_text())
+    assert set(report) == {"onnx", "savedmodel", "tflite", "openvino"}  # GluonCV has no network on resnet-tiny
+    files = {path.name for path in (tmp_path / "all").iterdir()}
+    assert files == {"model.onnx", "saved_model", "model.tflite", "model.xml", "model.bin", "export.json"}
+    assert capsys.readouterr().out.count("of the labels are the same") == 5  # and the runtime graph's own check
+
+
 def test_a_folder_that_exists_is_kept(trained, tmp_path, capsys):
     (tmp_path / "saved").mkdir()
     assert main(["export", str(trained.output), "-o", str(tmp_path / "saved"), "--format", "savedmodel"]) == 2
