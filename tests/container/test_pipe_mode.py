@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sagemaker_semseg.container import train
 from sagemaker_semseg.data.samples import ImageMaskPair
@@ -93,3 +94,19 @@ def test_a_bad_stream_is_the_jobs_failure(job):
     failure = (job / "output/failure").read_text()
     assert failure.startswith("ClientError: while reading the data: the records can't be read")
     assert "train_0, record 1 at byte 0: begins with the bytes ff d8 ff e0" in failure
+
+
+def test_color_masks_are_the_data_s_fault_and_named_with_their_pair(job, tmp_path):
+    """As SageMaker Ground Truth sends them: without the map of their colors, which only a manifest in File mode has."""
+    configure(job, train=PIPE, validation=PIPE)
+    image, mask = tmp_path / "a.jpg", tmp_path / "a.png"
+    Image.new("RGB", (48, 48)).save(image)
+    Image.effect_noise((48, 48), 64).convert("RGB").save(mask)
+    sent = [PipeChannel("train", 8 * [ImageMaskPair("a", image, mask)])]
+    with PipeWriter(job / "input/data", sent), pytest.raises(DataError) as caught:
+        train.run(job)
+    assert caught.value.exit_status == 2
+    failure = (job / "output/failure").read_text()
+    assert failure.startswith("ClientError: while reading the data")
+    assert "train" in failure
+    assert "RGB" in failure
