@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from sagemaker_semseg import __version__
-from sagemaker_semseg.models.layers import AdaptiveAveragePooling, BatchNormalization, Conv2D, ResizeLike
+from sagemaker_semseg.models.layers import AdaptiveAveragePooling, BatchNormalization, Conv2D, Dropout, Fork, ResizeLike
 from sagemaker_semseg.models.network import MEAN, STANDARD_DEVIATION
 
 OPSET = 17
@@ -158,6 +158,10 @@ def _dropout(w: _Writer, layer: keras.layers.Layer) -> None:
     w.names[id(layer.output)] = w.value(layer.input)
 
 
+def _fork(w: _Writer, layer: keras.layers.Layer) -> None:
+    w.names.update(dict.fromkeys(map(id, layer.output), w.value(layer.input)))
+
+
 def _mean(w: _Writer, layer: keras.layers.Layer) -> None:
     w.names[id(layer.output)] = w.node("GlobalAveragePool", [w.value(layer.input)], layer.name)
 
@@ -226,8 +230,9 @@ _WRITERS = {
     keras.layers.ReLU: _relu,
     keras.layers.Add: _add,
     keras.layers.Concatenate: _concatenate,
-    keras.layers.Dropout: _dropout,
+    Dropout: _dropout,
     keras.layers.GlobalAveragePooling2D: _mean,
     AdaptiveAveragePooling: _adaptive,
+    Fork: _fork,
     ResizeLike: _resize,
 }

@@ -1,4 +1,4 @@
-"""Keras layers with a faster form on TensorFlow: convolution, batch normalization, resizing, adaptive pooling.
+"""Keras layers with a form of their own on TensorFlow: convolution, batch normalization, resizing, pooling, forks.
 
 Each layer has a portable form that runs on every Keras backend. Nothing else in the package asks which backend runs.
 """
@@ -118,6 +118,17 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return y
 
 
+class Dropout(keras.layers.Dropout):
+    """``keras.layers.Dropout`` whose draws differ between the replicas of ``tf.distribute``."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        context = tf.distribute.get_replica_context() if tf is not None and training else None
+        if context is None or context.num_replicas_in_sync == 1 or not self.rate:
+            return super().call(inputs, training=training)
+        seed = tf.cast(self.seed_generator.next(), "int32") + tf.stack([context.replica_id_in_sync_group, 0])
+        return tf.nn.experimental.stateless_dropout(inputs, rate=self.rate, seed=seed)
+
+
 def interpolation_matrix(size_out: Any, size_in: Any, dtype: str) -> Any:
     """Rows of bilinear weights, (size_out, size_in), of align-corners resizing: src = dst * (in - 1) / (out - 1)."""
     scale = ops.cast(size_in - 1, dtype) / ops.cast(ops.maximum(size_out - 1, 1), dtype)
@@ -155,6 +166,35 @@ def resample(x: Any, rows: Any, columns: Any) -> Any:
     """(N, h, w, C) -> (N, H, W, C) by a (H, h) and a (W, w) matrix."""
     x = ops.einsum("Hh,nhwc->nHwc", rows, x)
     return ops.einsum("Ww,nhwc->nhWc", columns, x)
+
+
+class Fork(keras.layers.Layer):
+    """Give a tensor to several branches, and sum their gradients in the order of the branches.
+
+    TensorFlow's own sum of three gradients or more (AddN) takes them in the order in which its threads finish, so that
+    two runs differ in the last bits. Input: any x. Output: a list of ``branches`` times x.
+    """
+
+    def __init__(self, branches: int, **options: Any):
+        super().__init__(**options)
+        self.branches = branches
+
+    def call(self, x: Any) -> list[Any]:
+        if tf is None:
+            return [x] * self.branches
+
+        @tf.custom_gradient
+        def fork(x: Any) -> Any:
+            # not a chain of additions: TensorFlow's graph optimizer makes an AddN of it
+            return [tf.identity(x) for _ in range(self.branches)], lambda *dys: tf.reduce_sum(tf.stack(dys), axis=0)
+
+        return fork(x)
+
+    def compute_output_shape(self, input_shape: Any) -> list[Any]:
+        return [input_shape] * self.branches
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "branches": self.branches}
 
 
 class AdaptiveAveragePooling(keras.layers.Layer):

@@ -24,6 +24,8 @@ from sagemaker_semseg.models.layers import (
     AdaptiveAveragePooling,
     BatchNormalization,
     Conv2D,
+    Dropout,
+    Fork,
     ResizeLike,
     layer_name,
 )
@@ -112,7 +114,7 @@ class LayerFactory:
             prefix, _, number = spec.name.rpartition(".")
             rate = spec.dropout * self.dropout
             name = layer_name(f"{prefix}.{int(number) + 3}")  # after convolution, normalization and ReLU
-            x = keras.layers.Dropout(rate, dtype=self.dtype, name=name)(x)
+            x = Dropout(rate, dtype=self.dtype, name=name)(x)
         return x
 
     def conv(self, x: Any, spec: Convolution) -> Any:
@@ -138,6 +140,9 @@ class LayerFactory:
             momentum=0.9, epsilon=1e-5, synchronized=self.syncbn, dtype=self.dtype, name=layer_name(name)
         )
         return layer(x)
+
+    def fork(self, x: Any, branches: int, name: str) -> list[Any]:
+        return [x] * branches if branches < 2 else Fork(branches, dtype=self.dtype, name=name)(x)
 
     def relu(self, x: Any, name: str) -> Any:
         return keras.layers.ReLU(dtype=self.dtype, name=layer_name(name))(x)
@@ -165,6 +170,8 @@ def build_backbone(images: Any, spec: BackboneSpec, factory: LayerFactory) -> tu
             x = keras.layers.Add(dtype=factory.dtype, name=layer_name(f"{block.name}_add"))([y, shortcut])
             x = factory.relu(x, f"{block.name}_relu")
         outputs.append(x)
+        if len(outputs) == 3:  # the auxiliary head reads it too
+            outputs[2], x = factory.fork(x, 2, "layer3_fork")
     return outputs[2], outputs[3]
 
 
@@ -174,10 +181,12 @@ def build_decoder(x: Any, spec: DecoderSpec, num_classes: int, factory: LayerFac
     PSPNet pools the features to 1, 2, 3 and 6 bins a side, resizes each to (h, w) and joins them with the features.
     DeepLabV3 joins convolutions with the dilation rates 1, 12, 24, 36 (at stride 8) and the image's mean.
     """
-    branches = [x] if spec.keeps_features else []
     features = x.shape[-1]
-    for branch in spec.branches(features):
-        y = _pooled(x, branch.pool, branch.bins, factory) if branch.pool else x
+    specs = spec.branches(features)
+    inputs = iter(factory.fork(x, len(specs) + spec.keeps_features, "layer4_fork"))
+    branches = [next(inputs)] if spec.keeps_features else []
+    for branch, y in zip(specs, inputs, strict=True):
+        y = _pooled(y, branch.pool, branch.bins, factory) if branch.pool else y
         y = factory.convolution(y, branch.convolution)
         if branch.resize:
             y = ResizeLike(dtype=factory.dtype, name=layer_name(branch.resize))([y, x])
