@@ -211,6 +211,10 @@ bench-overload: $(READY)  ## the endpoint under twice the load that it can bear
 soak: $(READY)  ## half an hour of good and hostile clients against the endpoint
 	@$(PY) benchmarks/soak.py $(ARGS)
 
+.PHONY: soak-training
+soak-training: $(READY)  ## kill a training 200 times and compare its bytes (an hour)
+	@$(PY) benchmarks/soak_training.py $(ARGS)
+
 .PHONY: bench-check
 bench-check: $(READY)  ## pairs a minute and memory of `check`
 	@$(PY) benchmarks/check_speed.py $(ARGS)

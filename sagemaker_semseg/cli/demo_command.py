@@ -21,10 +21,10 @@ from sagemaker_semseg.jobs.run_training import (
     TrainingConfig,
     exit_status,
     prepare_training,
-    remove_checkpoints,
     run_prepared,
 )
 from sagemaker_semseg.storage import atomic_write
+from sagemaker_semseg.training import checkpoint
 
 SUMMARY = "train and predict on generated images, in three minutes"
 DESCRIPTION = """\
@@ -159,7 +159,7 @@ def claim_folder(root: Path) -> None:
     for pattern in own:
         for path in root.glob(pattern):
             path.unlink()
-    remove_checkpoints(root / "model" / "checkpoints")
+    checkpoint.remove_all(root / "model" / "checkpoints")
 
 
 def contact_sheet(sheets: Sequence[Image.Image], columns: int) -> Image.Image:

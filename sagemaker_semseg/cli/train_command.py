@@ -10,11 +10,12 @@ from sagemaker_semseg.cli.flags import (
     add_hyperparameter_flags,
     data_arguments,
     hyperparameter_arguments,
+    refuse,
 )
 from sagemaker_semseg.container.job_directory import is_job_directory
 from sagemaker_semseg.container.launcher import launch
 from sagemaker_semseg.environment import base_folder
-from sagemaker_semseg.jobs.run_training import TrainingConfig, exit_status, run_training
+from sagemaker_semseg.jobs.run_training import TrainingConfig, exit_status, finish_training, run_training
 
 USAGE = "%(prog)s --data DIR --output DIR --num-classes N [--HYPERPARAMETER VALUE ...]"
 SUMMARY = "train a network on folders of images and masks"
@@ -42,10 +43,11 @@ starting: from ImageNet weights, which are fetched once; from those that --pretr
   --use-pretrained-model False. docs/weights.md has the details.
 
 stopping: Ctrl-C or SIGTERM ends the training after the current step. The model so far is in OUTPUT, and the same
-  command continues from there; --restart starts over.
+  command continues from there; --restart starts over. A machine that fails loses --checkpoint-minutes at most.
+  After a full disk, --finish writes the model from the checkpoints: train --finish --output out
 
-repeating: everything drawn at random follows from --seed, whatever the number of threads. Two runs on one machine
-  agree closely, but not in every bit: sums of floating-point numbers depend on the order in which threads finish.
+repeating: everything drawn at random follows from --seed, whatever the number of threads. On a CPU the same training
+  gives the same model, bit for bit, on machines of one type; docs/training.md says what is promised.
 
 """
 EXIT_STATUS = """\
@@ -62,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--checkpoints", type=Path, metavar="DIR", help=text)
     text = "remove the checkpoints and start over, instead of continuing from them"
     group.add_argument("--restart", action="store_true", help=text)
+    text = "write the model from the checkpoints and train no further; only --output and --checkpoints are used"
+    group.add_argument("--finish", action="store_true", help=text)
     add_hyperparameter_flags(parser)
 
 
@@ -69,14 +73,17 @@ def run(options: argparse.Namespace) -> int:
     base = base_folder()
     if is_job_directory(base) and not _given(options):
         return launch(base, verbose=options.verbose)
+    if options.finish:
+        refuse(options.faults)
+        return exit_status(finish_training(config_of(options)))
     return exit_status(run_training(config_of(options), faults=options.faults))
 
 
 def _given(options: argparse.Namespace) -> bool:
     """Whether there is any flag but ``--verbose``; SageMaker gives none."""
-    own = {"command", "run", "verbose", "faults", "restart"}
+    own = {"command", "run", "verbose", "faults", "restart", "finish"}
     flags = any(value is not None for name, value in vars(options).items() if name not in own)
-    return flags or bool(options.faults) or bool(options.restart)
+    return flags or bool(options.faults) or options.restart or options.finish
 
 
 def config_of(options: argparse.Namespace) -> TrainingConfig:

@@ -341,6 +341,15 @@ class Hyperparameters:
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
         extension=True,
     )
+    checkpoint_minutes: float = _row(
+        "Training",
+        "number",
+        5.0,
+        "Minutes of training after which a checkpoint is written, beside the ones before and after each validation: "
+        "what is lost at most if the machine fails.",
+        interval=_POSITIVE,
+        extension=True,
+    )
     seed: int = _row(
         "Training",
         "integer",

@@ -15,7 +15,7 @@ from sagemaker_semseg.metrics import Scores
 if TYPE_CHECKING:
     from sagemaker_semseg.jobs.run_prediction import PredictionResult
     from sagemaker_semseg.jobs.run_quantization import QuantizationResult
-    from sagemaker_semseg.training.trainer import TrainingResult
+    from sagemaker_semseg.training.finish import TrainingResult
 
 Location: TypeAlias = str | os.PathLike[str]
 Data: TypeAlias = Location | Mapping[str, Location]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -41,12 +40,10 @@ from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.plan import no_counts, single_value_faults
 
 if TYPE_CHECKING:
-    from sagemaker_semseg.training.trainer import TrainingResult
+    from sagemaker_semseg.training.finish import TrainingResult
 
 Callback: TypeAlias = Any
 """A ``keras.callbacks.Callback``; Keras is not imported here."""
-
-_CHECKPOINT_FILES = ("last.safetensors", "best.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +161,7 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
     if faults:
         errors.append(UserError("The command can't be carried out:", faults))
     checkpoints = config.checkpoints or (config.output and os.path.join(config.output, "checkpoints"))
-    resumes = not config.restart and checkpoints is not None and _last_checkpoint(Path(checkpoints)).is_file()
+    resumes = not config.restart and checkpoints is not None and checkpoint.paths(Path(checkpoints))[0].is_file()
     if resumes:
         weights: InitialWeights | None = InitialWeights(description="its checkpoint")
     else:
@@ -194,7 +191,7 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     from sagemaker_semseg.training.trainer import train
 
     if config.restart:
-        remove_checkpoints(prepared.checkpoints)
+        checkpoint.remove_all(prepared.checkpoints)
     names, start, devices = prepared.class_names, prepared.initial_weights, describe_devices()
     facts = summary.training_facts(hp, prepared.channels, names, devices, start)
     notes = [*summary.training_notes(prepared.channels, start), *describe(prepared.warnings)]
@@ -221,21 +218,36 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     return result
 
 
+def finish_training(config: TrainingConfig) -> TrainingResult:
+    """Write the model from the checkpoints of a training, and train no further.
+
+    It needs neither the data nor hyperparameters: ``output``, ``checkpoints`` and ``model_path`` alone are used.
+
+    Raises:
+        UserError: there is no checkpoint, or it is damaged.
+        OSError: the model can't be written.
+    """
+    if config.output is None:
+        raise UserError("The command can't be carried out:", _faults_of_output(None, {}))
+    output = Path(config.output)
+    checkpoints = Path(config.checkpoints) if config.checkpoints else output / "checkpoints"
+    last, _ = checkpoint.paths(checkpoints)
+    if not last.is_file():
+        remedy = "give the folder of the checkpoints with --checkpoints, or the training's --output"
+        raise DataError("There is nothing to finish:", [Fault(str(last), "there is no such checkpoint", remedy)])
+    epochs = int(checkpoint.read_state(last).hyperparameters.get("epochs", 0))
+    load_tensorflow(verbose=config.verbose)
+    from sagemaker_semseg.training.finish import finish
+
+    result = finish(checkpoints, Path(config.model_path) if config.model_path else output / "model.tar.gz")
+    if not config.quiet:
+        print(summary.describe_result(result, epochs), flush=True)
+    return result
+
+
 def exit_status(result: TrainingResult) -> ExitStatus:
     """The exit status of a training: SIGTERM is how SageMaker stops jobs, Ctrl-C has a status of its own."""
     return ExitStatus.INTERRUPTED if result.signal == signal.SIGINT else ExitStatus.DONE
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of an earlier training; other files stay."""
-    for name in _CHECKPOINT_FILES:
-        (folder / name).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # it isn't there, or holds something else
-        folder.rmdir()
-
-
-def _last_checkpoint(folder: Path) -> Path:
-    return folder / "last.safetensors"
 
 
 def _finished_epochs(checkpoints: Path, hp: Hyperparameters, samples: int | None, model: Path) -> int:
@@ -243,7 +255,7 @@ def _finished_epochs(checkpoints: Path, hp: Hyperparameters, samples: int | None
 
     model: what the training in the folder has written, if it is finished.
     """
-    path = _last_checkpoint(checkpoints)
+    path = checkpoint.paths(checkpoints)[0]
     state = checkpoint.read_state(path)
     done = len(state.history)
     try:

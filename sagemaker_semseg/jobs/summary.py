@@ -14,7 +14,7 @@ from sagemaker_semseg.hyperparameters import Hyperparameters
 from sagemaker_semseg.jobs.initial_weights import InitialWeights
 
 if TYPE_CHECKING:
-    from sagemaker_semseg.training.trainer import TrainingResult
+    from sagemaker_semseg.training.finish import TrainingResult
 
 _MOST_SHARES = 12
 

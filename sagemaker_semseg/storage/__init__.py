@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sagemaker_semseg.storage.atomic import atomic_write
+from sagemaker_semseg.storage.atomic import atomic_write, remove_leftovers
 from sagemaker_semseg.storage.filesystem import FileInfo, FileSystem, Log, copy_files
 from sagemaker_semseg.storage.local_buckets import local_bucket_path
 from sagemaker_semseg.storage.local_filesystem import LocalFileSystem
@@ -34,6 +34,7 @@ __all__ = [
     "local_path",
     "locate",
     "filesystem_at",
+    "remove_leftovers",
 ]
 
 

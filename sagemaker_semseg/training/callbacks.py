@@ -15,14 +15,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sagemaker_semseg.models.weights import get_weights
-from sagemaker_semseg.training.checkpoint import TrainingState, save_weights
+from sagemaker_semseg.training.checkpoint import TrainingState, new_best, save_weights
 from sagemaker_semseg.training.schedules import Schedule
 
 Logs = dict[str, Any] | None
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Saves the weights of the epoch with the highest validation mIOU to ``path``, and updates ``state.progress``."""
+    """Saves the weights of the epoch with the highest validation mIOU, and updates the state.
+
+    They become ``path`` when the state has been saved, too (``checkpoint.agree_on_best``).
+    """
 
     def __init__(self, state: TrainingState, path: Path, tolerance: float):
         super().__init__()
@@ -31,7 +34,8 @@ class BestEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if self.state.progress.update(epoch, (logs or {})["val_mIOU"], self.tolerance):
             assert self.state.confusion is not None  # the epoch has been validated
-            save_weights(self.path, get_weights(self.model), self.state.confusion)
+            weights = get_weights(self.model)
+            self.state.best_checksum = save_weights(new_best(self.path), weights, self.state.confusion)
 
 
 class LearningRate(keras.callbacks.Callback):

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from sagemaker_semseg.data.datasets import Dataset
 from sagemaker_semseg.data.labels import IGNORE
+from sagemaker_semseg.data.pipe_mode import Cancelled
 from sagemaker_semseg.memory import MAX_EVALUATION_PIXELS
 from sagemaker_semseg.models.network import normalize
 from sagemaker_semseg.training.pipeline import Batches, evaluation_batches
@@ -73,7 +74,7 @@ class Evaluator:
             batch_size: Images in a batch, at most.
             progress: Is called after each batch with the number of images in it.
             epoch: The number of the pipe's FIFO.
-            stop: Ends the reading of the pipe once it is set.
+            stop: Ends the evaluation once it is set.
 
         Returns:
             (num_classes, num_classes) int64: rows are labels, columns predictions. Ignored pixels don't count.
@@ -86,10 +87,15 @@ class Evaluator:
         total = np.zeros(self.num_classes**2, np.int64)
         max_pixels = MAX_EVALUATION_PIXELS * self.strategy.num_replicas_in_sync
         batches = evaluation_batches(dataset, batch_size, max_pixels=max_pixels, epoch=epoch, stop=stop)
+        waiting: Any = 0
         for images, labels, count in self._split(batches):
-            total += np.asarray(self._count(images, labels), np.int64)
+            if stop and stop.is_set():
+                raise Cancelled
+            total += np.asarray(waiting, np.int64)  # read one batch late, so that a GPU always has work
+            waiting = self._count(images, labels)
             if progress:
                 progress(count)
+        total += np.asarray(waiting, np.int64)
         return total.reshape(self.num_classes, self.num_classes)
 
     def predictions(self, dataset: Dataset, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

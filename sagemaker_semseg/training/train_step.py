@@ -41,3 +41,21 @@ def make_train_step(
         return strategy.reduce("SUM", strategy.run(replica_step, args=(images, labels)), axis=None)
 
     return step
+
+
+def make_averaging(network: keras.Model, strategy: tf.distribute.Strategy) -> Callable[[], None]:
+    """Make a function that sets each moving statistic to its mean over the replicas.
+
+    Without ``syncbn`` every replica collects those of its own images. The mean of the averages is the average of the
+    means, so it doesn't matter how often they are averaged.
+    """
+    variables = [variable.value for variable in network.non_trainable_variables if variable.dtype.startswith("float")]
+    if strategy.num_replicas_in_sync == 1:
+        return lambda: None
+
+    def average() -> None:
+        means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, variables)
+        for variable, mean in zip(variables, means, strict=True):
+            variable.assign(mean)
+
+    return tf.function(lambda: strategy.run(average), jit_compile=False)

@@ -10,12 +10,10 @@ import contextlib
 import functools
 import itertools
 import math
-import platform
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,53 +21,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sagemaker_semseg.artifact import Artifact, write_artifact
 from sagemaker_semseg.data.datasets import Datasets
-from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.data.pipe_mode import Cancelled
 from sagemaker_semseg.errors import DivergedError, Fault
-from sagemaker_semseg.export.runtime_graph import with_graph
 from sagemaker_semseg.hyperparameters import Hyperparameters, to_strings
 from sagemaker_semseg.metrics import Scores
 from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights, set_weights
 from sagemaker_semseg.signals import catch_signals
+from sagemaker_semseg.storage import remove_leftovers
 from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.callbacks import BestEpoch, LearningRate
 from sagemaker_semseg.training.checkpoint import TrainingState
 from sagemaker_semseg.training.devices import default_strategy
 from sagemaker_semseg.training.evaluation import Evaluator
+from sagemaker_semseg.training.finish import TrainingResult, write_model
 from sagemaker_semseg.training.losses import Loss
 from sagemaker_semseg.training.optimizers import make_optimizer
 from sagemaker_semseg.training.pipeline import training_batches
 from sagemaker_semseg.training.plan import check, class_weights
 from sagemaker_semseg.training.schedules import make_schedule
-from sagemaker_semseg.training.train_step import make_train_step
+from sagemaker_semseg.training.train_step import make_averaging, make_train_step
 from sagemaker_semseg.training.weight_average import WeightAverage, freeze_backbone
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """The result of a training.
-
-    Attributes:
-        artifact: The path of the model.
-        history: The metrics of each epoch.
-        best_epoch: From 0; None if no epoch has ended.
-        scores: Of the best epoch; None if there is none.
-        signal: The number of the signal that stopped the training, if one did.
-    """
-
-    artifact: Path
-    history: list[dict[str, Any]]
-    best_epoch: int | None
-    scores: Scores | None
-    signal: int | None = None
-
-    @property
-    def stopped(self) -> bool:
-        """Whether a signal stopped the training."""
-        return self.signal is not None
 
 
 def train(
@@ -107,17 +80,21 @@ def train(
         DivergedError: The loss or a weight isn't finite. The best epoch's artifact has been written.
         OSError: A file can't be read or written.
     """
-    trainer = Trainer(hp, datasets, checkpoints or output / "checkpoints", strategy or default_strategy(), weights)
+    checkpoints = checkpoints or output / "checkpoints"
+    checkpoint.remove_leftovers_of_kill(checkpoints)
+    trainer = Trainer(hp, datasets, checkpoints, strategy or default_strategy(), weights)
+    trainer.state.class_names = list(class_names)
     model_path = model_path or output / "model.tar.gz"
+    remove_leftovers(model_path)
     with catch_signals(callback=_let_ctrl_c_interrupt, threaded=True) as stop:
         try:
             trainer.fit(trainer.callback_list(callbacks), stop)
         except _NotFiniteError as error:
             kept = trainer.state.progress.best_epoch >= 0
             if kept:
-                trainer.write_model(model_path, class_names)
+                trainer.write_model(model_path)
             raise _diverged(str(error), hp, model_path if kept else None) from None
-        return trainer.write_model(model_path, class_names, stop.signal)
+        return trainer.write_model(model_path, stop.signal)
 
 
 class Trainer:
@@ -132,7 +109,7 @@ class Trainer:
         weights: Mapping[str, np.ndarray] | None = None,
     ):
         self.hp, self.datasets, self.strategy = hp, datasets, strategy
-        self.last_path, self.best_path = checkpoints / "last.safetensors", checkpoints / "best.safetensors"
+        self.last_path, self.best_path = checkpoint.paths(checkpoints)
         check(hp, strategy.num_replicas_in_sync, has_weights=bool(weights) or self.last_path.is_file())
         keras.utils.set_random_seed(hp.seed % 2**32)
         self.network = _build(hp, strategy, weights)
@@ -142,6 +119,7 @@ class Trainer:
         self._make_step = functools.cache(
             lambda frozen: make_train_step(self.network, self.network.optimizer, strategy, loss)
         )
+        self.average_statistics = make_averaging(self.network, strategy)
         self.evaluator = Evaluator(self.network, hp.num_classes, strategy)
         self.state = self._resume(TrainingState(to_strings(hp), datasets.train.count or 0))
         self.steps_per_epoch = math.ceil(self.state.samples / hp.mini_batch_size)
@@ -150,12 +128,13 @@ class Trainer:
         """Train the epochs that are left. Once ``stop`` is set, end after the current step."""
         state, steps = self.state, self.steps_per_epoch
         callbacks.on_train_begin()
+        self.saved_at = time.monotonic()
         try:
             batches, validations = self._batches(stop), itertools.count()
             while not self._finished():
                 epoch, end = len(state.history), (len(state.history) + 1) * steps
-                started, first_step = time.monotonic(), state.step
                 loss: Any = None
+                started = time.monotonic() - state.seconds
                 callbacks.on_epoch_begin(epoch)
                 train_step = self._train_step(epoch)
                 with contextlib.suppress(Cancelled):  # a stop ends the reading of a pipe
@@ -167,21 +146,33 @@ class Trainer:
                         if self.average:
                             self.average.update(state.step)
                         state.step += 1
+                        state.seconds = time.monotonic() - started
                         if stop.is_set():
                             break
+                        if time.monotonic() - self.saved_at >= 60 * self.hp.checkpoint_minutes:
+                            self._end_step(loss, state.step, callbacks)
+                            loss = None
+                            self.save()
                 if loss is not None:
                     self._end_step(loss, state.step, callbacks)
+                if state.step == end and not stop.is_set():
+                    self.save()  # a validation may take long
                 if state.step == end:
-                    seconds = max(time.monotonic() - started, 1e-9)
-                    throughput = (state.step - first_step) * self.hp.mini_batch_size / seconds
                     with contextlib.suppress(Cancelled), self._averaged():  # validated when the training resumes
-                        callbacks.on_epoch_end(epoch, self._validate(epoch, throughput, next(validations), stop))
-                checkpoint.save(self.last_path, self.network, self.network.optimizer, state)
+                        callbacks.on_epoch_end(epoch, self._validate(epoch, next(validations), stop))
+                self.save()
                 if stop.is_set() or self.network.stop_training:
                     break
         finally:
             stop.set()  # ends the reading of pipes
             callbacks.on_train_end()
+
+    def save(self) -> None:
+        """Write the last checkpoint; the best epoch's file follows it."""
+        self.average_statistics()
+        checkpoint.save(self.last_path, self.network, self.network.optimizer, self.state)
+        checkpoint.agree_on_best(self.best_path, self.state)
+        self.saved_at = time.monotonic()
 
     def _train_step(self, epoch: int) -> Callable[[Any, Any], Any]:
         """Return the step of an epoch, which leaves frozen layers as they are."""
@@ -211,7 +202,7 @@ class Trainer:
         self.state.loss_sum += value
         callbacks.on_train_batch_end(batch, {"loss": value})
 
-    def _validate(self, epoch: int, throughput: float, number: int, stop: threading.Event) -> dict[str, Any]:
+    def _validate(self, epoch: int, number: int, stop: threading.Event) -> dict[str, Any]:
         """Validate the network and return the metrics of the epoch. number: of the pipe's FIFO."""
         for name, array in get_weights(self.network).items():
             if not np.isfinite(array).all():
@@ -224,12 +215,12 @@ class Trainer:
         logs = {
             "loss": state.loss_sum / self.steps_per_epoch,
             "learning_rate": float(self.network.optimizer.learning_rate.numpy()),
-            "throughput": throughput,
+            "throughput": self.steps_per_epoch * self.hp.mini_batch_size / max(state.seconds, 1e-9),
             "val_mIOU": scores.miou,
             "val_pixel_accuracy": scores.pixel_accuracy,
             "val_throughput": sum(counts) / max(time.monotonic() - started, 1e-9),
         }
-        state.loss_sum = 0.0
+        state.loss_sum = state.seconds = 0.0
         state.history.append({"epoch": epoch, **logs})
         return logs
 
@@ -258,36 +249,16 @@ class Trainer:
         checkpoint.check_same_training(self.last_path, state, self.hp, new.samples)
         checkpoint.restore(self.last_path, self.network, self.network.optimizer)
         state.hyperparameters = new.hyperparameters  # the names of classes may be others
-        if state.progress.best_epoch >= 0 and not self.best_path.is_file():  # of an incomplete copy of the folder
-            state.progress = replace(state.progress, best=-1.0, best_epoch=-1)
+        if not checkpoint.agree_on_best(self.best_path, state):
+            state.forget_best()
         return state
 
-    def write_model(self, path: Path, class_names: Sequence[str], signal: int | None = None) -> TrainingResult:
+    def write_model(self, path: Path, signal: int | None = None) -> TrainingResult:
         """Write the artifact with the best epoch's weights, or the current ones if no epoch has ended."""
-        scores, best_epoch, weights = None, None, None
-        if self.state.progress.best_epoch >= 0:
-            weights, confusion = checkpoint.load_weights(self.best_path)
-            scores, best_epoch = Scores.of(confusion), self.state.progress.best_epoch
-        versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()}
-        metrics = {
-            "best_epoch": best_epoch,
-            "validation": scores.to_dict(class_names) if scores else None,
-            "history": self.state.history,
-            "made_with": versions,
-        }
-        labels: dict[str, Any] = {"num_classes": self.hp.num_classes, "ignore": IGNORE}
-        if class_names:
-            labels["class_names"] = list(class_names)
-        if weights is None:
-            with self._averaged():
-                weights = get_weights(self.network)
-        artifact = Artifact(to_strings(self.hp), weights, labels, metrics)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            artifact = with_graph(artifact)
-        finally:  # whatever is wrong with the graph, the weights are not lost
-            write_artifact(path, artifact)
-        return TrainingResult(path, self.state.history, best_epoch, scores, signal)
+        found = self.state.progress.best_epoch >= 0
+        with self._averaged():
+            weights = None if found else get_weights(self.network)
+        return write_model(path, self.state, self.best_path, weights, signal)
 
 
 def _build(

@@ -12,7 +12,7 @@ from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights, set_weights
 from sagemaker_semseg.training.callbacks import BestEpoch, LearningRate, LogLines, ProgressBar, logging_callback
-from sagemaker_semseg.training.checkpoint import TrainingState, load_weights
+from sagemaker_semseg.training.checkpoint import TrainingState, agree_on_best, load_weights
 from sagemaker_semseg.training.schedules import Schedule
 
 PARAMS = {"epochs": 4, "steps": 10, "samples": 37, "batch_size": 4, "initial_epoch": 0, "initial_step": 0}
@@ -122,5 +122,6 @@ def test_the_best_epoch_is_saved(tmp_path):
         set_weights(model, {**get_weights(model), name: np.full(64, epoch, np.float32)})
         state.confusion = np.array([[epoch, 1], [2, 3]])
         best.on_epoch_end(epoch, {"val_mIOU": miou})
+    assert agree_on_best(tmp_path / "best.safetensors", state)
     weights, confusion = load_weights(tmp_path / "best.safetensors")
     assert (state.progress.best_epoch, confusion[0, 0], weights[name][0]) == (1, 1, 1)
