@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sagemaker_semseg.models.layers import Dropout
 from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights, named_variables
 from sagemaker_semseg.training.losses import Loss
 from sagemaker_semseg.training.optimizers import SGD
-from sagemaker_semseg.training.train_step import make_train_step
+from sagemaker_semseg.training.train_step import make_averaging, make_train_step
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:
@@ -193,6 +194,46 @@ def test_two_replicas_with_syncbn_are_one(one_replica, two_replicas):
 def test_without_syncbn_they_are_not(one_replica, two_replicas):
     losses, _ = run(two_replicas, syncbn=False)
     assert abs(losses[0] / one_replica[0][0] - 1) > 1e-6
+
+
+def test_moving_statistics_are_averaged_over_replicas(two_replicas):
+    """Each replica normalizes by its own images; what validation and the model use is the mean."""
+    with two_replicas.scope():
+        network = build_network("fcn", "resnet-tiny", 3)
+    values = (
+        np.random.default_rng(0).integers(0, 256, (2, 1, 24, 24, 3)).astype(np.float32)
+        / np.array([99, 999])[:, None, None, None, None]
+    )
+    shares = two_replicas.experimental_distribute_values_from_function(
+        lambda context: tf.constant(values[context.replica_id_in_sync_group], tf.float32)
+    )
+    two_replicas.run(tf.function(lambda images: network(images, training=True)[0]), args=(shares,))
+    statistics = [variable.value for variable in network.non_trainable_variables if "moving" in variable.name]
+
+    def components(variable):
+        return [part.numpy() for part in two_replicas.experimental_local_results(variable)]
+
+    before = [components(variable) for variable in statistics]
+    assert any(not np.allclose(first, second) for first, second in before)
+    make_averaging(network, two_replicas)()
+    for variable, (first, second) in zip(statistics, before, strict=True):
+        for part in components(variable):
+            np.testing.assert_allclose(part, (first + second) / 2, rtol=1e-6, atol=1e-9)
+
+
+def test_each_replica_drops_others(two_replicas):
+    """The first replica drops what a training without others does."""
+    ones, masks = tf.ones((1, 16, 16, 8)), []
+    for strategy in (tf.distribute.get_strategy(), two_replicas):
+        with strategy.scope():
+            layer = Dropout(0.5, seed=3)
+            layer.build(ones.shape)
+        found = strategy.run(tf.function(lambda layer=layer: layer(ones, training=True)))
+        masks += [part.numpy() != 0 for part in strategy.experimental_local_results(found)]
+    alone, first, second = masks
+    np.testing.assert_array_equal(alone, first)
+    assert 0.4 < (first != second).mean() < 0.6
+    assert 0.4 < second.mean() < 0.6
 
 
 def test_class_weights_too(two_replicas):
