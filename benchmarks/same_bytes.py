@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class Repeated:
-    """A network whose training can be started anew."""
+    """A network whose training can be started again."""
 
     def __init__(self, algorithm: str, backbone: str, args: argparse.Namespace, *, forks: bool):
         import keras
