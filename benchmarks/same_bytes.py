@@ -33,6 +33,7 @@ class Repeated:
         from sagemaker_semseg.models import layers
         from sagemaker_semseg.models.network import build_network
         from sagemaker_semseg.training.devices import default_strategy
+        from sagemaker_semseg.training.losses import Loss
         from sagemaker_semseg.training.optimizers import make_optimizer
         from sagemaker_semseg.training.train_step import make_train_step
 
@@ -42,9 +43,10 @@ class Repeated:
             if not forks:
                 layers.Fork.call = lambda fork, x: [x] * fork.branches
             network = build_network(algorithm, backbone, 21, dropout=0.0)
-            optimizer = make_optimizer(resolve({"num_classes": 21, "learning_rate": 0.01}))
+            hp = resolve({"num_classes": 21, "learning_rate": 0.01})
+            optimizer = make_optimizer(hp)
             optimizer.build(network.trainable_variables)
-            self.step = make_train_step(network, optimizer, default_strategy(), 0.5, None)
+            self.step = make_train_step(network, optimizer, default_strategy(), Loss.of(hp, None))
             random = np.random.default_rng(0)
             shape = (args.batch, args.crop, args.crop)
             images = random.integers(0, 256, (*shape, 3), np.uint8)
