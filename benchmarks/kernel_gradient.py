@@ -1,8 +1,9 @@
 """Measures a training step on a CPU with kernel gradients as matrix products, beside oneDNN's own gradients.
 
-Writes a dated page under `benchmarks/results/`. Run it from any folder: `python benchmarks/kernel_gradient.py`. The two
-contestants are processes that take turns on the same cores, one step each (see `contest.py`). The package had the
-matrix products until this page was written; their code lives on here, so that the question can be asked again.
+Writes a dated page under `benchmarks/results/`. Run it from any folder: `python benchmarks/kernel_gradient.py`. The
+contestants are processes that take turns on the same cores, one step each (see `contest.py`). The package trained with
+"products" until 2026-11-27; the page of that day says why it doesn't any more. The code is kept here alone, so that
+the question can be asked again, with another oneDNN or another CPU.
 """
 
 import argparse

@@ -45,43 +45,8 @@ def native_dilation_trains(dtype: Any) -> bool:
     return True
 
 
-def _kernel_gradient(x: Any, dy: Any, shape: tuple[int, int, int, int], dilation: int) -> Any:
-    """The gradient of a stride-1 "same" convolution by its kernel, one matrix product per tap.
-
-    x (N, H, W, in), dy (N, H, W, out) -> shape, (k, k, in, out). On CPUs the product is faster than oneDNN's backward
-    weights primitive where there are enough channels: 6 % of a training step (``benchmarks/README.md``).
-    """
-    size, _, channels, filters = shape
-    height, width = tf.unstack(tf.shape(x)[1:3])
-    margin = dilation * (size // 2)
-    x = tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]]) if margin else x
-    dy = tf.reshape(dy, [-1, filters])
-    taps: list[Any] = []
-    for row in range(0, size * dilation, dilation):
-        for column in range(0, size * dilation, dilation):
-            with tf.control_dependencies(taps[-1:]):  # one after the other: else all shifted copies live at once
-                shifted = x[:, row : row + height, column : column + width, :]
-                taps.append(tf.matmul(tf.reshape(shifted, [-1, channels]), dy, transpose_a=True))
-    return tf.reshape(tf.stack(taps), shape)
-
-
-def _convolve_on_cpu(x: Any, kernel: Any, dilation: int) -> Any:
-    """A stride-1 "same" convolution whose kernel gradient is ``_kernel_gradient``."""
-    options = {"strides": [1] * 4, "padding": "SAME", "dilations": [1, dilation, dilation, 1]}
-
-    @tf.custom_gradient
-    def convolve(x: Any, kernel: Any) -> Any:
-        def gradient(dy: Any) -> Any:
-            dx = tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **options)
-            return dx, _kernel_gradient(x, dy, tuple(kernel.shape), dilation)
-
-        return tf.raw_ops.Conv2D(input=x, filter=kernel, **options), gradient
-
-    return convolve(x, tf.convert_to_tensor(kernel))
-
-
 class Conv2D(keras.layers.Conv2D):
-    """``keras.layers.Conv2D`` with native dilation in TensorFlow and, on CPUs, a faster gradient."""
+    """``keras.layers.Conv2D`` with native dilation in TensorFlow."""
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **{"data_format": CHANNELS_LAST, **options})
@@ -90,9 +55,6 @@ class Conv2D(keras.layers.Conv2D):
         fast = tf is not None and self.padding == "same" and inputs.dtype in NARROW
         if not fast or not native_dilation_trains(inputs.dtype):
             return super().convolution_op(inputs, kernel)
-        large = kernel.shape[0] == 1 or min(kernel.shape[2:]) >= 128
-        if large and max(self.strides) == 1 and not tf.config.list_physical_devices("GPU"):
-            return _convolve_on_cpu(inputs, kernel, self.dilation_rate[0])
         return tf.nn.conv2d(inputs, kernel, list(self.strides), "SAME", dilations=list(self.dilation_rate))
 
 
