@@ -280,10 +280,10 @@ def test_replicas_share_the_batches_of_a_stream(played, tiny_channels, make_hp, 
 LEAVE_EARLY = """
 import os, sys, threading, time
 from pathlib import Path
-from types import SimpleNamespace
 from sagemaker_semseg.data.images import encode_mask
 from sagemaker_semseg.data.recordio import write_record
 from sagemaker_semseg.data.pipe_mode import pipe_datasets
+from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.training.pipeline import np, training_batches
 
 def send():
@@ -295,7 +295,7 @@ def send():
 
 os.mkfifo(sys.argv[1] + "/train_0")
 threading.Thread(target=send, daemon=True).start()
-hp = SimpleNamespace(base_size=40, padded_crop_size=24, mini_batch_size=2, seed=0)
+hp = resolve({"num_classes": 2, "base_size": 40, "crop_size": 24, "mini_batch_size": 2})
 batches = iter(training_batches(pipe_datasets(Path(sys.argv[1]), 2, 7)["train"], hp))
 next(batches)
 time.sleep(0.5)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from sagemaker_semseg.data.images import decode_image, decode_mask, encode_mask
 from sagemaker_semseg.data.labels import LabelMap
 from sagemaker_semseg.data.samples import shuffled_order
 from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.training.augment import sample_crop
 from sagemaker_semseg.training.pipeline import Batches, evaluation_batches, training_batches
 
@@ -49,10 +49,9 @@ def make_split(folder: Path, sizes: list[tuple[int, int]], orientations: dict[in
     return FileDataset("train", tuple(samples), LabelMap.identity(classes), counts, counts, np.zeros(256, np.int64))
 
 
-def hp(batch: int, **changes: int) -> Any:
-    return SimpleNamespace(
-        **{"base_size": BASE, "padded_crop_size": CROP, "mini_batch_size": batch, "seed": 4} | changes
-    )
+def hp(batch: int, **changes: int) -> Hyperparameters:
+    values = {"num_classes": 3, "base_size": BASE, "crop_size": CROP, "mini_batch_size": batch, "seed": 4}
+    return resolve({**values, **changes})
 
 
 def taken(batches: Batches, count: int) -> list[Batch]:
@@ -118,7 +117,7 @@ def test_batches_of_several_chunks_continue_too(split: FileDataset) -> None:
 
 def test_every_sample_is_drawn_equally_often(split: FileDataset) -> None:
     # 5 batches of 3 are 3 passes over 5 samples; a sample shows in the labels
-    labels = np.concatenate([labels for _, labels in taken(training_batches(split, hp(3, padded_crop_size=96)), 5)])
+    labels = np.concatenate([labels for _, labels in taken(training_batches(split, hp(3, crop_size=96)), 5)])
     seen = [int(one[one < 255].min()) for one in labels]
     assert sorted(seen) == sorted([*range(5)] * 3)
 
@@ -233,7 +232,7 @@ def test_replicas_share_a_batch(split: FileDataset, two_replicas: tf.distribute.
 LEAVE_EARLY = """
 import sys
 from test_pipeline import Path, hp, make_split, training_batches
-batches = iter(training_batches(make_split(Path(sys.argv[1]), [(400, 600)] * 4), hp(16, padded_crop_size=240)))
+batches = iter(training_batches(make_split(Path(sys.argv[1]), [(400, 600)] * 4), hp(16, crop_size=240)))
 next(batches)
 """
 
