@@ -37,7 +37,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):  # such as a full disk
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(temporary)):  # a full disk
             error.filename, error.filename2 = str(path), None
         raise
     _sync_folder(target.parent)
