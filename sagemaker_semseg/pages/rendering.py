@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from sagemaker_semseg.pages import formatting
 
-__all__ = ["clean", "content_hash", "read_asset", "render", "render_report"]
+__all__ = ["clean", "content_hash", "read_asset", "read_style", "render", "render_report"]
 
 LONGEST_TEXT = 300
 """Characters of an inserted text that are shown; names are shorter, and a page of them stays small."""
@@ -52,7 +52,7 @@ def render_report(package: str, template: str, **values: object) -> str:
         template: As for ``render``.
         values: As for ``render``; ``version`` is that of this package.
     """
-    style = read_asset(__package__, "look.css")
+    style = read_style(__package__, "look.css")
     return render(package, template, style=style, policy=content_hash(style), **values)
 
 
@@ -64,6 +64,11 @@ def _read_template(package: str, name: str) -> Markup:
 def read_asset(package: str, name: str) -> Markup:
     """Read a file of the package (style, script, template); it's trusted, so it isn't escaped."""
     return Markup(files(package).joinpath(name).read_text(encoding="utf-8"))
+
+
+def read_style(package: str, name: str) -> Markup:
+    """Read a style of the package, after the colors that all pages share."""
+    return read_asset(__package__, "colors.css") + read_asset(package, name)
 
 
 def content_hash(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sagemaker_semseg.pages import content_hash, read_asset, render
+from sagemaker_semseg.pages import content_hash, read_asset, read_style, render
 
 
 def render_page(model: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
@@ -24,7 +24,7 @@ def render_page(model: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
         model: ``name``, ``num_classes``, ``class_names`` and ``palette`` ([red, green, blue]) for each class,
             ``algorithm``, ``backbone``, ``max_payload_mb`` (MiB an image may have; 0 where there is no limit).
     """
-    style = read_asset(__package__, "page.css")
+    style = read_style(__package__, "page.css")
     script = Markup("").join(read_asset(__package__, name) for name in ("page_mask.js", "page_request.js", "page.js"))
     policy = {
         "default-src": "'none'",

@@ -238,6 +238,6 @@ def test_nothing_at_all_is_a_page_too():
 
 
 def test_the_parts_of_memory_have_colors_in_the_style():
-    style = pages.read_asset(pages.__package__, "look.css")
+    style = pages.read_style(pages.__package__, "look.css")
     for kind in ("program", "parameters", "activations", "logits", "working", "train", "validation"):
         assert f".{kind} {{" in style
