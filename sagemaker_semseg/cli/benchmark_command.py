@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from rich.console import Console
 from rich.table import Table
 
 from sagemaker_semseg.cli.flags import refuse, whole_number
-from sagemaker_semseg.storage import atomic_write
+from sagemaker_semseg.cli.json_output import write_json
 
 SUMMARY = "measure how fast a model is on this machine"
 DESCRIPTION = """\
@@ -40,13 +39,8 @@ def run(options: argparse.Namespace) -> int:
     from sagemaker_semseg.jobs.run_benchmark import BenchmarkConfig, run_benchmark
 
     result = run_benchmark(BenchmarkConfig(model=options.model, image=options.image, rounds=options.rounds))
-    text = json.dumps(result.to_dict(), indent=1) + "\n"
-    if options.json == "-":
-        print(text, end="")
+    if not write_json(result.to_dict(), options.json):
         return 0
-    if options.json:
-        with atomic_write(options.json) as temporary:
-            temporary.write_text(text, encoding="utf-8")
     table = Table(box=None, pad_edge=False)
     for title in ("precision", "runtime"):
         table.add_column(title, no_wrap=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from sagemaker_semseg import environment
 from sagemaker_semseg.checks import run_checks
@@ -22,6 +23,7 @@ from sagemaker_semseg.cli.flags import (
     hyperparameter_arguments,
     refuse,
 )
+from sagemaker_semseg.cli.json_output import write_json
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.datasets import ValidationSplit
 from sagemaker_semseg.errors import Fault, UserError
@@ -93,12 +95,14 @@ def run(options: argparse.Namespace) -> int:
         )
     report = dataclasses.replace(report, settings={**report.settings, "data": str(options.data or "")})
     report = add_recommendations(report, environment.memory_limit())
-    _write(report, options.json, options.html)
-    if options.json != "-":
+    if options.html:
+        _write_page(report, options.html)
+    may_print = write_json(report.to_dict(), options.json)
+    if may_print:
         parents = {folder.parent for folder in folders.values()}
         report_table.show(report, parents.pop() if len(parents) == 1 else None, proposed=known is None)
     if options.write_label_map:
-        _write_label_maps(report, _label_map_folder(data, folders))
+        _write_label_maps(report, _label_map_folder(data, folders), sys.stdout if may_print else sys.stderr)
     return ERRORS if report.errors else WARNINGS if report.warnings and options.strict else NO_ERRORS
 
 
@@ -112,10 +116,10 @@ def _label_map_folder(data: Mapping[str, Any], folders: Mapping[str, Path]) -> P
     return folders[channel].parent / "label_map"
 
 
-def _write_label_maps(report: Report, folder: Path) -> None:
+def _write_label_maps(report: Report, folder: Path, log: TextIO) -> None:
     """Write a file for each split, also for one that needs none. Raises UserError rather than replace one."""
     if not report.label_maps:
-        print("no label map is proposed, so none is written")
+        print("no label map is proposed, so none is written", file=log)
         return
     paths = {split: folder / f"{split}_label_map.json" for split in SPLITS}
     faults = [Fault(str(path), "is there already", "remove it first") for path in paths.values() if path.exists()]
@@ -125,19 +129,11 @@ def _write_label_maps(report: Report, folder: Path) -> None:
     for split, path in paths.items():
         with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(report.label_maps.get(split, {"scale": 1})) + "\n", encoding="utf-8")
-        print(f"label map written: {path}")
+        print(f"label map written: {path}", file=log)
 
 
-def _write(report: Report, json_file: str | None, page: Path | None) -> None:
-    if json_file:
-        text = json.dumps(report.to_dict(), indent=1) + "\n"
-        if json_file == "-":
-            print(text, end="")
-        else:
-            with atomic_write(json_file) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-    if page:
-        from sagemaker_semseg.checks.html_report import render
+def _write_page(report: Report, path: Path) -> None:
+    from sagemaker_semseg.checks.html_report import render
 
-        with atomic_write(page) as temporary:
-            temporary.write_text(render(report), encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(render(report), encoding="utf-8")

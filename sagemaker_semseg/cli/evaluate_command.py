@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 
 from rich.console import Console
 from rich.table import Table
 
 from sagemaker_semseg.cli.flags import add_data_flags, add_precision_flag, data_arguments, refuse
+from sagemaker_semseg.cli.json_output import write_json
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.jobs.run_evaluation import EvaluationConfig, EvaluationResult, run_evaluation
-from sagemaker_semseg.storage import atomic_write
 
 SUMMARY = "measure a model on labelled images"
 DESCRIPTION = """\
@@ -59,14 +58,8 @@ def run(options: argparse.Namespace) -> int:
             verbose=options.verbose,
         )
     )
-    text = json.dumps(result.to_dict(), indent=1) + "\n"
-    if options.json == "-":
-        print(text, end="")
-        return 0
-    if options.json:
-        with atomic_write(options.json) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    _show(result)
+    if write_json(result.to_dict(), options.json):
+        _show(result)
     return 0
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,10 @@ from sagemaker_semseg.metrics import Scores, confusion_matrix
 
 if TYPE_CHECKING:
     from sagemaker_semseg.inference import Segmenter
+
+
+Predictions: TypeAlias = Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""Of each image the labels, the predicted ones and their probabilities, (H, W)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +99,11 @@ def run_evaluation(config: EvaluationConfig) -> EvaluationResult:
     if doubt and not config.allow_doubtful_labels:
         raise doubt
     if segmenter:
-        scores, precision = _measure_graph(segmenter, split), segmenter.choice
+        predicted, precision = _predictions_of_graph(segmenter, split), segmenter.choice
     else:
-        scores = _measure(artifact, split, config.batch_size or hp.validation_mini_batch_size, config.verbose)
-        precision = "float32"
+        batch_size = config.batch_size or hp.validation_mini_batch_size
+        predicted, precision = _predictions_of_network(artifact, split, batch_size, config.verbose), "float32"
+    scores = _compare(predicted, hp.num_classes, split.count)
     names = names or tuple(map(str, range(hp.num_classes)))
     return EvaluationResult(config.model, split.channel, split.count, *scores, names, precision)
 
@@ -113,33 +118,29 @@ def _int8_segmenter(path: Path, artifact: Artifact, precision: str) -> Segmenter
     return segmenter if segmenter.precision == "int8" else None
 
 
-def _measure_graph(segmenter: Segmenter, split: FileDataset) -> tuple[Scores, DetailedScores]:
-    classes = segmenter.num_classes
-    total, images = np.zeros((classes, classes), np.int64), DetailedScoresBuilder(classes)
-    with progress_bar("evaluating", split.count) as update:
-        for number, pair in enumerate(split.pairs, 1):
-            sample = EncodedSample.read(pair)
-            labels = split.label_map.apply(sample.mask_values())
-            probabilities = segmenter.probabilities(decode_image(sample.image))
-            predictions = probabilities.argmax(0)
-            total += confusion_matrix(labels, predictions, classes)
-            images.add(labels, predictions, probabilities.max(0))
-            update(number, split.count)
-    return Scores.of(total), images.build()
+def _predictions_of_graph(segmenter: Segmenter, split: FileDataset) -> Predictions:
+    for pair in split.pairs:
+        sample = EncodedSample.read(pair)
+        probabilities = segmenter.probabilities(decode_image(sample.image))
+        labels = split.label_map.apply(sample.mask_values())
+        yield labels, probabilities.argmax(0).astype(np.uint8), probabilities.max(0)
 
 
-def _measure(artifact: Artifact, split: FileDataset, batch_size: int, verbose: bool) -> tuple[Scores, DetailedScores]:
+def _predictions_of_network(artifact: Artifact, split: FileDataset, batch_size: int, verbose: bool) -> Predictions:
     strategy = load_tensorflow(verbose=verbose)
     from sagemaker_semseg.models.network import network_of
     from sagemaker_semseg.training.evaluation import Evaluator
 
     with strategy.scope():
         network, hp = network_of(artifact)
-    evaluator = Evaluator(network, hp.num_classes, strategy)
-    total, images = np.zeros((hp.num_classes,) * 2, np.int64), DetailedScoresBuilder(hp.num_classes)
-    with progress_bar("evaluating", split.count) as update:
-        for number, (labels, predictions, probabilities) in enumerate(evaluator.predictions(split, batch_size), 1):
-            total += confusion_matrix(labels, predictions, hp.num_classes)
-            images.add(labels, predictions, probabilities)
-            update(number, split.count)
-    return Scores.of(total), images.build()
+    yield from Evaluator(network, hp.num_classes, strategy).predictions(split, batch_size)
+
+
+def _compare(predicted: Predictions, num_classes: int, count: int) -> tuple[Scores, DetailedScores]:
+    total, details = np.zeros((num_classes, num_classes), np.int64), DetailedScoresBuilder(num_classes)
+    with progress_bar("evaluating", count) as update:
+        for number, (labels, predictions, probabilities) in enumerate(predicted, 1):
+            total += confusion_matrix(labels, predictions, num_classes)
+            details.add(labels, predictions, probabilities)
+            update(number, count)
+    return Scores.of(total), details.build()

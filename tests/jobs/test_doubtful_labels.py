@@ -122,6 +122,10 @@ def test_the_label_map_that_check_writes_makes_it_right(black_and_white, tmp_pat
     assert json.loads((root / "label_map/train_label_map.json").read_text()) == {"scale": 255}
     assert main(check) == 0
     assert "no label map is proposed" in capsys.readouterr().out
+    assert main([*check, "--json", "-"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["findings"] is not None
+    assert "no label map is proposed" in printed.err
     (root / "label_map/validation_label_map.json").unlink()
     assert main(check) == 2
     assert main(["train", "--data", str(root), "--output", str(tmp_path / "out"), *FLAGS, "--epochs", "0"]) == 2
