@@ -35,7 +35,8 @@ class Evaluator:
         @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], jit_compile=False)
         def predict(images: Any) -> Any:
             logits = main(normalize(images, network.input.dtype), training=False)
-            return tf.argmax(logits, axis=-1, output_type=tf.int32)
+            finite = tf.math.is_finite(tf.reduce_sum(logits))  # one sum has every NaN and infinity
+            return tf.argmax(logits, axis=-1, output_type=tf.int32), finite
 
         def predict_of_replica(images: Any) -> Any:
             logits = main(normalize(images, network.input.dtype), training=False)
@@ -47,10 +48,12 @@ class Evaluator:
             return self.strategy.run(predict_of_replica, args=(images,))
 
         def count_of_replica(images: Any, labels: Any) -> Any:
-            cells = tf.cast(labels, tf.int32) * num_classes + predict(images)
+            predicted, finite = predict(images)
+            cells = tf.cast(labels, tf.int32) * num_classes + predicted
             cells = tf.where(labels == IGNORE, num_classes**2, cells)  # a cell of their own, which is cut off
             length = num_classes**2 + 1
-            return tf.math.bincount(tf.reshape(cells, [-1]), minlength=length, maxlength=length)[:-1]
+            counts = tf.math.bincount(tf.reshape(cells, [-1]), minlength=length, maxlength=length)[:-1]
+            return tf.concat([counts, [tf.cast(finite, tf.int32)]], 0)
 
         @tf.function(reduce_retracing=True, jit_compile=False)
         def count(images: Any, labels: Any) -> Any:
@@ -83,8 +86,9 @@ class Evaluator:
             DataError: A sample can't be read.
             OSError: A file can't be read.
             Cancelled: ``stop`` was set.
+            FloatingPointError: In every batch there are logits that aren't finite: the network predicts nothing.
         """
-        total = np.zeros(self.num_classes**2, np.int64)
+        total = np.zeros(self.num_classes**2 + 1, np.int64)  # the last one: batches with finite logits
         max_pixels = MAX_EVALUATION_PIXELS * self.strategy.num_replicas_in_sync
         batches = evaluation_batches(dataset, batch_size, max_pixels=max_pixels, epoch=epoch, stop=stop)
         waiting: Any = 0
@@ -96,7 +100,9 @@ class Evaluator:
             if progress:
                 progress(count)
         total += np.asarray(waiting, np.int64)
-        return total.reshape(self.num_classes, self.num_classes)
+        if total[:-1].any() and not total[-1]:
+            raise FloatingPointError("the logits are NaN or infinite")
+        return total[:-1].reshape(self.num_classes, self.num_classes)
 
     def predictions(self, dataset: Dataset, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield for each image its labels, the predicted ones, and their probabilities.

@@ -208,9 +208,12 @@ class Trainer:
             if not np.isfinite(array).all():
                 raise _NotFiniteError(f"{name} holds numbers that are not finite after epoch {epoch + 1}")
         started, counts, state = time.monotonic(), [0], self.state
-        state.confusion = self.evaluator.confusion(
-            self.datasets.validation, self.hp.validation_mini_batch_size, counts.append, epoch=number, stop=stop
-        )
+        try:
+            state.confusion = self.evaluator.confusion(
+                self.datasets.validation, self.hp.validation_mini_batch_size, counts.append, epoch=number, stop=stop
+            )
+        except FloatingPointError as error:
+            raise _NotFiniteError(f"{error} in the validation after epoch {epoch + 1}") from error
         scores = Scores.of(state.confusion)
         logs = {
             "loss": state.loss_sum / self.steps_per_epoch,
@@ -279,7 +282,7 @@ def _build(
 
 
 class _NotFiniteError(Exception):
-    """A loss or a weight isn't finite."""
+    """A loss, a weight or a prediction isn't finite."""
 
 
 def _diverged(what: str, hp: Hyperparameters, path: Path | None) -> DivergedError:

@@ -170,6 +170,20 @@ def test_real_divergence_is_found(tiny_channels, make_hp, tmp_path):
         trainer.train(make_hp(learning_rate=1.0, head_learning_rate_multiplier=1e30), tiny_channels, tmp_path)
 
 
+def test_logits_that_overflow_are_divergence(tiny_channels, make_hp, tmp_path):
+    """Weights and the loss are finite: only the validation shows it, after the first epoch."""
+
+    class HugeScale(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2:  # its loss is read after the epoch's last update, of step 3
+                for name in ("bn1", "head_block_1"):
+                    self.model.get_layer(name).gamma.assign(np.full(self.model.get_layer(name).gamma.shape, 1e38))
+                self.model.get_layer("head_block_4").kernel.assign(self.model.get_layer("head_block_4").kernel * 1e30)
+
+    with pytest.raises(DivergedError, match="validation after epoch 1"):
+        trainer.train(make_hp(), tiny_channels, tmp_path, callbacks=[HugeScale()])
+
+
 def test_early_stopping(tiny_channels, make_hp, tmp_path):
     hp = make_hp(epochs=9, early_stopping=True, early_stopping_min_epochs=1, early_stopping_patience=1,
                  early_stopping_tolerance=1.0)  # fmt: skip
