@@ -28,7 +28,7 @@ from sagemaker_semseg.data.datasets import (
 from sagemaker_semseg.data.pipe_mode import PipeDataset, pipe_datasets
 from sagemaker_semseg.environment import environment, weight_locations
 from sagemaker_semseg.errors import DataError, ExitStatus, Fault, HyperparameterError, UserError
-from sagemaker_semseg.hyperparameters import MAX_CLASSES, Hyperparameters, Resolution, try_resolve
+from sagemaker_semseg.hyperparameters import MAX_CLASSES, Hyperparameters, Resolution, resolve, try_resolve
 from sagemaker_semseg.jobs import initial_weights, summary
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.initial_weights import RANDOM_INIT, InitialWeights
@@ -261,7 +261,7 @@ def _finished_epochs(checkpoints: Path, hp: Hyperparameters, samples: int | None
     try:
         checkpoint.check_same_training(path, state, hp, samples or 0)
     except DataError as error:
-        if done < int(state.hyperparameters["epochs"]):
+        if not state.finished(resolve(state.hyperparameters)):
             raise
         further = f"--model {model}" if model.exists() else "its model.tar.gz in the channel model"
         remedy = f"train its model further with {further} and another --output; or start over with --restart"

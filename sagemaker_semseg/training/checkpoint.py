@@ -68,6 +68,11 @@ class TrainingState:
         """Return the JSON values of a checkpoint."""
         return {name: value for name, value in asdict(self).items() if name != "confusion"}
 
+    def finished(self, hp: Hyperparameters) -> bool:
+        """Return whether all epochs are done, or early stopping has ended the training."""
+        done = len(self.history)
+        return done >= hp.epochs or (done > 0 and self.progress.should_stop(done - 1, hp))
+
     def forget_best(self) -> None:
         """Forget the best epoch, whose weights are missing (a folder was copied incompletely)."""
         self.progress = replace(self.progress, best=-1.0, best_epoch=-1)

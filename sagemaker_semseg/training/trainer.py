@@ -131,7 +131,7 @@ class Trainer:
         self.saved_at = time.monotonic()
         try:
             batches, validations = self._batches(stop), itertools.count()
-            while not self._finished():
+            while not state.finished(self.hp):
                 epoch, end = len(state.history), (len(state.history) + 1) * steps
                 loss: Any = None
                 started = time.monotonic() - state.seconds
@@ -183,10 +183,6 @@ class Trainer:
     def _averaged(self) -> contextlib.AbstractContextManager[None]:
         """Put the averaged weights into the network for a while, if there are any."""
         return self.average.applied() if self.average else contextlib.nullcontext()
-
-    def _finished(self) -> bool:
-        done = len(self.state.history)
-        return done >= self.hp.epochs or (done > 0 and self.state.progress.should_stop(done - 1, self.hp))
 
     def _batches(self, stop: threading.Event) -> Iterator[Any]:
         start, end = self.state.step, self.steps_per_epoch * self.hp.epochs

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 
@@ -179,6 +180,15 @@ def test_more_epochs_after_the_end_name_the_model_to_train_further(trained, data
     assert "epochs: was 1 when" in error
     assert f"--model {trained.output / 'model.tar.gz'} and another --output" in error
     assert "unfinished" not in error
+
+
+def test_a_training_that_stopped_early_is_finished_too(data, settings, tmp_path, capsys):
+    arguments = ["train", "--data", str(data), "--output", str(tmp_path / "out"), *settings, "--epochs", "9"]
+    stops = ["--early-stopping", "True", "--early-stopping-min-epochs", "1", "--early-stopping-patience", "1"]
+    assert main([*arguments, *stops, "--learning-rate", "1e-7"]) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--seed", "3"]) == 2
+    assert re.search("is finished after [2-8] epochs, and had other settings", capsys.readouterr().err)
 
 
 class Damage(keras.callbacks.Callback):
