@@ -75,7 +75,7 @@ def test_the_page_on_checks_has_every_finding():
 
 def test_the_readme_s_training_has_good_hyperparameters():
     text = (ROOT / "README.md").read_text().replace("\\\n", " ")
-    (line,) = re.findall(r"^ +sagemaker-semseg train (--data.*)$", text, re.MULTILINE)
+    (line,) = re.findall(r"^sagemaker-semseg train (--data.*)$", text, re.MULTILINE)
     parser = argparse.ArgumentParser()
     parser.add_argument("--data")
     parser.add_argument("--output")

@@ -28,7 +28,7 @@ def test_the_page_s_examples_run(data, tmp_path, monkeypatch, capsys):
 
 def test_the_readmes_python_runs(data, tmp_path, monkeypatch):
     """With a smaller network on fewer images."""
-    (block,) = re.findall(r"```python\n(.*?)```", (PAGE.parents[1] / "README.md").read_text(), re.DOTALL)
+    block, _ = re.findall(r"```python\n(.*?)```", (PAGE.parents[1] / "README.md").read_text(), re.DOTALL)
     smaller = {
         "resnet-18": "resnet-tiny",
         "crop_size=64, base_size=104": "crop_size=32, base_size=48, mini_batch_size=4",

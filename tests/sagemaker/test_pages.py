@@ -1,4 +1,4 @@
-"""The blocks of docs/sdk.md and docs/notebooks.md run in order, as they are written; trainings are stand-ins."""
+"""Blocks of docs/sdk.md, docs/notebooks.md and the README run in order, as written; trainings are stand-ins."""
 
 import re
 import shutil
@@ -32,12 +32,12 @@ def folder(state, no_credentials, small_model, tmp_path, monkeypatch):
 
 
 def blocks(page):
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
 def test_the_page_on_the_sdk(folder, state):
     variables = {}
-    for block in blocks("sdk.md"):
+    for block in blocks("docs/sdk.md"):
         exec(block, variables)
     assert variables["size"] > 50
     assert (folder / "masks/a.jpg.out").is_file()
@@ -46,9 +46,16 @@ def test_the_page_on_the_sdk(folder, state):
 
 def test_the_page_on_notebooks(folder, state):
     variables = {}
-    found = blocks("notebooks.md")
+    found = blocks("docs/notebooks.md")
     assert "import boto3" in found[-1]  # AWS's SDK 2 itself: tests/peers/recipe_2.py
     for block in found[:-1]:
         exec(block, variables)
     assert variables["train"] == "s3://sagemaker-local/set/train"
     assert len(list((state / "buckets/sagemaker-local/set/train").iterdir())) == 2
+
+
+def test_the_notebook_in_the_readme(folder, state):
+    variables = {}
+    exec(blocks("README.md")[-1], variables)
+    assert variables["labels"].ndim == 2
+    assert list((state / "endpoints").iterdir()) == []
