@@ -54,6 +54,7 @@ ORIGINAL: dict[str, tuple[object, list[object], list[object]]] = {
 EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
     "allow_doubtful_labels": (False, ["True", "False"], ["yes"]),
     "checkpoint_minutes": (5.0, [0.001, 60], [0, -1]),
+    "quantize": (False, ["True", "False"], ["int8"]),
     "seed": (0, [0, 2**31 - 1], [-1, 2**31, 0.5]),
     "precision": ("float32", ["float32", "mixed_float16", "mixed_bfloat16"], ["float16", "fp16"]),
     "aux_weight": (0.5, [0, 3.5], [-1e-9, "inf"]),

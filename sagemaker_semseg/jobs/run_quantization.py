@@ -22,16 +22,18 @@ from sagemaker_semseg.artifact import (
     locate_artifact,
     read_artifact,
     read_inference_artifact,
+    read_summary,
     write_artifact,
 )
-from sagemaker_semseg.data.datasets import FileDataset, read_channels
+from sagemaker_semseg.data.datasets import Datasets, FileDataset, read_channels
 from sagemaker_semseg.data.images import Pixels, decode_image
 from sagemaker_semseg.data.samples import EncodedSample
-from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.errors import Fault, UserError, explain
 from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.graph_evaluation import GraphComparison, compare_graphs
 from sagemaker_semseg.jobs.progress_bar import progress_bar
+from sagemaker_semseg.signals import catch_signals
 
 MAX_CLASS_DROP = 0.03
 """How far the IoU of any class may fall."""
@@ -124,30 +126,79 @@ def run_quantization(config: QuantizationConfig) -> QuantizationResult:
     """
     _check(config)
     path = locate_artifact(Path(config.model))
-    artifact, runtime = read_artifact(path), read_inference_artifact(path)
-    classes = artifact.labels["num_classes"]
-    names = tuple(artifact.labels.get("class_names") or ())
+    labels = read_summary(path).labels
+    classes, names = labels["num_classes"], tuple(labels.get("class_names") or ())
     channels = locate_channels(config.data, config.channels)
     with progress_bar("checking the data") as update:
         datasets = read_channels(channels, classes, update, attributes=config.attribute_names, class_names=names)
+    quantized, result = _quantized(path, datasets, config)
+    if result.faults and not config.force:
+        raise QuantizationRefused(result)
+    output = Path(config.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_artifact(output, quantized)
+    return result
+
+
+def quantize_trained(path: Path, datasets: Datasets) -> str:
+    """Adds an int8 graph to the model that a training has written, if the graph is within the limits.
+
+    Whatever fails, the model stays: it is worth hours of training. The figures stand in its metrics in any case.
+
+    Args:
+        path: The model; it is replaced whole or not at all.
+        datasets: Of the training, in files.
+
+    Returns:
+        A line that says what came of it.
+    """
+    config = QuantizationConfig(model=str(path), output=str(path))
+    try:
+        with catch_signals(callback=_stop):
+            quantized, result = _quantized(path, datasets, config)
+            write_artifact(path, dataclasses.replace(quantized, int8_graph=None) if result.faults else quantized)
+    except _Stopped:
+        return "stopped by a signal; the model is float32 alone"
+    except Exception as error:
+        return f"failed, and the model is float32 alone: {explain(error)[0]}"
+    if result.faults:
+        reasons = "; ".join(f"{fault.where} {fault.what}" for fault in result.faults)
+        return f"refused, and the model is float32 alone: {reasons}"
+    before, after = result.comparison.scores
+    changed = f"{result.comparison.changed:.3%} of the labels change"
+    sizes = "{:.1f} MB beside {:.1f} MB".format(*(size / 1e6 for size in reversed(result.bytes)))
+    return f"validation mIOU {after.miou:.4f} ({after.miou - before.miou:+.4f}), {changed}, {sizes}"
+
+
+class _Stopped(BaseException):
+    """A signal came."""
+
+
+def _stop(number: int) -> None:
+    raise _Stopped
+
+
+def _quantized(path: Path, datasets: Datasets, config: QuantizationConfig) -> tuple[Artifact, QuantizationResult]:
+    """The model with both graphs and their figures, and the figures."""
+    artifact, runtime = read_artifact(path), read_inference_artifact(path)
     train, validation = datasets.train, datasets.validation
     assert isinstance(train, FileDataset)  # channels in folders and manifests are
     assert isinstance(validation, FileDataset)
     indices = spread(train.count, config.images)
     quantized = dataclasses.replace(runtime, int8_graph=_quantize(runtime.graph, train, indices))
     comparison = _compare(quantized, validation)
+    names = tuple(artifact.labels.get("class_names") or map(str, range(artifact.labels["num_classes"])))
     result = QuantizationResult(
         output=config.output,
-        class_names=names or tuple(map(str, range(classes))),
+        class_names=names,
         calibration_images=len(indices),
         comparison=comparison,
         bytes=(len(quantized.graph), len(quantized.int8_graph or b"")),
-        faults=tuple(exceeded_limits(comparison, config.max_drop, names or tuple(map(str, range(classes))))),
+        faults=tuple(exceeded_limits(comparison, config.max_drop, names)),
     )
-    if result.faults and not config.force:
-        raise QuantizationRefused(result)
-    _write(config.output, artifact, quantized, result)
-    return result
+    metrics = {**artifact.metrics, "quantization": result.to_dict()}
+    graphs = {"graph": quantized.graph, "int8_graph": quantized.int8_graph}
+    return dataclasses.replace(artifact, **graphs, metrics=metrics), result
 
 
 def exceeded_limits(comparison: GraphComparison, max_drop: float, class_names: Sequence[str]) -> list[Fault]:
@@ -211,12 +262,3 @@ def _compare(artifact: InferenceArtifact, validation: FileDataset) -> GraphCompa
     )
     with progress_bar("comparing with float32", validation.count) as update:
         return compare_graphs((float32, int8), validation, lambda done: update(done, validation.count))
-
-
-def _write(output: str, artifact: Artifact, runtime: InferenceArtifact, result: QuantizationResult) -> None:
-    metrics = {**artifact.metrics, "quantization": result.to_dict()}
-    path = Path(output)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_artifact(
-        path, dataclasses.replace(artifact, graph=runtime.graph, int8_graph=runtime.int8_graph, metrics=metrics)
-    )

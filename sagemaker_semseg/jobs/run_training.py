@@ -37,7 +37,7 @@ from sagemaker_semseg.jobs.report_writer import ReportWriter
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.report.training_record import TrainingFiles
 from sagemaker_semseg.training import checkpoint
-from sagemaker_semseg.training.plan import no_counts, single_value_faults
+from sagemaker_semseg.training.plan import no_counts, no_files_to_quantize_with, single_value_faults
 
 if TYPE_CHECKING:
     from sagemaker_semseg.training.finish import TrainingResult
@@ -170,6 +170,13 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
         class_names = weights.class_names
     channels = _read_data(config, folders, resolution, class_names, errors)
     findings = _check_data(channels, folders, resolution, class_names, errors) if channels else []
+    if (
+        hp
+        and hp.quantize
+        and channels
+        and any(isinstance(s, PipeDataset) for s in (channels.train, channels.validation))
+    ):
+        errors.append(HyperparameterError("this training can't be started:", [no_files_to_quantize_with()]))
     if errors or hp is None or channels is None or config.output is None:
         raise errors[0] if len(errors) == 1 else UserError("\n".join(map(str, errors)))
     finished = None
@@ -214,8 +221,21 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
         checkpoints=prepared.checkpoints,
         model_path=Path(config.model_path) if config.model_path else None,
     )
+    if hp.quantize:
+        line = _add_int8_graph(result, prepared.channels)
+        if not config.quiet:
+            print(summary.describe_quantization(line), flush=True)
     report.write()
     return result
+
+
+def _add_int8_graph(result: TrainingResult, channels: Datasets) -> str:
+    """What came of it."""
+    if result.stopped or result.scores is None:
+        return "not made, since the training isn't finished"
+    from sagemaker_semseg.jobs.run_quantization import quantize_trained  # and ONNX Runtime
+
+    return quantize_trained(result.artifact, channels)
 
 
 def finish_training(config: TrainingConfig) -> TrainingResult:
@@ -235,12 +255,16 @@ def finish_training(config: TrainingConfig) -> TrainingResult:
     if not last.is_file():
         remedy = "give the folder of the checkpoints with --checkpoints, or the training's --output"
         raise DataError("There is nothing to finish:", [Fault(str(last), "there is no such checkpoint", remedy)])
-    epochs = int(checkpoint.read_state(last).hyperparameters.get("epochs", 0))
+    hyperparameters = checkpoint.read_state(last).hyperparameters
+    epochs = int(hyperparameters.get("epochs", 0))
     load_tensorflow(verbose=config.verbose)
     from sagemaker_semseg.training.finish import finish
 
     result = finish(checkpoints, Path(config.model_path) if config.model_path else output / "model.tar.gz")
     if not config.quiet:
+        if hyperparameters.get("quantize") == "True":
+            line = "not made, since that needs the data: sagemaker-semseg quantize MODEL --data DIR -o NEW"
+            print(summary.describe_quantization(line))
         print(summary.describe_result(result, epochs), flush=True)
     return result
 

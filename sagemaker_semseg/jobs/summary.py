@@ -73,6 +73,11 @@ def describe_output(output: Path, finished: int | None, epochs: int, *, in_job: 
     return _line("output", f"{output} ({begin}{'' if in_job else '; --restart starts over'})")
 
 
+def describe_quantization(text: str) -> str:
+    """Say what came of the int8 graph."""
+    return _line("int8", text)
+
+
 def describe_result(result: TrainingResult, epochs: int, report: Path | None = None, *, in_job: bool = False) -> str:
     """Say how far the training came, how good its best epoch is, and where the model and the report are.
 

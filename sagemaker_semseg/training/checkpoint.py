@@ -135,7 +135,7 @@ def check_same_training(path: Path, state: TrainingState, hp: Hyperparameters, s
     """Raise DataError if the checkpoint at ``path`` is of a training with other hyperparameters or data."""
     before, now = dict(state.hyperparameters), to_strings(hp)
     for settings in (before, now):
-        for name in ("class_names", "allow_doubtful_labels", "checkpoint_minutes"):  # they change no number
+        for name in ("class_names", "allow_doubtful_labels", "checkpoint_minutes", "quantize"):  # they change no number
             settings.pop(name, None)
     before["training images"], now["training images"] = str(state.samples), str(samples)
     faults = [

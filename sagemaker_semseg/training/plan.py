@@ -68,3 +68,11 @@ def no_counts() -> Fault:
         "class_weights", "is 'auto', which counts the pixels of all training masks; those of a stream are unknown",
         "give one number for every class, such as those of a training on the same files outside of Pipe mode",
     )  # fmt: skip
+
+
+def no_files_to_quantize_with() -> Fault:
+    """Return the fault that a stream can't be read once more after the training."""
+    return Fault(
+        "quantize", "is True, which reads images again after the training; those of a stream are gone then",
+        "leave it out, and run sagemaker-semseg quantize on the model; or give the channels in File mode",
+    )  # fmt: skip

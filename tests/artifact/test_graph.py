@@ -467,13 +467,21 @@ def judge(data: bytes) -> bool:
     return True
 
 
-def test_every_prefix_is_refused(graph: bytes) -> None:
+@pytest.fixture(params=["float32", "int8"])
+def fuzzed(request: pytest.FixtureRequest, graph_proto: Proto) -> bytes:
+    if request.param == "int8":
+        quantized(graph_proto)
+    return graph_proto.SerializeToString()
+
+
+def test_every_prefix_is_refused(fuzzed: bytes) -> None:
+    graph = fuzzed
     assert not any(judge(graph[:length]) for length in range(len(graph)))
     assert judge(graph)
 
 
-def test_flipped_bits(graph: bytes) -> None:
-    draw = random.Random(3)
+def test_flipped_bits(fuzzed: bytes) -> None:
+    graph, draw = fuzzed, random.Random(3)
     passed = 0
     for _ in range(20_000):
         data = bytearray(graph)
@@ -483,8 +491,9 @@ def test_flipped_bits(graph: bytes) -> None:
     assert 1000 < passed < 15_000, "a flipped bit of a weight or of a name that nothing uses does no harm"
 
 
-def test_wrong_lengths(graph: bytes) -> None:
+def test_wrong_lengths(fuzzed: bytes) -> None:
     """Each byte of the file in turn takes values that are lengths, tags and ends of numbers."""
+    graph = fuzzed
     for at in range(len(graph)):
         for value in (0, 1, 2, 0x0A, 0x7F, 0x80, 0xFF, graph[at] + 1 & 255, graph[at] - 1 & 255):
             judge(graph[:at] + bytes([value]) + graph[at + 1 :])
@@ -492,7 +501,8 @@ def test_wrong_lengths(graph: bytes) -> None:
 
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_pieces_cut_out_and_put_in(graph: bytes, data: st.DataObject) -> None:
+def test_pieces_cut_out_and_put_in(fuzzed: bytes, data: st.DataObject) -> None:
+    graph = fuzzed
     at = st.integers(0, len(graph))
     start, end = sorted((data.draw(at), data.draw(at)))
     piece = data.draw(st.one_of(st.binary(max_size=20), st.builds(lambda a, b: graph[a:b], at, at)))

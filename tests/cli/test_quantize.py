@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
+import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import pytest
 import sagemaker_semseg
 from sagemaker_semseg.artifact import read_artifact, read_inference_artifact
 from sagemaker_semseg.cli import main
-from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.jobs import run_quantization
 from sagemaker_semseg.jobs.graph_evaluation import GraphComparison
@@ -138,3 +141,73 @@ def test_from_python(trained, data, tmp_path):
     result = sagemaker_semseg.quantize(trained.output, data, tmp_path / "folder", images=1, force=True)
     assert result.calibration_images == 1
     assert (tmp_path / "folder" / "model.int8.onnx").stat().st_size == result.bytes[1]
+
+
+# ---- the hyperparameter
+
+
+@pytest.fixture
+def train_again(trained, data, settings, tmp_path, capsys):
+    """Ends the finished training once more, now with ``quantize``; returns what is printed, and the model."""
+    output = shutil.copytree(trained.output, tmp_path / "out")
+    command = ["train", "--data", str(data), "--output", str(output), "--epochs", "1", *settings, "--quantize", "True"]
+
+    def run():
+        assert main(command) == 0
+        return capsys.readouterr().out, output / "model.tar.gz"
+
+    return run
+
+
+def test_a_training_writes_both_graphs(train_again, trained, monkeypatch):
+    monkeypatch.setattr(run_quantization, "exceeded_limits", lambda *_: [])
+    text, path = train_again()
+    (line,) = [line for line in text.splitlines() if line.startswith("int8 ")]
+    assert re.fullmatch(
+        r"int8 +validation mIOU 0\.\d{4} \([+-]0\.\d{4}\), .*% of the labels change, .* MB beside .* MB", line
+    )
+    model = read_inference_artifact(path)
+    assert len(model.int8_graph) < 0.35 * len(model.graph)
+    assert model.graph == read_inference_artifact(trained.output / "model.tar.gz").graph
+    artifact = read_artifact(path)
+    assert artifact.hyperparameters["quantize"] == "True"
+    assert artifact.metrics["quantization"]["validation_images"] == 3
+    assert artifact.metrics["best_epoch"] == 0
+
+
+def test_a_refusal_is_printed_and_the_training_succeeds(train_again, monkeypatch):
+    fault = Fault("mIOU", "falls from 0.5 to 0.1, by more than 0.01", "calibrate with more images")
+    monkeypatch.setattr(run_quantization, "exceeded_limits", lambda *_: [fault])
+    text, path = train_again()
+    assert (
+        "int8        refused, and the model is float32 alone: mIOU falls from 0.5 to 0.1, by more than 0.01\n" in text
+    )
+    assert read_inference_artifact(path).int8_graph is None
+    assert read_artifact(path).metrics["quantization"]["limits_exceeded"] == [str(fault)]
+
+
+def test_an_error_costs_the_int8_graph_alone(train_again, trained, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(run_quantization, "_quantize", fail)
+    text, path = train_again()
+    assert "int8        failed, and the model is float32 alone: a fault of this program: RuntimeError: no such" in text
+    assert read_inference_artifact(path).graph == read_inference_artifact(trained.output / "model.tar.gz").graph
+
+
+def test_a_signal_ends_the_quantization_alone(train_again, monkeypatch):
+    monkeypatch.setattr(run_quantization, "_quantize", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    text, path = train_again()
+    assert "int8        stopped by a signal; the model is float32 alone" in text
+    assert "quantization" not in read_artifact(path).metrics
+
+
+def test_finish_has_no_data_to_quantize_with(data, settings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run_quantization, "quantize_trained", lambda *_: "made")
+    output = tmp_path / "out"
+    command = ["train", "--data", str(data), "--output", str(output), "--epochs", "1", *settings, "--quantize", "True"]
+    assert main(command) == 0
+    assert "int8        made" in capsys.readouterr().out
+    assert main(["train", "--finish", "--output", str(output)]) == 0
+    assert "int8        not made, since that needs the data: sagemaker-semseg quantize" in capsys.readouterr().out

@@ -65,6 +65,15 @@ def test_what_a_stream_doesnt_tell_has_to_be_given(job):
     assert "class_weights: is 'auto'" in failure
 
 
+def test_a_stream_cant_be_read_again_to_quantize_the_model(job):
+    configure(job, train=PIPE, validation=PIPE)
+    path = job / "input/config/hyperparameters.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "quantize": "True"}))
+    with pytest.raises(UserError):
+        train.run(job)
+    assert "quantize: is True, which reads images again after" in (job / "output/failure").read_text()
+
+
 @pytest.mark.parametrize(
     ("channels", "expected"),
     [
