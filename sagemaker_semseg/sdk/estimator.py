@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from sagemaker_semseg.data.channels import DATA_CHANNELS, LABEL_MAP
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.metrics import METRIC_DEFINITIONS
 from sagemaker_semseg.sdk import request_specs
@@ -23,6 +24,7 @@ from sagemaker_semseg.sdk.specs import TrainingSpec
 from sagemaker_semseg.sdk.training_job import TrainingJob, shows
 from sagemaker_semseg.sdk.training_report import TrainingReport, make_report
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
+from sagemaker_semseg.storage import in_s3, local_path
 
 VPC_CONFIG_DEFAULT: Final = "VPC_CONFIG_DEFAULT"
 """As in v2: the estimator's own subnets and security groups."""
@@ -294,17 +296,21 @@ class SemSegEstimator:
         container_startup_health_check_timeout: int | None = None,
         inference_recommendation_id: str | None = None,
         explainer_config: Any = None,
+        quantize: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Start an endpoint with the model of the latest training and return its predictor. See ``SemSegModel.deploy``.
 
-        instance_type: may differ from the training's. kwargs: of ``create_model``.
+        instance_type: may differ from the training's. quantize: add an int8 graph first, with the data of the training,
+        if the training hasn't; raises ``QuantizationRefused`` where that is worse. kwargs: of ``create_model``.
         """
         if use_compiled_model:
             raise UserError("There are no compiled models: leave out use_compiled_model.")
         base = self.base_job_name or base_from_name(self._job().name)
         name = name_from_base(base)
         model = self.create_model(**{"model_kms_key": self.output_kms_key, **kwargs})
+        if quantize and str(self._hyperparameters.get("quantize", False)).lower() not in ("true", "1"):
+            model = self._quantized(model)
         model.name = model_name or name
         predictor = model.deploy(
             initial_instance_count,
@@ -327,6 +333,18 @@ class SemSegEstimator:
         )
         self._endpoints.append(predictor)
         return predictor
+
+    def _quantized(self, model: SemSegModel) -> SemSegModel:
+        """Return the model with an int8 graph, made with the channels of the latest training."""
+        spec = self._job().job.state().spec
+        if model.has_int8_graph() or not isinstance(spec, TrainingSpec):
+            return model
+        channels = [channel for channel in spec.channels if channel.name in (*DATA_CHANNELS, LABEL_MAP)]
+        places = {
+            channel.name: channel.place if in_s3(channel.place) else local_path(channel.place) for channel in channels
+        }
+        attributes = {channel.name: channel.attribute_names for channel in channels if channel.attribute_names}
+        return model.quantize(places, attribute_names=attributes)
 
     def delete_endpoint(self) -> None:
         """Delete the endpoint that ``deploy`` started last."""

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +21,11 @@ from sagemaker_semseg.jobs import run_quantization
 from sagemaker_semseg.jobs.graph_evaluation import GraphComparison
 from sagemaker_semseg.jobs.run_quantization import exceeded_limits, spread
 from sagemaker_semseg.metrics import Scores
+from sagemaker_semseg.sdk import model as sdk_model
+from sagemaker_semseg.sdk.estimator import SemSegEstimator
 from sagemaker_semseg.sdk.model import SemSegModel
+from sagemaker_semseg.sdk.specs import Channel, TrainingSpec
+from sagemaker_semseg.sdk.training_job import TrainingJob
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +141,53 @@ def test_from_the_sdk(trained, data, tmp_path):
     assert model.name == "mine"
     with pytest.raises(UserError, match=r"s3://b/model\.tar\.gz is in S3 \(download it"):
         SemSegModel(model_data="s3://b/model.tar.gz").quantize(data)
+
+
+@pytest.fixture
+def deployed(monkeypatch):
+    """The models' files of endpoints that are started, in place of the endpoints."""
+    found = []
+
+    class Backend:
+        def faults(self, spec):
+            return []
+
+        def deploy(self, spec, attached):
+            found.append(spec.model.model_data)
+            return SimpleNamespace(name="endpoint", wait=lambda: None)
+
+    monkeypatch.setattr(sdk_model, "backend_of", lambda *_: Backend())
+    monkeypatch.setattr(run_quantization, "exceeded_limits", lambda *_: [])
+    return found
+
+
+def test_a_model_is_quantized_when_it_is_deployed(trained, data, tmp_path, deployed):
+    path = Path(shutil.copy(trained.output / "model.tar.gz", tmp_path))
+    model = SemSegModel(model_data=str(path), predictor_cls=lambda name, session: name)
+    with pytest.raises(UserError, match=r'has no int8 graph \(give the data that makes one, quantize="mydata"'):
+        model.deploy(1, "local", quantize=True)
+    for given in (data, True, data):
+        assert model.deploy(1, "local", quantize=given) == "endpoint"
+    assert deployed == 3 * [str(tmp_path / "model.int8.tar.gz")]
+    assert model.has_int8_graph()
+
+
+def test_an_estimator_quantizes_with_the_data_of_its_training(trained, data, tmp_path, deployed):
+    path = shutil.copy(trained.output / "model.tar.gz", tmp_path)
+    names = ("train", "train_annotation", "validation", "validation_annotation")
+    channels = tuple(Channel(name, f"file://{data / name}") for name in names)
+    spec = TrainingSpec("job", {}, (*channels, Channel("model", "/nowhere")), "local", output_path=str(tmp_path))
+    estimator = SemSegEstimator(
+        instance_count=1, instance_type="local", output_path=str(tmp_path), num_classes=4, use_pretrained_model=False
+    )
+    state = SimpleNamespace(spec=spec, output=str(path), status="Completed")
+    estimator.latest_training_job = TrainingJob(SimpleNamespace(name="job", state=lambda: state))
+    estimator.deploy(1, "local", quantize=True, predictor_cls=lambda name, session: name)
+    assert deployed == [str(tmp_path / "model.int8.tar.gz")]
+    assert read_inference_artifact(deployed[0]).int8_graph
+    estimator.set_hyperparameters(quantize=True)  # the training has done it, or its log says why not
+    estimator.deploy(1, "local", quantize=True, predictor_cls=lambda name, session: name)
+    assert deployed[1] == str(path)
 
 
 def test_from_python(trained, data, tmp_path):
