@@ -197,8 +197,8 @@ def _quantized(path: Path, datasets: Datasets, config: QuantizationConfig) -> tu
         faults=tuple(exceeded_limits(comparison, config.max_drop, names)),
     )
     metrics = {**artifact.metrics, "quantization": result.to_dict()}
-    graphs = {"graph": quantized.graph, "int8_graph": quantized.int8_graph}
-    return dataclasses.replace(artifact, **graphs, metrics=metrics), result
+    both = dataclasses.replace(artifact, graph=quantized.graph, int8_graph=quantized.int8_graph, metrics=metrics)
+    return both, result
 
 
 def exceeded_limits(comparison: GraphComparison, max_drop: float, class_names: Sequence[str]) -> list[Fault]:
