@@ -94,7 +94,7 @@ test-sagemaker3: $(READY) .envs/sagemaker3/ready  ## AWS's SDK 3: its requests b
 	@$(PY) tests/peers/with_endpoint.py .envs/sagemaker3/bin/python tests/peers/client_3.py
 
 .PHONY: test-page
-test-page: chromium .envs/page/ready  ## the endpoint's page in a real Chromium (on PATH, or CHROMIUM=/path/to/it)
+test-page: chromium .envs/page/ready docs-site  ## the endpoint's page and the documentation in a real Chromium (on PATH, or CHROMIUM=/path/to/it)
 	@$(call say,'pytest in Chromium')
 	@.envs/page/bin/python -m pytest -q -m browser tests/browser $(ARGS)
 
@@ -171,6 +171,16 @@ docs: $(READY)  ## write docs/hyperparameters.md from the table, and docs/sagema
 	@PYTHONPATH=. $(PY) tests/sagemaker/names.py > $(VENV)/page.md
 	@cp $(VENV)/page.md docs/sagemaker_names.md
 	@$(call say,'docs/hyperparameters.md · docs/sagemaker_names.md')
+
+# the newest release whose parts were all to be had when this was written; Material for MkDocs, which it succeeds, ends in 2027
+ZENSICAL ?= zensical==0.0.73 mkdocstrings-python==2.0.11 ruff==0.17.6
+.PHONY: docs-site
+docs-site: $(READY) .envs/site/ready  ## the documentation as a site: out/docs-site/site/index.html, which needs no server
+	@$(call say,'Zensical')
+	@$(PY) docs/site/make_pages.py out/docs-site
+	@cd out/docs-site && $(CURDIR)/.envs/site/bin/zensical build --clean --strict
+	@$(PY) docs/site/finish_site.py out/docs-site/site
+	@$(call say,'out/docs-site/site/index.html')
 
 .PHONY: sagemaker-names
 sagemaker-names: .envs/sagemaker2/ready  ## the public names of AWS's SDK 2 again, for the tests and make docs
@@ -258,6 +268,12 @@ $(READY): setup.cfg pyproject.toml constraints.txt | python
 	@$(call say,'.envs/torch: installing (minutes)')
 	@$(call environment,.envs/torch)
 	@.envs/torch/bin/python -m pip install -qq -e '.[test]' '$(TORCH)'
+	@touch $@
+
+.envs/site/ready: Makefile | python
+	@$(call say,'.envs/site: installing (seconds)')
+	@$(call environment,.envs/site)
+	@.envs/site/bin/python -m pip install -qq $(ZENSICAL)
 	@touch $@
 
 .envs/page/ready: setup.cfg pyproject.toml | python
