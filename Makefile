@@ -293,23 +293,26 @@ $(READY): setup.cfg pyproject.toml constraints.txt | python
 	@.envs/gluoncv/bin/python -m pip install -qq mxnet==1.9.1 gluoncv==0.10.5.post0 numpy==1.23.5
 	@touch $@
 
+# $(call resolve,FOLDER,PACKAGES): with uv, because pip takes ten minutes to choose the versions that AWS's SDKs ask for
+resolve = $(1)/bin/python -m pip install -qq uv && $(1)/bin/python -m uv pip install -q --python $(1)/bin/python $(2)
+
 # AWS's SDK in the versions that the comparison was made with, moto to answer it, and what the sdk room asks for
 SDK_NEEDS := 'moto[s3,sagemaker]==5.2.5' safetensors pillow rich psutil jinja2
 .envs/sagemaker2/ready: | python
 	@$(call say,'.envs/sagemaker2: installing (half a minute)')
 	@$(call environment,.envs/sagemaker2)
-	@.envs/sagemaker2/bin/python -m pip install -qq 'sagemaker==2.257.7' $(SDK_NEEDS)
+	@$(call resolve,.envs/sagemaker2,'sagemaker==2.257.7' $(SDK_NEEDS))
 	@touch $@
 
 .envs/sagemaker3/ready: | python
-	@$(call say,'.envs/sagemaker3: installing (minutes)')
+	@$(call say,'.envs/sagemaker3: installing (half a minute)')
 	@$(call environment,.envs/sagemaker3)
-	@.envs/sagemaker3/bin/python -m pip install -qq 'sagemaker==3.27.0' $(SDK_NEEDS)
+	@$(call resolve,.envs/sagemaker3,'sagemaker==3.27.0' $(SDK_NEEDS))
 	@touch $@
 
 # the last sagemaker that leaves numpy to MXNet; its record.proto is that of all later ones
 .envs/recordio/ready:
 	@$(call say,'.envs/recordio: installing (half a minute)')
 	@rm -rf .envs/recordio && $(PYTHON_GLUONCV) -m venv .envs/recordio
-	@.envs/recordio/bin/python -m pip install -qq mxnet==1.9.1 numpy==1.23.5 sagemaker==2.243.2
+	@$(call resolve,.envs/recordio,mxnet==1.9.1 numpy==1.23.5 sagemaker==2.243.2)
 	@touch $@

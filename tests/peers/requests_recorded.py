@@ -1,5 +1,5 @@
 """What AWS's SDK and this package send to SageMaker for the same job, recorded, compared, and checked with a list of
-differences that are wanted. ``requests_2.py`` and ``requests_3.py`` are the jobs.
+differences that are wanted. ``requests_2.py`` and ``requests_3.py`` are the jobs; what both ask for is here.
 
 moto answers in this process: nothing leaves the machine.
 """
@@ -19,7 +19,54 @@ _STAMP = re.compile(r"-\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d-\d{3}|-\d{14}")
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/semseg:0.1.0"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234"
-NAMES = ("train", "train_annotation", "validation", "validation_annotation")
+FOUR = {
+    name: f"s3://images/set/{name}" for name in ("train", "train_annotation", "validation", "validation_annotation")
+}
+HYPERPARAMETERS = {
+    "num_classes": 21, "use_pretrained_model": True, "learning_rate": 0.0001, "algorithm": "fcn", "epochs": "10",
+}  # fmt: skip
+PLAIN = {
+    "image_uri": IMAGE, "role": ROLE, "instance_count": 1, "instance_type": "ml.g5.xlarge",
+    "output_path": "s3://images/out",
+}  # fmt: skip
+TAGS = [{"Key": "team", "Value": "streets"}]
+TRANSFORMER = {
+    "strategy": "SingleRecord", "assemble_with": "None", "output_path": "s3://images/masks", "output_kms_key": KEY,
+    "accept": "image/png", "env": {"A": "b"}, "max_concurrent_transforms": 2, "max_payload": 10, "tags": TAGS,
+    "volume_kms_key": KEY,
+}  # fmt: skip
+TRANSFORM = {
+    "content_type": "image/jpeg", "split_type": "None", "wait": False,
+    "model_client_config": {"InvocationsMaxRetries": 1},
+}  # fmt: skip
+TUNING = {"max_jobs": 20, "max_parallel_jobs": 4, "early_stopping_type": "Auto", "random_seed": 1}
+
+
+def ranges(continuous, integer, categorical) -> dict:
+    """The ranges of a tuning. The arguments are an SDK's classes."""
+    return {
+        "learning_rate": continuous(1e-4, 1e-1, "Logarithmic"),
+        "mini_batch_size": integer(4, 32),
+        "optimizer": categorical(["sgd", "adam"]),
+    }
+
+
+def deployments(serverless, asynchronous, capture) -> dict[str, dict]:
+    """Arguments of ``deploy`` for each kind of endpoint. The arguments are an SDK's classes."""
+    machine = {"initial_instance_count": 1, "instance_type": "ml.c5.xlarge"}
+    return {
+        "a real-time endpoint": machine,
+        "a real-time endpoint with everything": {
+            "initial_instance_count": 2, "instance_type": "ml.c5.xlarge", "kms_key": KEY, "volume_size": 64,
+            "model_data_download_timeout": 600, "container_startup_health_check_timeout": 300, "tags": TAGS,
+        },
+        "a serverless endpoint": {"serverless_inference_config": serverless(4096, 2)},
+        "an asynchronous endpoint": {
+            **machine,
+            "async_inference_config": asynchronous("s3://images/a", 4, KEY, failure_path="s3://images/f"),
+        },
+        "capture of data": {**machine, "data_capture_config": capture(True, 50, "s3://images/d", KEY)},
+    }  # fmt: skip
 
 
 def prepare() -> None:
