@@ -10,7 +10,7 @@ from sagemaker_semseg.sdk import analytics, tuning_analytics
 from sagemaker_semseg.sdk.backends import find_training_job, find_tuning_job
 
 
-class TrainingJobAnalytics(analytics.TrainingJobAnalytics):
+class TrainingJobAnalytics(analytics.TrainingJobAnalytics, not_here.AbsentMethods):
     """The metrics of a training job. metric_names: those that are wanted; None for all."""
 
     def __init__(
@@ -28,7 +28,7 @@ class TrainingJobAnalytics(analytics.TrainingJobAnalytics):
         self.name = training_job_name
 
 
-class HyperparameterTuningJobAnalytics(tuning_analytics.TuningAnalytics):
+class HyperparameterTuningJobAnalytics(tuning_analytics.TuningAnalytics, not_here.AbsentMethods):
     """The trainings of a tuning job."""
 
     def __init__(self, hyperparameter_tuning_job_name: str, sagemaker_session: Any = None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sagemaker_semseg.environment import image_uri
+from sagemaker_semseg.environment import aws_region, image_uri
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sagemaker import not_here
 
@@ -57,7 +57,7 @@ def retrieve(framework: str, region: str | None = None, version: str | None = No
 
     Args:
         framework: "semantic-segmentation".
-        region: Needed for AWS's image.
+        region: Of AWS's image; None is that of the environment, else us-east-1.
         version: Ignored: there is one.
         args: SDK 2's other arguments, which mean nothing for this algorithm.
         kwargs: Likewise.
@@ -71,15 +71,13 @@ def retrieve(framework: str, region: str | None = None, version: str | None = No
     faults = []
     if framework != NAME:
         faults.append(Fault("framework", f"is {str(framework)[:100]!r}", f"this package has {NAME} alone"))
-    ours = image_uri()
+    ours, region = image_uri(), region or aws_region()
     if not ours and region not in ACCOUNTS:
         what = f"is {str(region)[:100]!r}, in which AWS has no image of the algorithm"
         faults.append(Fault("region", what, "give a region of SageMaker, or set SAGEMAKER_SEMSEG_IMAGE_URI"))
     if faults:
         raise UserError("There is no image:", faults)
-    if ours or region is None:
-        return str(ours)
-    return f"{ACCOUNTS[region]}.dkr.ecr.{region}.{_domain(region)}/{NAME}:1"
+    return ours or f"{ACCOUNTS[region]}.dkr.ecr.{region}.{_domain(region)}/{NAME}:1"
 
 
 def _domain(region: str) -> str:

@@ -13,6 +13,10 @@ from sagemaker_semseg.errors import UserError
 
 HERE: Final = "sagemaker_semseg.sagemaker"
 
+_METHODS: Final = (
+    "use the methods of the estimator, the predictor and the transformer; boto3 for everything else of AWS"
+)
+
 # the beginning of a name in SDK 2 -> what to use; the longest one that fits counts
 INSTEAD: Final = {
     "": "this package has the semantic segmentation algorithm alone",
@@ -30,23 +34,27 @@ INSTEAD: Final = {
     "predictor_async": "deploy(async_inference_config=...) returns a predictor that waits for the reply",
     "serializers": "images are sent as bytes: ImageSerializer, IdentitySerializer or one of your own",
     "deserializers": "masks and probabilities: BytesDeserializer, NumpyDeserializer or one of your own",
-    "inputs": "TrainingInput",
-    "predictor": "sagemaker.predictor.Predictor",
-    "model": "sagemaker.model.Model",
-    "estimator": "sagemaker.estimator.Estimator",
-    "transformer": "estimator.transformer(...) or Model(...).transformer(...)",
-    "tuner": "HyperparameterTuner; configurations as dictionaries of SageMaker's API",
-    "LocalSession": "the methods of the estimator, the predictor and the transformer; boto3 for everything else of AWS",
-    "Estimator": "its attributes, and those of estimator.latest_training_job: docs/sdk.md",
-    "Predictor": "its attributes: docs/sdk.md",
-    "HyperparameterTuner": "its attributes: docs/tuning.md",
-    "session": "the methods of the estimator, the predictor and the transformer; boto3 for everything else of AWS",
-    "Session": "the methods of the estimator, the predictor and the transformer; boto3 for everything else of AWS",
-    "image_uris": "image_uris.retrieve('semantic-segmentation', region)",
+    "inputs": "use TrainingInput",
+    "predictor": "use Predictor; sagemaker.serializers and sagemaker.deserializers are for its bytes",
+    "model": "use sagemaker.model.Model",
+    "estimator": "use sagemaker.estimator.Estimator",
+    "transformer": "call estimator.transformer(...) or Model(...).transformer(...)",
+    "tuner": "use HyperparameterTuner; its configurations are dictionaries of SageMaker's API",
+    "LocalSession": _METHODS,
+    "Estimator": "docs/sdk.md has its methods; estimator.latest_training_job those of the job",
+    "Predictor": "docs/sdk.md has its methods",
+    "Model": "docs/sdk.md has its methods: create, deploy, transformer, delete_model",
+    "Transformer": "docs/sdk.md has its methods: transform, wait, stop_transform_job",
+    "HyperparameterTuner": "docs/tuning.md has its methods",
+    "TrainingJobAnalytics": "dataframe() has the metrics",
+    "HyperparameterTuningJobAnalytics": "dataframe() and description() have what is known",
+    "session": _METHODS,
+    "Session": _METHODS,
+    "image_uris": "use image_uris.retrieve('semantic-segmentation', region)",
     "local": 'instance_type="local" runs a job on this machine, without Docker',
-    "amazon": "amazon.amazon_estimator.get_image_uri, amazon.common.read_recordio and amazon.record_pb2.Record",
-    "analytics": "TrainingJobAnalytics and HyperparameterTuningJobAnalytics",
-    "s3": "S3Uploader and S3Downloader",
+    "amazon": "use amazon_estimator.get_image_uri, common.read_recordio and record_pb2.Record of it",
+    "analytics": "there are TrainingJobAnalytics and HyperparameterTuningJobAnalytics",
+    "s3": "use S3Uploader and S3Downloader",
 }
 
 

@@ -20,18 +20,17 @@ OF_ESTIMATOR: Final = {
 }
 
 
-def warn_of(phrase: str) -> None:
-    """Warn in SDK 2's words."""
-    warnings.warn(
-        f"{phrase} has been renamed in sagemaker>=2.\nSee: {_PAGE} for details.", DeprecationWarning, stacklevel=3
-    )
+def warn_of(phrase: str, *, calls: int = 1) -> None:
+    """Warn in SDK 2's words, at the notebook's line. calls: how many calls of this package lead from there to here."""
+    message = f"{phrase} has been renamed in sagemaker>=2.\nSee: {_PAGE} for details."
+    warnings.warn(message, DeprecationWarning, stacklevel=2 + calls)
 
 
 def with_new_names(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return arguments under their names of SDK 2; warns of each old one."""
+    """Return a constructor's arguments under their names of SDK 2; warns of each old one."""
     found: dict[str, Any] = {}
     for name, value in given.items():
         if name in names:
-            warn_of(name)
+            warn_of(name, calls=2)
         found[names.get(name, name)] = value
     return found

@@ -79,6 +79,10 @@ class TrainingJobAnalytics(Table):
         rows = [(point.timestamp, point.metric_name, point.value) for point in self.points]
         return data_frame(rows, ["timestamp", "metric_name", "value"], ".epochs")
 
+    def export_csv(self, filename: str) -> None:
+        """Write ``dataframe()`` as CSV."""
+        self.dataframe().to_csv(filename)
+
     def plot(self, metric_names: Sequence[str] = ("train:loss", "validation:mIOU")) -> Any:
         """Plot each metric over the epochs, one panel each, and return the matplotlib figure."""
         try:

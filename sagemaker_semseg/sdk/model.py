@@ -15,7 +15,7 @@ from sagemaker_semseg.sdk.instances import redirected_type
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, name_from_base
 from sagemaker_semseg.sdk.predictor import SemSegPredictor
 from sagemaker_semseg.sdk.requests import Tags, tag_list
-from sagemaker_semseg.sdk.specs import EndpointSpec, ModelSpec
+from sagemaker_semseg.sdk.specs import LOCAL_TYPES, EndpointSpec, ModelSpec
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
 from sagemaker_semseg.storage import in_s3, local_path
 
@@ -171,6 +171,8 @@ class SemSegModel:
         faults = [Fault(name, "is not supported", "leave it out") for name, given in only_there.items() if given]
         if redirected := redirected_type(instance_type, serverless=serverless_inference_config is not None):
             instance_type, initial_instance_count, serverless_inference_config = redirected, 1, None
+            if redirected in LOCAL_TYPES:
+                async_inference_config = data_capture_config = None
         if instance_type is None and serverless_inference_config is None:
             what = "is missing"
             faults.append(Fault("instance_type", what, 'give "local", or an instance of SageMaker like "ml.c5.xlarge"'))

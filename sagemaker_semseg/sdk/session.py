@@ -28,8 +28,7 @@ class Session:
     """SDK 2's ``Session``: buckets, files in them, and jobs by their names.
 
     Args:
-        boto_session: A ``boto3.Session``; by default boto3's, if it finds credentials. Without any, the session is one
-            of this machine.
+        boto_session: A ``boto3.Session``; by default boto3's. Without credentials the session is one of this machine.
         sagemaker_client: boto3's client, used for jobs.
         sagemaker_runtime_client: boto3's client, used for endpoints.
         default_bucket: Another bucket than the default one.
@@ -55,7 +54,7 @@ class Session:
     ):
         self._default_bucket, self.default_bucket_prefix = default_bucket, default_bucket_prefix
         self.settings, self.config = more.get("settings"), None
-        self._boto_session = boto_session or self._credentials()
+        self._boto_session = self._credentials() if boto_session is None else _with_credentials(boto_session)
         self.is_local = self._boto_session is None
         if not self.is_local:
             # else the account would take its clients from this session
@@ -249,6 +248,18 @@ class Session:
         """Request a training's end; the model so far is kept."""
         backends.find_training_job(job_name, self)[1].stop()
 
+    def describe_tuning_job(self, job_name: str) -> Mapping[str, Any]:
+        """Return a tuning's state in the form of SageMaker's DescribeHyperParameterTuningJob."""
+        return backends.find_tuning_job(job_name, self).describe()
+
+    def stop_tuning_job(self, name: str) -> None:
+        """Request a tuning's end; its results so far are kept."""
+        backends.find_tuning_job(name, self).stop()
+
+    def stop_transform_job(self, name: str) -> None:
+        """Request a transform's end; its results so far are kept."""
+        backends.find_transform_job(name, self).stop()
+
     def delete_endpoint(self, endpoint_name: str) -> None:
         """Delete an endpoint."""
         backends.find_endpoint(endpoint_name, self).delete(config=False)
@@ -292,14 +303,28 @@ class _NoAccount:
     def client(self, service: str, *_: Any, **__: Any) -> Any:
         raise UserError(
             f"boto3's client of {service} needs credentials, and none were found: the session is of this machine.\n"
-            "Use the session's upload_data, download_data, read_s3_file and list_s3_files, the estimator and the "
-            "predictor; or sign in to AWS."
+            + (f"{_INSTEAD[service]}, or sign in to AWS." if service in _INSTEAD else "Sign in to AWS.")
         )
 
     resource = client
 
     def get_credentials(self) -> None:
         return None
+
+
+_INSTEAD: Final = {
+    "s3": "Use the session's upload_data, download_data, read_s3_file and list_s3_files",
+    "sagemaker": "Use the session's describe_training_job and describe_tuning_job, the estimator, the tuner",
+    "sagemaker-runtime": "Use sagemaker.predictor.Predictor(endpoint_name).predict(image)",
+    "runtime.sagemaker": "Use sagemaker.predictor.Predictor(endpoint_name).predict(image)",
+}
+"""Service -> what does its work on this machine."""
+
+
+def _with_credentials(boto_session: Any) -> Any:
+    """Return a session of boto3, None if it has no credentials."""
+    ask = getattr(boto_session, "get_credentials", None)
+    return None if callable(ask) and ask() is None else boto_session
 
 
 def get_execution_role(sagemaker_session: Any = None, use_default: bool = False) -> str:

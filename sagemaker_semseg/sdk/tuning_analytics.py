@@ -39,6 +39,12 @@ class TuningAnalytics(Table):
         """Return the tuning's state."""
         return self._job.describe()
 
+    @property
+    def tuning_ranges(self) -> dict[str, Any]:
+        """The ranges that are searched, by hyperparameter, in the form of SageMaker's API."""
+        found = self.description().get("HyperParameterTuningJobConfig", {}).get("ParameterRanges", {})
+        return {parameter["Name"]: parameter for kind in found.values() for parameter in kind}
+
     def dataframe(self, force_refresh: bool = False) -> Any:
         """Return a pandas table with v2's columns."""
         self.training_job_summaries(force_refresh)

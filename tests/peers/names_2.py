@@ -19,7 +19,11 @@ CLASSES = {
     "Predictor": [("base_predictor", "Predictor")],
     "Transformer": [("transformer", "Transformer")],
     "HyperparameterTuner": [("tuner", "HyperparameterTuner")],
-}
+    "TrainingJobAnalytics": [("analytics", "AnalyticsMetricsBase"), ("analytics", "TrainingJobAnalytics")],
+    "HyperparameterTuningJobAnalytics": [
+        ("analytics", "AnalyticsMetricsBase"), ("analytics", "HyperparameterTuningJobAnalytics"),
+    ],
+}  # fmt: skip
 
 
 def public(name):

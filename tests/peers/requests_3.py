@@ -167,7 +167,7 @@ def estimator(session, **arguments):
 
 
 def builder(session, **arguments):
-    """Version 3 builds a model of an image and an artifact without looking at either."""
+    """Version 3 builds a model of an image and an artifact as they are."""
     return ModelBuilder(
         image_uri=recorded.IMAGE, s3_model_data_url=ARTIFACT, role_arn=recorded.ROLE, sagemaker_session=session,
         **arguments,

@@ -15,6 +15,8 @@ CLASSES = {
     "Predictor": sagemaker.Predictor,
     "Transformer": sagemaker.transformer.Transformer,
     "HyperparameterTuner": sagemaker.tuner.HyperparameterTuner,
+    "TrainingJobAnalytics": sagemaker.TrainingJobAnalytics,
+    "HyperparameterTuningJobAnalytics": sagemaker.HyperparameterTuningJobAnalytics,
 }
 
 

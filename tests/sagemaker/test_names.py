@@ -7,6 +7,7 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sagemaker_semseg
@@ -14,10 +15,15 @@ from sagemaker_semseg import SemSegEstimator, SemSegModel, SemSegPredictor, SemS
 from sagemaker_semseg import sagemaker as ours
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sagemaker.not_here import NotHereError
+from sagemaker_semseg.sdk import backends
+from sagemaker_semseg.sdk.local import LocalBackend
+from sagemaker_semseg.sdk.serializers import ImageSerializer
 from sagemaker_semseg.sdk.specs import JobFailed
+from tests.sdk.local.conftest import FAKE_JOB
 from tests.sdk.local.fake_behaviors import FAIL, READS_A_PIPE
 
 ROOT = Path(__file__).resolve().parents[2]
+PNG = ImageSerializer().serialize(np.zeros((8, 9, 3), np.uint8))
 
 
 def test_the_classes_are_this_package_s():
@@ -71,10 +77,71 @@ def test_cells_of_sdk_1(backend, replaced, inputs):
         *("train_instance_count", "train_instance_type", "train_volume_size", "train_max_run"),
     ]
     assert said.count("The class sagemaker.session.s3_input") == 4
+    assert {warning.filename for warning in caught} == {"<string>"}  # the cell: else Python hides such warnings
     model = cell["model"]
     assert (model.instance_count, model.instance_type, model.volume_size, model.max_run) == (1, "local", 50, 360000)
     assert model.model_data.startswith("s3://sagemaker-local/out/ss-old-")
     assert cell["sess"].describe_training_job(model.jobs[0].name)["TrainingJobStatus"] == "Completed"
+
+
+TUNING = """
+import boto3
+import sagemaker
+from sagemaker.tuner import CategoricalParameter, ContinuousParameter, HyperparameterTuner, IntegerParameter
+
+sess = sagemaker.Session(boto_session=boto3.Session())
+image = sagemaker.image_uris.retrieve("semantic-segmentation", boto3.Session().region_name)
+model = sagemaker.estimator.Estimator(
+    image, sagemaker.get_execution_role(sess), instance_count=1, instance_type="ml.p3.2xlarge", sagemaker_session=sess,
+    output_path=f"s3://{sess.default_bucket()}/tuned",
+)
+model.set_hyperparameters(num_classes=4, optimizer="sgd")
+ranges = {
+    "learning_rate": ContinuousParameter(0.0001, 0.1, scaling_type="Logarithmic"),
+    "mini_batch_size": IntegerParameter(4, 8),
+    "optimizer": CategoricalParameter(["sgd", "adam"]),
+}
+tuner = HyperparameterTuner(model, "validation:mIOU", ranges, strategy="Random", objective_type="Maximize", max_jobs=2,
+                            max_parallel_jobs=1, early_stopping_type="Auto", base_tuning_job_name="ss")
+tuner.fit(inputs, include_cls_metadata=False)
+name = tuner.latest_tuning_job.job_name
+table = sagemaker.HyperparameterTuningJobAnalytics(name, sagemaker_session=sess)
+frame = table.dataframe().sort_values("FinalObjectiveValue", ascending=False)
+"""
+
+
+def test_cells_of_a_tuning(state, no_credentials, replaced, inputs, aws, monkeypatch):
+    backend = LocalBackend([sys.executable, str(FAKE_JOB.with_name("fake_trial.py"))])
+    monkeypatch.setattr(backends, "local_backend", lambda: backend)
+    cell = {"inputs": inputs}
+    with pytest.warns(UserWarning, match="early_stopping_type is ignored on this machine"):
+        exec(TUNING, cell)
+    assert cell["name"].startswith("ss-")
+    assert cell["sess"].describe_tuning_job(cell["name"])["HyperParameterTuningJobStatus"] == "Completed"
+    assert cell["frame"]["TrainingJobName"].iloc[0] == cell["tuner"].best_training_job()
+    assert cell["table"].tuning_ranges == {
+        "learning_rate": {
+            "Name": "learning_rate", "MinValue": "0.0001", "MaxValue": "0.1", "ScalingType": "Logarithmic",
+        },
+        "mini_batch_size": {"Name": "mini_batch_size", "MinValue": "4", "MaxValue": "8", "ScalingType": "Auto"},
+        "optimizer": {"Name": "optimizer", "Values": ["sgd", "adam"]},
+    }  # fmt: skip
+    with pytest.raises(AttributeError, match=r"HyperparameterTuningJobAnalytics\.clear_cache isn't here: dataframe"):
+        cell["table"].clear_cache()
+
+
+def test_an_asynchronous_endpoint_is_an_endpoint_of_this_machine(state, no_credentials, replaced, small_model):
+    import sagemaker
+
+    model = sagemaker.model.Model(model_data=str(small_model))
+    config = sagemaker.async_inference.AsyncInferenceConfig("s3://elsewhere/replies")
+    predictor = model.deploy(
+        1, "ml.c5.xlarge", async_inference_config=config, data_capture_config={"EnableCapture": True}
+    )
+    try:
+        assert predictor.predict(PNG, {"ContentType": "image/png", "Accept": "image/png"}).startswith(b"\x89PNG")
+    finally:
+        predictor.delete_endpoint()
 
 
 def test_a_pipeline_with_a_manifest_file(backend, replaced, inputs, state):

@@ -82,10 +82,22 @@ def test_an_assumed_role_is_the_role(session):
     assert sagemaker.get_execution_role(sagemaker.Session(assumed)) == arn
 
 
+def test_a_session_of_boto3_without_credentials_is_of_this_machine(state, aws):
+    session = sagemaker.Session(boto_session=boto3.Session())
+    assert session.is_local
+    assert session.default_bucket() == "sagemaker-local"
+    aws.setenv("AWS_ACCESS_KEY_ID", "testing")
+    aws.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    assert not sagemaker.Session(boto3.Session(region_name="eu-west-1")).is_local
+
+
 def test_this_machine_is_no_account(state, no_credentials):
     session = sagemaker.Session()
-    with pytest.raises(UserError, match="needs credentials"):
-        session.boto_session.client("s3")
+    for service, instead in (("s3", "upload_data"), ("sagemaker", "describe_tuning_job"), ("sts", "Sign in to AWS")):
+        with pytest.raises(UserError, match=f"{service} needs credentials.*\n.*{instead}"):
+            session.boto_session.client(service)
+    with pytest.raises(UserError, match=r"\.predict\(image\)"):
+        session.sagemaker_runtime_client.invoke_endpoint(EndpointName="mine")
     with pytest.raises(UserError, match="sagemaker_session: is one of this machine"):
         backends.remote_backend(session)
     with pytest.raises(UserError, match="is no bucket of this machine"):
@@ -104,7 +116,7 @@ def test_no_key_leads_out_of_the_bucket_or_the_folder(state, no_credentials, key
         session.read_s3_file(session.default_bucket(), key)
 
 
-def test_images():
+def test_images(aws, monkeypatch):
     retrieve = sagemaker.image_uris.retrieve
     assert retrieve("semantic-segmentation", "us-west-2", version="latest") == (
         "433757028032.dkr.ecr.us-west-2.amazonaws.com/semantic-segmentation:1"
@@ -113,6 +125,10 @@ def test_images():
     with pytest.raises(UserError) as caught:
         retrieve("xgboost", "mars-1")
     assert [fault.where for fault in caught.value.faults] == ["framework", "region"]
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    assert ".us-east-1." in retrieve("semantic-segmentation", boto3.Session().region_name)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert ".eu-west-1." in retrieve("semantic-segmentation")
 
 
 def test_this_package_s_own_image(monkeypatch):

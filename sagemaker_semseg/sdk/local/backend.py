@@ -73,7 +73,7 @@ class LocalBackend:
             return more
 
         for ignored in validation.ignored_arguments(spec):
-            warnings.warn(ignored, stacklevel=2)
+            warnings.warn(ignored, stacklevel=3)  # the line of the notebook that calls fit
         for note in validation.notes(spec):
             print(f"note: {note}", file=sys.stderr, flush=True)
         base = JobStore("training").folder(spec.name) / "ml"
@@ -114,6 +114,8 @@ class LocalBackend:
         return _find("transforms", name)
 
     def tune(self, spec: TuningSpec, *, attached: bool) -> LocalTuning:
+        for ignored in validation.ignored_arguments(spec):
+            warnings.warn(ignored, stacklevel=3)
         store = JobStore("tuning")
         earlier = store.read(spec.name)
         if spec.random_seed is None:

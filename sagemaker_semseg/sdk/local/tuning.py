@@ -11,6 +11,7 @@ from sagemaker_semseg.sdk.local.job_store import JobRecord, JobStore
 from sagemaker_semseg.sdk.local.jobs import LocalJob
 from sagemaker_semseg.sdk.local.spec_json import read_spec
 from sagemaker_semseg.sdk.local.study import Study, Trial
+from sagemaker_semseg.sdk.requests import parameter_ranges
 from sagemaker_semseg.sdk.specs import TuningSpec
 
 # as what SageMaker counts a training job
@@ -44,6 +45,7 @@ class LocalTuning:
                     "MaxNumberOfTrainingJobs": spec.max_jobs,
                     "MaxParallelTrainingJobs": spec.max_parallel_jobs,
                 },
+                "ParameterRanges": parameter_ranges(spec.ranges, []),
                 "RandomSeed": spec.random_seed,
             },
             "TrainingJobStatusCounters": dict(

@@ -44,8 +44,12 @@ def faults(spec: TrainingSpec | EndpointSpec | TransformSpec | TuningSpec) -> li
     return [*_machine(spec.instance_type), *found]
 
 
-def ignored_arguments(spec: TrainingSpec) -> Iterator[str]:
+def ignored_arguments(spec: TrainingSpec | TuningSpec) -> Iterator[str]:
     """Yield a sentence for each argument that means nothing on this machine."""
+    if isinstance(spec, TuningSpec):
+        if spec.early_stopping_type != "Off":
+            yield "early_stopping_type is ignored on this machine: the hyperparameter early_stopping ends trainings"
+        return
     for name in ("use_spot_instances", "max_wait"):
         if getattr(spec, name):
             yield f"{name} is ignored: this machine has no spot instances"
@@ -132,8 +136,6 @@ def _tuning(spec: TuningSpec) -> Iterator[Fault]:
                 yield Fault(name, "a grid has choices, and this is a range", "give it a CategoricalParameter")
     if (spec.max_jobs or grid_size(spec.ranges)) > MAX_TRIALS:
         yield Fault("max_jobs", f"this machine runs at most {MAX_TRIALS} jobs of a tuning", "give fewer")
-    if spec.early_stopping_type != "Off":
-        yield Fault("early_stopping_type", _REMOTE, "leave it out; the hyperparameter early_stopping does it here")
     for name in ("warm_start_config", "strategy_config"):
         if getattr(spec, name):
             yield Fault(name, _REMOTE, "leave it out")

@@ -8,7 +8,7 @@ from sagemaker_semseg.sdk.requests.hosting import endpoint, endpoint_config, end
 from sagemaker_semseg.sdk.requests.shared_fields import TUNING_NAME_LENGTH, Tags, check_name, refuse, tag_list
 from sagemaker_semseg.sdk.requests.training import training_faults, training_job
 from sagemaker_semseg.sdk.requests.transform import transform_faults, transform_job
-from sagemaker_semseg.sdk.requests.tuning import STRATEGIES, tuning_job
+from sagemaker_semseg.sdk.requests.tuning import STRATEGIES, parameter_ranges, tuning_job
 
 __all__ = [
     "STRATEGIES",
@@ -20,6 +20,7 @@ __all__ = [
     "endpoint_faults",
     "model",
     "model_faults",
+    "parameter_ranges",
     "refuse",
     "tag_list",
     "training_faults",

@@ -56,7 +56,7 @@ def tuning_job(
     if objective_metric_name not in metrics:
         remedy = "one of " + ", ".join(metrics) + ", or give its metric_definitions"
         faults.append(Fault("objective_metric_name", f"no metric {objective_metric_name!r}", remedy))
-    ranges = _ranges(hyperparameter_ranges, faults)
+    ranges = parameter_ranges(hyperparameter_ranges, faults)
     refuse(faults)
     static = {key: value for key, value in training["HyperParameters"].items() if key not in hyperparameter_ranges}
     definition = {key: value for key, value in training.items() if key not in _NOT_IN_A_DEFINITION}
@@ -86,7 +86,8 @@ def tuning_job(
     )
 
 
-def _ranges(given_ranges: Mapping[str, object], faults: list[Fault]) -> Request:
+def parameter_ranges(given_ranges: Mapping[str, object], faults: list[Fault]) -> Request:
+    """Return ``ParameterRanges``. faults: gets what is wrong with them."""
     kinds = {row.name: row.kind for row in TABLE}
     ranges: Request = {}
     for name, searched in given_ranges.items():

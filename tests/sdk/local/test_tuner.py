@@ -281,12 +281,12 @@ def test_everything_that_keeps_a_tuning_from_starting_comes_at_once(tuner, estim
     estimator.set_hyperparameters(epochs=0)
     with pytest.raises(UserError) as caught:
         tuner(
-            strategy="Hyperband", early_stopping_type="Auto", warm_start_config={"WarmStartType": "TransferLearning"},
+            strategy="Hyperband", warm_start_config={"WarmStartType": "TransferLearning"},
             strategy_config={"HyperbandStrategyConfig": {}}, completion_criteria_config={"ConvergenceDetected": {}},
         ).fit({"train": "/nowhere"}, job_name="a b", experiment_config={"a": "b"})  # fmt: skip
     found = {fault.where for fault in caught.value.faults}
     assert found >= {
-        "epochs", "train", "train_annotation", "strategy", "early_stopping_type", "warm_start_config",
+        "epochs", "train", "train_annotation", "strategy", "warm_start_config",
         "strategy_config", "completion_criteria_config", "experiment_config", "name",
     }  # fmt: skip
     assert not (state / "tuning").exists()
