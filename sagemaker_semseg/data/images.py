@@ -24,6 +24,7 @@ from PIL.PngImagePlugin import PngImageFile
 from sagemaker_semseg.data.image_headers import EncodedImage, ImageError, png_pixel_data
 
 Pixels = npt.NDArray[np.uint8]
+Span = tuple[int, int]
 
 # The classes instead of Image.open: no other format can be chosen, and Pillow's limit on pixels, which warns through
 # state shared by all threads, gives way to our own.
@@ -32,11 +33,15 @@ _READERS: Final = {"JPEG": JpegImageFile, "PNG": PngImageFile}
 _ONE_CHANNEL: Final = "a mask needs one channel that holds the labels: save it as a palette or 8-bit grey PNG"
 
 
-def decode_image(source: EncodedImage | bytes, where: str = "image") -> Pixels:
-    """Decodes a JPEG or PNG file.
+def decode_image(
+    source: EncodedImage | bytes, where: str = "image", rows: Span | None = None, columns: Span | None = None
+) -> Pixels:
+    """Decodes a JPEG or PNG file, or a part of it.
 
     Args:
         source: the file; ``where`` names it in errors if it is given as bytes.
+        rows: (from, to excluded), as displayed; None is all.
+        columns: likewise.
 
     Returns:
         (H, W, 3) uint8 RGB, as displayed. The array may be read-only.
@@ -49,13 +54,18 @@ def decode_image(source: EncodedImage | bytes, where: str = "image") -> Pixels:
     """
     source = _parsed(source, where)
     header, opened = source.header, _open(source)
+    (top, bottom), (left, right) = rows or (0, source.size[0]), columns or (0, source.size[1])
+    turned = header.orientation != 1
+    if not turned:  # less to convert
+        opened = opened.crop((left, top, right, bottom))
     if opened.mode.startswith("I;16"):
         gray = (np.asarray(opened) >> 8).astype(np.uint8)
-        return apply_exif_orientation(np.repeat(gray[:, :, None], 3, axis=2), header.orientation)
-    if opened.mode == "CMYK" and not header.adobe:
-        opened = ImageChops.invert(opened)  # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted
-    rgb = opened if opened.mode == "RGB" else opened.convert("RGB")
-    return apply_exif_orientation(np.asarray(rgb), header.orientation)
+        pixels = np.repeat(gray[:, :, None], 3, axis=2)
+    else:
+        if opened.mode == "CMYK" and not header.adobe:
+            opened = ImageChops.invert(opened)  # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted
+        pixels = np.asarray(opened if opened.mode == "RGB" else opened.convert("RGB"))
+    return apply_exif_orientation(pixels, header.orientation)[top:bottom, left:right] if turned else pixels
 
 
 def decode_thumbnail(source: EncodedImage | bytes, where: str = "image") -> Image.Image:

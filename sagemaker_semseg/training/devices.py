@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Final
 
 import tensorflow as tf
 
 from sagemaker_semseg.environment import cpu_count
+
+_MAX_READERS: Final = 32
 
 
 def default_strategy() -> tf.distribute.Strategy:
@@ -16,6 +19,11 @@ def default_strategy() -> tf.distribute.Strategy:
         with contextlib.suppress(RuntimeError):  # too late once TensorFlow has used the device
             tf.config.experimental.set_memory_growth(gpu, True)
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+
+
+def reader_processes() -> int:
+    """Return how many processes read the images: none without a GPU, since threads keep up with a CPU."""
+    return min(cpu_count() - 1, _MAX_READERS) if cpu_count() > 2 and tf.config.list_physical_devices("GPU") else 0
 
 
 def describe_devices() -> str:

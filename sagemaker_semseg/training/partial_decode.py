@@ -11,20 +11,17 @@ import numpy as np
 import tensorflow as tf
 
 from sagemaker_semseg.data.image_headers import EncodedImage
-from sagemaker_semseg.data.images import decode_image
-from sagemaker_semseg.training.resample import Pixels
-
-Span = tuple[int, int]
+from sagemaker_semseg.data.images import Pixels, Span, decode_image
 
 # Color is stored at half the resolution; at the border of what is decoded it can't be interpolated.
 _JPEG_MARGIN = 2
 
 
-def read_image(image: EncodedImage, rows: Span | None = None, columns: Span | None = None) -> Pixels:
+def read_image(source: EncodedImage, rows: Span | None = None, columns: Span | None = None) -> Pixels:
     """Decodes a part of an image, exactly as ``decode_image`` does.
 
     Args:
-        image: A JPEG or PNG.
+        source: A JPEG or PNG.
         rows: (from, to excluded), as displayed; None is all.
         columns: likewise.
 
@@ -34,14 +31,14 @@ def read_image(image: EncodedImage, rows: Span | None = None, columns: Span | No
     Raises:
         DataError: if it can't be decoded.
     """
-    header = image.header
+    header = source.header
     if rows is None or columns is None:
-        return decode_image(image)
+        return decode_image(source, rows=rows, columns=columns)
     if header.format == "JPEG" and header.orientation == 1 and header.channels in (1, 3):
-        pixels = _decode_window(image, rows, columns)
+        pixels = _decode_window(source, rows, columns)
         if pixels is not None:
             return pixels
-    return decode_image(image)[slice(*rows), slice(*columns)]
+    return decode_image(source, rows=rows, columns=columns)
 
 
 def _decode_window(image: EncodedImage, rows: Span, columns: Span) -> Pixels | None:

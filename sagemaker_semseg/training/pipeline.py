@@ -5,17 +5,20 @@ once, in its own random order. A batch of B samples takes the next B positions, 
 is ragged and no sample is dropped. A sample's crop depends only on the seed, the epoch and the index in it: reading may
 start anywhere, and a pipe that sends the samples in that order gives the same batches as the files.
 
-Batches are uint8: the network's first step normalizes them. Decoders and numpy release Python's lock.
+Batches are uint8: the network's first step normalizes them. Decoders and numpy release Python's lock for most of the
+time; where that isn't enough, processes read the crops (``reader_processes``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from itertools import starmap
 from typing import Any, Final
 
 import numpy as np
@@ -26,8 +29,9 @@ from sagemaker_semseg.data.pipe_mode import Cancelled, PipeDataset
 from sagemaker_semseg.data.samples import EncodedSample, ImageMaskPair, shuffled_order
 from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.hyperparameters import Hyperparameters
-from sagemaker_semseg.training.augment import class_balanced_focus, sample_crop
+from sagemaker_semseg.training.crop_reader import CropReader
 from sagemaker_semseg.training.partial_decode import read_image
+from sagemaker_semseg.training.reader_processes import ReaderProcesses, SampleRequest
 from sagemaker_semseg.training.reading_threads import ReadErrors, SequentialSource, stop_at_exit
 from sagemaker_semseg.training.resample import Pixels
 
@@ -47,33 +51,42 @@ class Batches:
     is set.
 
     Attributes:
-        dataset: The same batches as a ``tf.data.Dataset``, which raises ``tf.errors.OpError``.
+        dataset: The same batches as a ``tf.data.Dataset``, which raises ``tf.errors.OpError``. With ``readers``, it is
+            read within ``with batches.readers``.
+        readers: The processes that read, which run during an iteration of this object; None if threads read.
     """
 
-    def __init__(self, dataset: tf.data.Dataset, errors: ReadErrors, stop: threading.Event):
-        self.dataset, self._errors, self._stop = dataset, errors, stop
+    def __init__(
+        self,
+        dataset: tf.data.Dataset,
+        errors: ReadErrors,
+        stop: threading.Event,
+        readers: ReaderProcesses | None = None,
+    ):
+        self.dataset, self.readers, self._errors, self._stop = dataset, readers, errors, stop
 
     def __iter__(self) -> Iterator[Any]:
         return self._batches(iter(self.dataset))
 
-    def distribute(self, strategy: tf.distribute.Strategy) -> Iterator[Any]:
+    def distribute(self, strategy: tf.distribute.Strategy) -> Generator[Any, None, None]:
         """Iterate over batches that are split among the replicas of a strategy."""
         return self._batches(iter(strategy.experimental_distribute_dataset(self.dataset)))
 
-    def _batches(self, iterator: Iterator[Any]) -> Iterator[Any]:
+    def _batches(self, iterator: Iterator[Any]) -> Generator[Any, None, None]:
         self._errors.clear()
-        while True:
-            try:
-                batch = next(iterator)
-            except StopIteration:
-                return
-            except tf.errors.OpError as raised:
-                error = Cancelled() if self._stop.is_set() else self._errors.original(raised)
-                vars(error)["__notes__"] = ["while reading the data"]  # add_note is new in Python 3.11
-            else:
-                yield batch
-                continue
-            raise error
+        with self.readers or contextlib.nullcontext():
+            while True:
+                try:
+                    batch = next(iterator)
+                except StopIteration:
+                    return
+                except tf.errors.OpError as raised:
+                    error = Cancelled() if self._stop.is_set() else self._errors.original(raised)
+                    vars(error)["__notes__"] = ["while reading the data"]  # add_note is new in Python 3.11
+                else:
+                    yield batch
+                    continue
+                raise error
 
 
 def training_batches(
@@ -83,6 +96,7 @@ def training_batches(
     start_step: int = 0,
     stop_step: int | None = None,
     workers: int | None = None,
+    processes: int = 0,
     stop: threading.Event | None = None,
 ) -> Batches:
     """Make the batches of a training.
@@ -94,54 +108,59 @@ def training_batches(
         start_step: The number of the first batch; those before are skipped.
         stop_step: The number of the batch that isn't read any more. None: endless.
         workers: Threads; the batches don't depend on their number. None: ``cpu_count()``.
+        processes: Processes that read files, in place of threads; neither do they depend on theirs.
         stop: Ends the reading of FIFOs once it is set.
 
     Returns:
         Images (B, crop, crop, 3) uint8 RGB and labels (B, crop, crop) uint8, 255 = ignore.
     """
-    batch, crop, lookup = hp.mini_batch_size, hp.padded_crop_size, dataset.label_map.lookup
+    batch, crop, workers = hp.mini_batch_size, hp.padded_crop_size, workers or cpu_count()
     chunk = max(size for size in range(1, _MAX_CHUNK + 1) if batch % size == 0)
     first, end = (step * (batch // chunk) for step in (start_step, stop_step or _ENDLESS))
     numbers, errors, stop = tf.data.Dataset.range(first, end), ReadErrors(), stop or threading.Event()
+    readers: ReaderProcesses | None = None
     if isinstance(dataset, PipeDataset):
         numbers, samples = _pipe_chunks(dataset, chunk, first * chunk, numbers, errors, stop)
+        load = _load_here(hp, dataset, chunk, samples)
+    elif processes:
+        reader = CropReader(hp, dataset.label_map.lookup)
+        readers = ReaderProcesses(reader, _requests(dataset, chunk, hp.seed), chunk, processes)
+        load, workers = readers.load, processes + 1  # one call waits for the next process
     else:
-        samples = _file_chunks(dataset, chunk, hp.seed)
-
-    def load(number: np.int64) -> Arrays:
-        images, labels = _aligned_array(chunk, crop, crop, 3), _aligned_array(chunk, crop, crop)
-        for i, sample in enumerate(samples(int(number))):
-            mask, focus = None, None
-            if hp.class_balanced_crops:
-                mask = sample.mask_values()
-                focus = class_balanced_focus(hp, sample.epoch, sample.index, lookup[mask])
-            transform = sample_crop(hp, sample.epoch, sample.index, sample.size, focus)
-            rows, columns = transform.rows.span, transform.columns.span
-            transform.image(read_image(sample.image, rows, columns), images[i])
-            transform.mask(sample.mask_values(rows[1]) if mask is None else mask, lookup, labels[i])
-        return images, labels
-
-    workers = workers or cpu_count()
+        requests = _requests(dataset, chunk, hp.seed)
+        load = _load_here(hp, dataset, chunk, lambda number: starmap(EncodedSample.read, requests(number)))
     chunks = _map(numbers, errors.track_calls(load), ((chunk, crop, crop, 3), (chunk, crop, crop)), workers)
     if chunk < batch:
         chunks = chunks.batch(batch // chunk, drop_remainder=True).map(
             lambda images, labels: (tf.reshape(images, (batch, crop, crop, 3)), tf.reshape(labels, (batch, crop, crop)))
         )
-    return Batches(_with_options(chunks, workers), errors, stop)
+    return Batches(_with_options(chunks, workers), errors, stop, readers)
 
 
-def _file_chunks(dataset: FileDataset, chunk: int, seed: int) -> Samples:
+def _load_here(hp: Hyperparameters, dataset: Dataset, chunk: int, samples: Samples) -> Callable[[np.int64], Arrays]:
+    """Return the function that reads the crops of a chunk in the thread that calls it."""
+    reader, crop = CropReader(hp, dataset.label_map.lookup, read_image), hp.padded_crop_size
+
+    def load(number: np.int64) -> Arrays:
+        images, labels = _aligned_array(chunk, crop, crop, 3), _aligned_array(chunk, crop, crop)
+        reader.read(samples(int(number)), images, labels)
+        return images, labels
+
+    return load
+
+
+def _requests(dataset: FileDataset, chunk: int, seed: int) -> Callable[[int], list[SampleRequest]]:
+    """Return the function that lists the samples of a chunk."""
     pairs, count = dataset.pairs, dataset.count
     if not count:
         raise ValueError("no samples to train on")
     order_of = lru_cache(maxsize=4)(lambda epoch: shuffled_order(seed, epoch, count))
 
-    def samples(number: int) -> Iterator[EncodedSample]:
-        for position in range(number * chunk, (number + 1) * chunk):
-            epoch, index = divmod(position, count)
-            yield EncodedSample.read(pairs[int(order_of(epoch)[index])], epoch, index)
+    def requests(number: int) -> list[SampleRequest]:
+        positions = [divmod(position, count) for position in range(number * chunk, (number + 1) * chunk)]
+        return [(pairs[int(order_of(epoch)[index])], epoch, index) for epoch, index in positions]
 
-    return samples
+    return requests
 
 
 def _pipe_chunks(

@@ -13,7 +13,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from sagemaker_semseg.storage import remove_leftovers
 from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.callbacks import BestEpoch, LearningRate
 from sagemaker_semseg.training.checkpoint import TrainingState
-from sagemaker_semseg.training.devices import default_strategy
+from sagemaker_semseg.training.devices import default_strategy, reader_processes
 from sagemaker_semseg.training.evaluation import Evaluator
 from sagemaker_semseg.training.finish import TrainingResult, write_model
 from sagemaker_semseg.training.losses import Loss
@@ -127,10 +127,10 @@ class Trainer:
     def fit(self, callbacks: keras.callbacks.CallbackList, stop: threading.Event) -> None:
         """Train the epochs that are left. Once ``stop`` is set, end after the current step."""
         state, steps = self.state, self.steps_per_epoch
+        batches, validations = self._batches(stop), itertools.count()
         callbacks.on_train_begin()
         self.saved_at = time.monotonic()
         try:
-            batches, validations = self._batches(stop), itertools.count()
             while not state.finished(self.hp):
                 epoch, end = len(state.history), (len(state.history) + 1) * steps
                 loss: Any = None
@@ -165,6 +165,7 @@ class Trainer:
                     break
         finally:
             stop.set()  # ends the reading of pipes
+            batches.close()
             callbacks.on_train_end()
 
     def save(self) -> None:
@@ -184,9 +185,15 @@ class Trainer:
         """Put the averaged weights into the network for a while, if there are any."""
         return self.average.applied() if self.average else contextlib.nullcontext()
 
-    def _batches(self, stop: threading.Event) -> Iterator[Any]:
-        start, end = self.state.step, self.steps_per_epoch * self.hp.epochs
-        batches = training_batches(self.datasets.train, self.hp, start_step=start, stop_step=end, stop=stop)
+    def _batches(self, stop: threading.Event) -> Generator[Any, None, None]:
+        batches = training_batches(
+            self.datasets.train,
+            self.hp,
+            start_step=self.state.step,
+            stop_step=self.steps_per_epoch * self.hp.epochs,
+            processes=reader_processes(),
+            stop=stop,
+        )
         return batches.distribute(self.strategy)
 
     def _end_step(self, loss: Any, step: int, callbacks: keras.callbacks.CallbackList) -> None:
