@@ -22,6 +22,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile
 JAX   ?= jax
 TORCH ?= torch==2.13.0
 TIMM  ?= timm==1.0.31
+GRAIN ?= grain==0.2.18
 # GluonCV's last release runs on nothing newer
 PYTHON_GLUONCV ?= python3.11
 DATA  ?=
@@ -195,6 +196,11 @@ bench-training: $(READY) peers  ## images/s and memory of training beside GluonC
 
 bench-pipeline: $(READY) peers  ## images/s of the input pipeline beside GluonCV's loader
 	@$(PY) benchmarks/pipeline_speed.py $(ARGS)
+
+.PHONY: bench-readers
+bench-readers: $(READY) .envs/torch/ready  ## images/s of threads and processes that read, beside PyTorch's and grain's loaders
+	@.envs/torch/bin/python -m pip install -qq '$(GRAIN)'
+	@$(PY) benchmarks/reader_speed.py $(ARGS)
 
 .PHONY: bench-memory
 bench-memory: $(READY)  ## memory of training, validation and serving beside its estimate
