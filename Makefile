@@ -87,12 +87,18 @@ test-clients: $(READY)  ## an endpoint on this machine asked by boto3 as it is
 test-sagemaker2: $(READY) .envs/sagemaker2/ready  ## AWS's SDK 2: its names and requests beside ours, its Predictor on a local endpoint
 	@.envs/sagemaker2/bin/python tests/peers/names_2.py --check
 	@.envs/sagemaker2/bin/python tests/peers/recipe_2.py
+	@.envs/sagemaker2/bin/python tests/peers/beside_2.py
 	@.envs/sagemaker2/bin/python tests/peers/requests_2.py
 	@$(PY) tests/peers/with_endpoint.py .envs/sagemaker2/bin/python tests/peers/client_2.py
 
 test-sagemaker3: $(READY) .envs/sagemaker3/ready  ## AWS's SDK 3: its requests beside ours, its Endpoint on a local endpoint
 	@.envs/sagemaker3/bin/python tests/peers/requests_3.py
 	@$(PY) tests/peers/with_endpoint.py .envs/sagemaker3/bin/python tests/peers/client_3.py
+
+.PHONY: test-bare
+test-bare: .envs/bare/ready  ## AWS's notebook and its namespace without boto3, AWS's SDK, credentials and a network (Linux)
+	@unshare -rn true || { echo 'make test-bare: unshare -rn is not allowed here' >&2; exit 2; }
+	@unshare -rn .envs/bare/bin/python tests/peers/bare.py $(ARGS)
 
 .PHONY: test-page
 test-page: chromium .envs/page/ready docs-site  ## the endpoint's page and the documentation in a real Chromium (on PATH, or CHROMIUM=/path/to/it)
@@ -314,6 +320,12 @@ SDK_NEEDS := 'moto[s3,sagemaker]==5.2.5' safetensors pillow rich psutil jinja2
 	@$(call say,'.envs/sagemaker3: installing (half a minute)')
 	@$(call environment,.envs/sagemaker3)
 	@$(call resolve,.envs/sagemaker3,'sagemaker==3.27.0' $(SDK_NEEDS))
+	@touch $@
+
+.envs/bare/ready: setup.cfg pyproject.toml | python
+	@$(call say,'.envs/bare: installing (a minute)')
+	@$(call environment,.envs/bare)
+	@$(call resolve,.envs/bare,-e '.[serve,notebook,tune]' 'pytest>=8' 'nbclient>=0.10' 'nbformat>=5.10' 'ipykernel>=6.29')
 	@touch $@
 
 # the last sagemaker that leaves numpy to MXNet; its record.proto is that of all later ones

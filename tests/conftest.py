@@ -47,9 +47,8 @@ def two_cpus(monkeypatch, tmp_path):
 
 @pytest.fixture
 def aws(monkeypatch, tmp_path_factory):
-    """Remove credentials and configuration, and restart boto3; a test sets what it needs."""
-    import boto3
-
+    """Remove credentials and configuration, and restart boto3; a test sets what it needs. Without boto3: skipped."""
+    boto3 = pytest.importorskip("boto3")
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):

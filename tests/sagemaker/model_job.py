@@ -6,4 +6,6 @@ from pathlib import Path
 
 with tarfile.open(os.environ["MODEL"]) as archive:
     archive.extractall(Path(os.environ["SAGEMAKER_BASE_DIR"], "model"), filter="data")
-print("#quality_metric: host=algo-1, epoch=0, validation mIOU <score>=0.5", flush=True)
+for epoch in (0, 1):
+    print(f"#quality_metric: host=algo-1, epoch={epoch}, train loss <loss>=1.5", flush=True)
+    print(f"#quality_metric: host=algo-1, epoch={epoch}, validation mIOU <score>=0.5", flush=True)

@@ -85,12 +85,11 @@ def test_cells_of_sdk_1(backend, replaced, inputs):
 
 
 TUNING = """
-import boto3
 import sagemaker
 from sagemaker.tuner import CategoricalParameter, ContinuousParameter, HyperparameterTuner, IntegerParameter
 
-sess = sagemaker.Session(boto_session=boto3.Session())
-image = sagemaker.image_uris.retrieve("semantic-segmentation", boto3.Session().region_name)
+sess = sagemaker.Session()
+image = sagemaker.image_uris.retrieve("semantic-segmentation", sess.boto_region_name)
 model = sagemaker.estimator.Estimator(
     image, sagemaker.get_execution_role(sess), instance_count=1, instance_type="ml.p3.2xlarge", sagemaker_session=sess,
     output_path=f"s3://{sess.default_bucket()}/tuned",
@@ -110,7 +109,7 @@ frame = table.dataframe().sort_values("FinalObjectiveValue", ascending=False)
 """
 
 
-def test_cells_of_a_tuning(state, no_credentials, replaced, inputs, aws, monkeypatch):
+def test_cells_of_a_tuning(state, no_credentials, replaced, inputs, monkeypatch):
     backend = LocalBackend([sys.executable, str(FAKE_JOB.with_name("fake_trial.py"))])
     monkeypatch.setattr(backends, "local_backend", lambda: backend)
     cell = {"inputs": inputs}

@@ -1,7 +1,8 @@
-"""A notebook for SageMaker's built-in algorithm, from its first cell to its last: a real training, a real endpoint.
+"""A notebook for SageMaker's built-in algorithm, from its first cell to its last, with a real endpoint.
 
 The cells are those of examples/aws_notebook.ipynb: AWS's own sample with its ``import sagemaker`` and its instance
-types; only the size of the training is another. There are no credentials, no network, and nothing of AWS's SDK.
+types. Its training is a stand-in with a ready model; in the slow tests it is a real one. ``make test-bare`` runs them
+all, and the notebook as it is, where there is no boto3, no network and nothing of AWS's SDK.
 """
 
 import io
@@ -20,6 +21,8 @@ from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.data.recordio import read_records
 from sagemaker_semseg.errors import DataError
 from sagemaker_semseg.sagemaker.amazon.record_pb2 import Record
+from sagemaker_semseg.sdk import backends
+from sagemaker_semseg.sdk.local import LocalBackend
 from sagemaker_semseg.sdk.specs import JobFailed
 from sagemaker_semseg.storage import local_path
 
@@ -123,8 +126,8 @@ class MXRecordIO:
         return next(self.records)
 
 
-@pytest.fixture(scope="module")
-def notebook(tmp_path_factory):
+@pytest.fixture(scope="module", params=["stand-in", pytest.param("trained", marks=pytest.mark.slow)])
+def notebook(request, tmp_path_factory, small_model):
     """The cells' variables, after all of them were run."""
     root = tmp_path_factory.mktemp("notebook")
     modules = {
@@ -134,7 +137,11 @@ def notebook(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAGEMAKER_SEMSEG_STATE", str(root / "state"))
         patch.chdir(root)
-        patch.setattr("sagemaker_semseg.sdk.backends.boto_session", lambda: None)  # no credentials
+        patch.setattr(backends, "boto_session", lambda: None)  # no credentials
+        if request.param == "stand-in":
+            backend = LocalBackend([sys.executable, str(Path(__file__).with_name("model_job.py"))])
+            patch.setattr(backends, "local_backend", lambda: backend)
+            patch.setenv("MODEL", str(small_model))
         for name, content in modules.items():
             patch.setitem(sys.modules, name, types.ModuleType(name))
             vars(sys.modules[name]).update(content)
@@ -146,13 +153,16 @@ def notebook(tmp_path_factory):
     return variables
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def state(notebook, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_SEMSEG_STATE", str(notebook["root"] / "state"))
     return notebook["root"] / "state"
 
 
-def test_what_is_read_of_a_record_is_what_protobuf_reads(notebook):
+only_trained = pytest.mark.parametrize("notebook", [pytest.param("trained", marks=pytest.mark.slow)], indirect=True)
+
+
+def test_what_is_read_of_a_record_is_what_protobuf_reads():
     """protobuf's own library on the same bytes."""
     floats, shape = np.linspace(0, 1, 12, dtype=np.float32), [1, 2, 2, 3]
     theirs = record_class()()
@@ -191,7 +201,8 @@ def test_masks_and_probabilities_agree(notebook):
     assert np.allclose(notebook["probabilities"], probabilities, atol=1e-6)
 
 
-def test_the_job_is_what_was_asked_for(notebook):
+@only_trained
+def test_the_job_is_what_was_asked_for(notebook, state):
     estimator = notebook["ss_estimator"]
     assert estimator.latest_training_job.name.startswith("ss-notebook-demo-2")
     artifact = read_artifact(local_path(estimator.model_data))
@@ -210,7 +221,7 @@ def test_nothing_runs_any_more(notebook, state):
     assert list((state / "endpoints").iterdir()) == []
 
 
-def test_the_table_as_a_data_frame_and_as_an_image(notebook):
+def test_the_table_as_a_data_frame_and_as_an_image(notebook, state):
     frame = notebook["ss_estimator"].training_job_analytics.dataframe()
     assert list(frame.columns) == ["timestamp", "metric_name", "value"]
     assert len(frame[frame.metric_name == "validation:mIOU"]) == 2
@@ -220,7 +231,8 @@ def test_the_table_as_a_data_frame_and_as_an_image(notebook):
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
-def test_training_continues_from_the_model_and_differences_are_reported(notebook):
+@only_trained
+def test_training_continues_from_the_model_and_differences_are_reported(notebook, state):
     settings = {**notebook["ss_estimator"].hyperparameters(), "num_classes": 3}
     further = sagemaker_semseg.SemSegEstimator(
         instance_type="local", hyperparameters=settings, model_uri=notebook["ss_estimator"].model_data

@@ -16,6 +16,7 @@ from typing import Any
 from sagemaker_semseg.environment import image_uri
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.sdk import requests
+from sagemaker_semseg.sdk.builtin_image import builtin_image_warning
 from sagemaker_semseg.sdk.instances import training_warning
 from sagemaker_semseg.sdk.remote import s3_transfer
 from sagemaker_semseg.sdk.remote.aws_errors import is_absent, is_taken
@@ -78,10 +79,11 @@ class RemoteBackend:
         return RemoteTraining(self.account, spec.name, _folder(spec.output_path))
 
     def training_request(self, spec: TrainingSpec) -> dict[str, Any]:
-        """Upload the inputs and return the request; warns of an instance type unfit for training."""
+        """Upload the inputs and return the request; warns of an unfit instance type and of AWS's image."""
         requests.refuse(self.faults(spec))
-        if warning := training_warning(spec.instance_type):
-            warnings.warn(warning, stacklevel=2)
+        for warning in (training_warning(spec.instance_type), builtin_image_warning(spec.image_uri)):
+            if warning:
+                warnings.warn(warning, stacklevel=2)
         channels = [
             replace(channel, place=s3_transfer.upload_channel(self.account, channel)) if channel.is_local else channel
             for channel in spec.channels
