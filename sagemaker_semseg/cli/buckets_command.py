@@ -44,9 +44,9 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "list":
         _list(options.json)
     elif options.action == "empty":
-        print(f"{empty_bucket(options.name)} files deleted")
+        print(f"files deleted: {empty_bucket(options.name)}")
     else:
-        print(f"{delete_bucket(options.name)} files deleted, and the bucket")
+        print(f"bucket deleted, and its files: {delete_bucket(options.name)}")
     return 0
 
 

@@ -85,7 +85,7 @@ def delete_bucket(name: str) -> int:
     if not folder.is_dir():
         names = ", ".join(bucket.name for bucket in local_buckets()) or "none at all"
         raise UserError(
-            "The bucket can't be deleted:", [Fault(name, "is no bucket of this machine", f"it has {names}")]
+            "There is no such bucket:", [Fault(name, "is no bucket of this machine", f"it has {names}")]
         )
     count = _measured(folder).files
     shutil.rmtree(folder)

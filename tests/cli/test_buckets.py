@@ -25,9 +25,9 @@ def test_none_one_and_none_again(capsys, state):
     (make_bucket("mine") / "a.jpg").write_bytes(bytes(2_000_000))
     assert printed(capsys).split() == ["mine", "1", "files", "2.0", "MB"]
     assert json.loads(printed(capsys, "list", "--json")) == [{"name": "mine", "files": 1, "size": 2_000_000}]
-    assert printed(capsys, "empty", "mine") == "1 files deleted\n"
+    assert printed(capsys, "empty", "mine") == "files deleted: 1\n"
     assert list((state / "buckets" / "mine").iterdir()) == []
-    printed(capsys, "delete", "mine")
+    assert printed(capsys, "delete", "mine") == "bucket deleted, and its files: 0\n"
     assert not (state / "buckets" / "mine").exists()
 
 
