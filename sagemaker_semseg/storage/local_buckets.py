@@ -84,9 +84,7 @@ def delete_bucket(name: str) -> int:
     folder = bucket_folder(name)
     if not folder.is_dir():
         names = ", ".join(bucket.name for bucket in local_buckets()) or "none at all"
-        raise UserError(
-            "There is no such bucket:", [Fault(name, "is no bucket of this machine", f"it has {names}")]
-        )
+        raise UserError("There is no such bucket:", [Fault(name, "is no bucket of this machine", f"it has {names}")])
     count = _measured(folder).files
     shutil.rmtree(folder)
     return count

@@ -115,7 +115,7 @@ class RemoteBackend:
         requests.refuse(self.faults(spec))
         spec = replace(spec, model=self._ready(spec.model))
         default = None
-        if spec.async_inference_config is not None or spec.data_capture_config is not None:
+        if requests.needs_output_path(spec):
             default = f"s3://{self.account.bucket}/{s3_transfer.PREFIX}/{spec.name}"
         config, endpoint = requests.endpoint_config(spec, default_output_path=default), requests.endpoint(spec)
         made: list[Callable[[], None]] = []

@@ -4,7 +4,14 @@ Arguments that weren't given are left out. What SageMaker would refuse late or u
 fault.
 """
 
-from sagemaker_semseg.sdk.requests.hosting import endpoint, endpoint_config, endpoint_faults, model, model_faults
+from sagemaker_semseg.sdk.requests.hosting import (
+    endpoint,
+    endpoint_config,
+    endpoint_faults,
+    model,
+    model_faults,
+    needs_output_path,
+)
 from sagemaker_semseg.sdk.requests.shared_fields import TUNING_NAME_LENGTH, Tags, check_name, refuse, tag_list
 from sagemaker_semseg.sdk.requests.training import training_faults, training_job
 from sagemaker_semseg.sdk.requests.transform import transform_faults, transform_job
@@ -20,6 +27,7 @@ __all__ = [
     "endpoint_faults",
     "model",
     "model_faults",
+    "needs_output_path",
     "parameter_ranges",
     "refuse",
     "tag_list",

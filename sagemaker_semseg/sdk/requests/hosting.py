@@ -84,6 +84,16 @@ def endpoint_config(spec: EndpointSpec, *, default_output_path: str | None = Non
     )
 
 
+def needs_output_path(spec: EndpointSpec) -> bool:
+    """Return whether a configuration of an endpoint doesn't say where it writes."""
+    asynchronous = _asynchronous(spec.async_inference_config, None)
+    capture = _capture(spec.data_capture_config, None)
+    places = ("S3OutputPath", "S3FailurePath")
+    return (asynchronous is not None and not all(map(asynchronous["OutputConfig"].get, places))) or (
+        capture is not None and not capture.get("DestinationS3Uri")
+    )
+
+
 def endpoint_faults(spec: EndpointSpec) -> list[Fault]:
     """Return what SageMaker would refuse of an endpoint, except its model."""
     serverless = _serverless(spec.serverless_inference_config)

@@ -7,7 +7,7 @@ import pytest
 
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.sdk.requests import endpoint as endpoint_request
-from sagemaker_semseg.sdk.requests import endpoint_config, transform_job
+from sagemaker_semseg.sdk.requests import endpoint_config, needs_output_path, transform_job
 from sagemaker_semseg.sdk.requests import model as model_request
 from tests.sdk.conftest import IMAGE, ROLE
 from tests.sdk.service_model import check
@@ -115,6 +115,18 @@ def test_an_asynchronous_endpoint(endpoint):
     assert check("CreateEndpointConfig", plain)["AsyncInferenceConfig"] == {
         "OutputConfig": {"S3OutputPath": "s3://d/street/async-out", "S3FailurePath": "s3://d/street/async-failures"}
     }
+
+
+def test_the_default_bucket_is_needed_where_a_configuration_names_no_place(endpoint):
+    places = {"S3OutputPath": "s3://images/a", "S3FailurePath": "s3://images/f"}
+    for config, needed in (
+        ({}, False),
+        ({"async_inference_config": {"OutputConfig": places}}, False),
+        ({"async_inference_config": aws_async(output_path="s3://images/a")}, True),
+        ({"data_capture_config": {"EnableCapture": True, "DestinationS3Uri": "s3://images/d"}}, False),
+        ({"data_capture_config": {"EnableCapture": True}}, True),
+    ):
+        assert needs_output_path(replace(endpoint, **config)) == needed
 
 
 def test_capture_of_data(endpoint):
