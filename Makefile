@@ -71,9 +71,10 @@ test-jax: .envs/jax/ready  ## the networks' numbers on JAX
 	@$(call say,'pytest on JAX')
 	@KERAS_BACKEND=jax .envs/jax/bin/python -m pytest -q -m parity tests/models $(ARGS)
 
-test-torch: .envs/torch/ready  ## the networks' numbers on PyTorch
+test-torch: .envs/torch/ready  ## the networks' numbers on PyTorch, and exported files in a network of PyTorch alone
 	@$(call say,'pytest on PyTorch')
 	@KERAS_BACKEND=torch .envs/torch/bin/python -m pytest -q -m parity tests/models $(ARGS)
+	@.envs/torch/bin/python -m pytest -q -m parity tests/export $(ARGS)
 
 .PHONY: test-recordio
 test-recordio: $(READY) .envs/recordio/ready  ## replies of the endpoint read by MXNet and by SageMaker's own package
@@ -101,7 +102,7 @@ test-bare: .envs/bare/ready  ## AWS's notebook and its namespace without boto3, 
 	@unshare -rn .envs/bare/bin/python tests/peers/bare.py $(ARGS)
 
 .PHONY: test-page
-test-page: chromium .envs/page/ready docs-site  ## the endpoint's page and the documentation in a real Chromium (on PATH, or CHROMIUM=/path/to/it)
+test-page: chromium .envs/page/ready docs-site examples/browser/node_modules/ready  ## the endpoint's page, the documentation and examples/browser in a real Chromium (on PATH, or CHROMIUM=/path/to/it)
 	@$(call say,'pytest in Chromium')
 	@.envs/page/bin/python -m pytest -q -m browser tests/browser $(ARGS)
 
@@ -292,6 +293,12 @@ $(READY): setup.cfg pyproject.toml constraints.txt | python
 	@$(call say,'.envs/page: installing (minutes)')
 	@$(call environment,.envs/page)
 	@.envs/page/bin/python -m pip install -qq -e '.[test]' 'playwright>=1.49'
+	@touch $@
+
+examples/browser/node_modules/ready: examples/browser/package-lock.json
+	@command -v npm > /dev/null || { echo 'No npm found, which fetches onnxruntime-web. Install it (Debian: npm)' >&2; exit 2; }
+	@$(call say,'examples/browser: npm ci')
+	@cd examples/browser && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 # without what it asks for: torchvision has to match PyTorch's build, and nothing here needs it

@@ -24,7 +24,12 @@ PYTHON = {
     "README.md": ["tests/jobs/test_training_page.py", "tests/sagemaker/test_pages.py"],
     "aws.md": ["needs an account; tests/sdk/remote/test_life.py sends the same calls to moto", "here"],
     "check.md": ["here"],
-    "inference.md": ["here", "here"],
+    "export_onnx.md": ["tests/export/test_export_pages.py"],
+    "export_openvino.md": ["tests/export/test_export_pages.py"],
+    "export_tensorflow.md": ["tests/export/test_export_pages.py"],
+    "export_tflite.md": ["tests/export/test_export_pages.py"],
+    "export_torch.md": ["tests/export/test_export_pages.py"],
+    "inference.md": ["here"],
     "notebooks.md": ["tests/sagemaker/test_pages.py"] * 3 + ["tests/peers/recipe_2.py"],
     "pipe.md": ["trains through FIFOs; tests/examples/test_examples.py runs the same as a script"],
     "sdk.md": ["tests/sagemaker/test_pages.py"] * 4,
@@ -54,6 +59,7 @@ NOT_RUN = {
 # programs that are not run
 OTHERS = {
     "aws": "needs an account",
+    "cd": "the shell's",
     "cp": "the job folder of docs/container.md; tests/container",
     "curl": "needs an endpoint; tests/serving",
     "docker": "needs Docker; make test-docker",
@@ -63,6 +69,8 @@ OTHERS = {
     "jq": "tests/cli/test_check.py reads the same JSON",
     "make": "the targets exist; tests/test_habits.py",
     "mkdir": "the job folder of docs/container.md; tests/container",
+    "npm": "downloads; make test-page",
+    "python3": "serves until it is stopped",
     "pip": "installs; make test-wheel",
 }
 
@@ -97,7 +105,9 @@ SHELL = [
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_has_a_language_and_json_is_json(page):
     for language, text in blocks(page):
-        assert language in {"sh", "python", "json", "text"}, text
+        assert language in {"sh", "python", "json", "text", "cpp", "js"}, (
+            text
+        )  # of the last two, tests/export and tests/browser
         if language == "json" and "..." not in text and page.name != "data.md":  # tests/test_docs.py reads those
             json.loads(text)
     assert len(blocks(page)) == len(re.findall("^```", page.read_text(), re.MULTILINE)) / 2
@@ -162,13 +172,6 @@ def run(page, number, scope):
 def test_the_python_on_the_page_of_inference(folder):
     scope = run("inference.md", 0, {})
     assert scope["labels"].shape == scope["probabilities"].shape[1:]
-    from sagemaker_semseg.artifact import read_inference_artifact
-    from sagemaker_semseg.data.images import decode_image
-
-    artifact = read_inference_artifact("model.tar.gz")
-    Path("model.onnx").write_bytes(artifact.graph)
-    image = decode_image(Path("image.jpg").read_bytes(), "image.jpg")
-    assert (run("inference.md", 1, {"image": image})["labels"] == scope["labels"]).all()
 
 
 def test_the_python_on_the_page_of_checks(folder, capsys):

@@ -31,6 +31,9 @@ images; the figures are printed, and written to export.json beside the file. A f
   onnx-int8   the same with int8 convolutions, of a model from sagemaker-semseg quantize
   savedmodel  a folder for TensorFlow and TensorFlow Serving, with signatures for pixels and for JPEG or PNG bytes
   tflite      for LiteRT (TensorFlow Lite): (1, H, W, 3) uint8 of any height and width to logits (1, H, W, classes)
+  tflite-int8 the same with int8 weights, a quarter of the bytes; activations are quantized when it runs
+  torch       FILE.safetensors, a state_dict with torchvision's names, and the module that loads it, beside it:
+              sagemaker_semseg_torch.py; verified where torch is installed
   openvino    FILE.xml and FILE.bin, OpenVINO's own format
   gluoncv     FILE.params, which load_parameters of GluonCV's FCN, PSPNet and DeepLabV3 takes (with aux=True); it can't
               be verified, since MXNet has no release for today's Python
@@ -46,13 +49,18 @@ examples:
 
 """
 
-_KINDS = ("all", "artifact", "gluoncv", "onnx", "onnx-int8", "openvino", "savedmodel", "tflite")
+_KINDS = (
+    *("all", "artifact", "gluoncv", "onnx", "onnx-int8", "openvino"),
+    *("savedmodel", "tflite", "tflite-int8", "torch"),
+)
 _ENDINGS = {
     ".int8.onnx": "onnx-int8",
     ".onnx": "onnx",
     ".tar.gz": "artifact",
     ".tgz": "artifact",
     ".params": "gluoncv",
+    ".safetensors": "torch",
+    ".int8.tflite": "tflite-int8",
     ".tflite": "tflite",
     ".xml": "openvino",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -29,26 +30,43 @@ def onnx_predictor(graph: bytes | str) -> Predictor:
     return lambda image: np.asarray(session.run(["logits"], {"image": image})[0])
 
 
-def compare(predict: Predictor, network: keras.Model, sizes: Sequence[tuple[int, int]] = SIZES) -> dict[str, Any]:
-    """Largest difference of logits and agreement of labels on test images, as ``with_graph`` describes them.
+@dataclass(frozen=True)
+class Reference:
+    """A test image (1, H, W, 3) uint8, and the network's logits (1, H, W, C)."""
 
-    Raises DivergedError if the network's logits aren't finite numbers, though its weights may be.
+    image: npt.NDArray[np.uint8]
+    logits: npt.NDArray[np.float32]
+
+
+def references(network: keras.Model, sizes: Sequence[tuple[int, int]] = SIZES) -> list[Reference]:
+    """Returns what a network computes for test images.
+
+    Raises DivergedError if its logits aren't finite numbers, though its weights may be.
     """
-    difference = agreeing = pixels = 0.0
+    found = []
     for number, (height, width) in enumerate(sizes):
         image = _image(height, width, number)
-        expected = np.asarray(keras.ops.convert_to_numpy(network(normalize(image), training=False)[0]))
-        if not np.isfinite(expected).all():
+        logits = np.asarray(keras.ops.convert_to_numpy(network(normalize(image), training=False)[0]))
+        if not np.isfinite(logits).all():
             what = "for a test image they are NaN or infinite, though every weight is a finite number"
             remedy = "train again with a lower learning_rate, or a lower momentum or weight_decay"
             raise DivergedError("training has diverged: the model predicts nothing", [Fault("logits", what, remedy)])
-        found = np.moveaxis(predict(image), 1, -1)
+        found.append(Reference(image, logits))
+    return found
+
+
+def compare(predict: Predictor, expected: Sequence[Reference]) -> dict[str, Any]:
+    """Largest difference of logits and agreement of labels on test images, as ``with_graph`` describes them."""
+    difference = agreeing = pixels = 0.0
+    for reference in expected:
+        found = np.moveaxis(predict(reference.image), 1, -1)
         # NaN must not get lost: max() of Python would drop it
-        scale = max(float(np.abs(expected).max()), 1e-30)
-        difference = float(np.maximum(difference, np.abs(found - expected).max() / scale))
-        agreeing += float((found.argmax(-1) == expected.argmax(-1)).sum())
-        pixels += height * width
-    return {"max_difference": difference, "argmax_agreement": agreeing / pixels, "images": [list(s) for s in sizes]}
+        scale = max(float(np.abs(reference.logits).max()), 1e-30)
+        difference = float(np.maximum(difference, np.abs(found - reference.logits).max() / scale))
+        agreeing += float((found.argmax(-1) == reference.logits.argmax(-1)).sum())
+        pixels += reference.logits[..., 0].size
+    sizes = [list(reference.image.shape[1:3]) for reference in expected]
+    return {"max_difference": difference, "argmax_agreement": agreeing / pixels, "images": sizes}
 
 
 def _image(height: int, width: int, seed: int) -> np.ndarray:

@@ -5,6 +5,7 @@ The comparison is with the Keras network, on three images: one with odd sides, o
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import tempfile
@@ -16,16 +17,24 @@ from typing import Any
 
 import keras
 import numpy as np
+import safetensors.numpy
 
 from sagemaker_semseg.artifact import Artifact
 from sagemaker_semseg.errors import AlgorithmError, ArtifactError, Fault, UserError
-from sagemaker_semseg.export.comparison import TOLERANCE, Predictor, compare, onnx_predictor
+from sagemaker_semseg.export.comparison import TOLERANCE, Predictor, Reference, compare, onnx_predictor, references
+from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.models.network import network_of
 from sagemaker_semseg.storage import atomic_write
 from sagemaker_semseg.weights.model import gluoncv_params
+from sagemaker_semseg.weights.name_mapping import torchvision_weights
 
 SIZES = ((97, 131), (1, 1), (360, 480))
 REPORT = "export.json"
+TORCH_MODULE = "sagemaker_semseg_torch.py"
+"""Written beside PyTorch's weights; it needs nothing of this package."""
+
+INT8_TOLERANCE = 1.0
+"""As ``TOLERANCE``: int8 rounds, so this finds files alone whose logits are wrong altogether."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +44,26 @@ class Format:
     Attributes:
         ending: Of the file's name; empty for a folder.
         write: Writes a model with its network to a path.
-        load: Returns a function that runs the file; None where no runtime on this machine can.
-        tolerance: Largest difference of two logits, as a share of the largest; None where int8 rounds them.
+        load: Returns a function that runs the file; None where no runtime can that is there today.
+        tolerance: Largest difference of two logits, as a share of the largest.
         needs: The module that both need, and the line that installs it.
+        verified_by: The same of what only ``load`` needs.
     """
 
     ending: str
     write: Callable[[Artifact, keras.Model, Path], None]
     load: Callable[[Path], Predictor] | None
-    tolerance: float | None = TOLERANCE
+    tolerance: float = TOLERANCE
     needs: tuple[str, str] | None = None
+    verified_by: tuple[str, str] | None = None
+
+    def unverified(self) -> str:
+        """Why no runtime of this machine can run the file; empty where one can."""
+        if self.load is None:
+            return "no runtime for it can be used here"
+        if self.verified_by and find_spec(self.verified_by[0]) is None:
+            return f"needs {self.verified_by[0]} ({self.verified_by[1]})"
+        return ""
 
 
 def export_formats(artifact: Artifact, paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
@@ -66,9 +85,10 @@ def export_formats(artifact: Artifact, paths: Mapping[str, Path]) -> dict[str, d
     found: dict[str, dict[str, Any]] = {}
     with keras.device("cpu:0"):  # GPUs may round convolutions to ten bits
         network, _ = network_of(artifact)
+        expected = functools.cache(lambda: references(network, SIZES))  # not for a format that nothing can verify
         for name, path in paths.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            found[name] = _export(artifact, network, name, path)
+            found[name] = _export(artifact, network, name, path, expected)
             _report(path, name, found[name])
     return found
 
@@ -88,16 +108,18 @@ def _check(artifact: Artifact, paths: Mapping[str, Path]) -> None:
         raise UserError("The model can't be exported:", faults)
 
 
-def _export(artifact: Artifact, network: keras.Model, name: str, path: Path) -> dict[str, Any]:
+def _export(
+    artifact: Artifact, network: keras.Model, name: str, path: Path, expected: Callable[[], Sequence[Reference]]
+) -> dict[str, Any]:
     chosen = FORMATS[name]
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         written = folder / path.name
         chosen.write(artifact, network, written)
-        figures: dict[str, Any] = {"not_verified": f"no runtime for {name} can be used here"}
-        if chosen.load:
-            figures = compare(chosen.load(written), network, SIZES)
-            if chosen.tolerance is not None and not figures["max_difference"] <= chosen.tolerance:  # also for NaN
+        figures: dict[str, Any] = {"not_verified": chosen.unverified()}
+        if chosen.load and not figures["not_verified"]:
+            figures = compare(chosen.load(written), expected())
+            if not figures["max_difference"] <= chosen.tolerance:  # also for NaN
                 what = f"differs from the network by {figures['max_difference']:.2g} of its largest logit"
                 remedy = f"{chosen.tolerance:g} are expected at most; report this with the versions of the packages"
                 raise AlgorithmError("The export isn't right, and was not written:", [Fault(str(path), what, remedy)])
@@ -156,6 +178,12 @@ def _write_tflite(artifact: Artifact, network: keras.Model, path: Path) -> None:
     write_tflite(network, path)
 
 
+def _write_tflite_int8(artifact: Artifact, network: keras.Model, path: Path) -> None:
+    from sagemaker_semseg.export.tensorflow_formats import write_tflite
+
+    write_tflite(network, path, int8=True)
+
+
 def _load_tflite(path: Path) -> Predictor:
     from sagemaker_semseg.export.tensorflow_formats import load_tflite
 
@@ -180,15 +208,40 @@ def _write_gluoncv(artifact: Artifact, network: keras.Model, path: Path) -> None
         file.writelines(gluoncv_params(artifact, "the model"))
 
 
+def _write_torch(artifact: Artifact, network: keras.Model, path: Path) -> None:
+    safetensors.numpy.save_file(
+        {name: np.ascontiguousarray(array) for name, array in torchvision_weights(artifact.weights).items()},
+        path,
+        {"format": "pt", "output_stride": resolve(artifact.hyperparameters).output_stride},
+    )
+    shutil.copyfile(Path(__file__).with_name("torch_network.py"), path.with_name(TORCH_MODULE))
+
+
+def _load_torch(path: Path) -> Predictor:
+    import torch
+
+    from sagemaker_semseg.export.torch_network import load
+
+    network = load(str(path))
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(image).permute(0, 3, 1, 2)).numpy()
+
+    return predict
+
+
 FORMATS: dict[str, Format] = {
     "onnx": Format(".onnx", _write_onnx, _load_onnx),
-    "onnx-int8": Format(".int8.onnx", _write_onnx_int8, _load_onnx, tolerance=None),
+    "onnx-int8": Format(".int8.onnx", _write_onnx_int8, _load_onnx, tolerance=INT8_TOLERANCE),
     "savedmodel": Format("", _write_saved_model, _load_saved_model),
     "tflite": Format(".tflite", _write_tflite, _load_tflite),
+    "tflite-int8": Format(".int8.tflite", _write_tflite_int8, _load_tflite, tolerance=INT8_TOLERANCE),
     "openvino": Format(
         ".xml", _write_openvino, _load_openvino, needs=("openvino", "pip install 'sagemaker-semseg[openvino]'")
     ),
     "gluoncv": Format(".params", _write_gluoncv, None),
+    "torch": Format(".safetensors", _write_torch, _load_torch, verified_by=("torch", "pip install torch")),
 }
 
 

@@ -11,7 +11,7 @@ import keras
 
 from sagemaker_semseg.artifact import Artifact
 from sagemaker_semseg.errors import AlgorithmError, Fault
-from sagemaker_semseg.export.comparison import TOLERANCE, compare, onnx_predictor
+from sagemaker_semseg.export.comparison import TOLERANCE, compare, onnx_predictor, references
 from sagemaker_semseg.export.onnx_graph import OPSET, onnx_graph
 from sagemaker_semseg.models.network import network_of
 
@@ -37,7 +37,7 @@ def with_graph(artifact: Artifact) -> Artifact:
     with keras.device("cpu:0"):  # GPUs may round convolutions to ten bits
         network, _ = network_of(artifact)
         graph = onnx_graph(network)
-        figures = compare(onnx_predictor(graph), network)
+        figures = compare(onnx_predictor(graph), references(network))
     if not figures["max_difference"] <= TOLERANCE:  # also true of NaN
         what = f"differs from the network by {figures['max_difference']:.2g} of its largest logit"
         remedy = f"{TOLERANCE:g} are expected at most; report this with the versions of onnxruntime and tensorflow"

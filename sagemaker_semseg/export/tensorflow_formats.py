@@ -54,10 +54,16 @@ def load_saved_model(path: Path) -> Predictor:
     return predict
 
 
-def write_tflite(network: keras.Model, path: Path) -> None:
-    """Writes a TFLite file: (1, H, W, 3) uint8 to logits (1, H, W, classes) float32, H and W of any size."""
+def write_tflite(network: keras.Model, path: Path, *, int8: bool = False) -> None:
+    """Writes a TFLite file: (1, H, W, 3) uint8 to logits (1, H, W, classes) float32, H and W of any size.
+
+    int8: The weights are int8, a scale for each output channel; activations are quantized when the file runs, with the
+    range of each tensor. So no calibration is needed, and fewer labels change than with fixed ranges.
+    """
     frozen = _frozen(network, batch=1)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    if int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     path.write_bytes(converter.convert())
 
 

@@ -19,6 +19,7 @@ from sagemaker_semseg.weights.mxnet import Array
 # What classifiers have beyond a backbone, and PyTorch's counters of batches: of no use here, and no fault.
 _UNUSED = re.compile(r"fc\.(weight|bias)|(.*\.)?num_batches_tracked|(.*_)?dense\d+_(weight|bias)")
 _PYTORCH = {"weight": "gamma", "bias": "beta"}
+_TO_PYTORCH = {structural: theirs for theirs, structural in _PYTORCH.items()}
 
 # Gluon's names: the net's prefix, which counts the nets of a process, then the path of construction.
 _GLUON = re.compile(r"(.*?)(conv|(?:sync)?batchnorm)(\d+)_(weight|bias|gamma|beta|running_mean|running_var)")
@@ -44,6 +45,35 @@ def structural(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], list[Faul
             faults.append(Fault(name, f"means {target}, and so does another array"))
         result[target] = arrays[plain[name]]
     return result, faults
+
+
+_TORCHVISION = (
+    (r"(conv1|bn1|layer\d)\b", r"backbone.\1"),
+    (r"auxlayer\.block\b", "aux_classifier"),
+    (r"head\.aspp\.project\b", "classifier.0.project"),
+    (r"head\.aspp\.concurent\.(\d+)(\.gap)?", r"classifier.0.convs.\1"),
+    (r"head\.block\b", "classifier"),
+)
+
+
+def torchvision_weights(weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Renames a network's weights as torchvision's segmentation models have them; PSPNet's branches as DeepLabV3's.
+
+    In torchvision, DeepLabV3's branches are ``classifier.0``, and no dropout comes after the convolution behind them.
+    """
+    has_branches = any(name.startswith(("head.psp.", "head.aspp.")) for name in weights)
+    renamed = {}
+    for name, array in weights.items():
+        layer, _, role = name.rpartition(".")
+        target = f"{layer}.{_TO_PYTORCH.get(role, role)}"
+        for pattern, replacement in _TORCHVISION:
+            target = re.sub(f"^{pattern}", replacement, target)
+        if psp := re.fullmatch(r"head\.psp\.conv(\d)\.(\d)\.(.*)", target):
+            target = f"classifier.0.convs.{int(psp[1]) - 1}.{int(psp[2]) + 1}.{psp[3]}"
+        if has_branches and (block := re.fullmatch(r"classifier\.([01])\.(\w+)", target)):
+            target = f"classifier.{int(block[1]) + 1}.{block[2]}"
+        renamed[target] = array
+    return renamed
 
 
 @functools.cache

@@ -483,23 +483,23 @@ def test_every_prefix_is_refused(fuzzed: bytes) -> None:
 def test_flipped_bits(fuzzed: bytes) -> None:
     graph, draw = fuzzed, random.Random(3)
     passed = 0
-    for _ in range(20_000):
+    for _ in range(10_000):
         data = bytearray(graph)
         for _ in range(draw.choice((1, 1, 2, 8))):
             data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
         passed += judge(bytes(data))
-    assert 1000 < passed < 15_000, "a flipped bit of a weight or of a name that nothing uses does no harm"
+    assert 500 < passed < 7500, "a flipped bit of a weight or of a name that nothing uses does no harm"
 
 
 def test_wrong_lengths(fuzzed: bytes) -> None:
     """Each byte of the file in turn takes values that are lengths, tags and ends of numbers."""
     graph = fuzzed
-    for at in range(len(graph)):
+    for at in range(0, len(graph), 1 + len(graph) // 1500):
         for value in (0, 1, 2, 0x0A, 0x7F, 0x80, 0xFF, graph[at] + 1 & 255, graph[at] - 1 & 255):
             judge(graph[:at] + bytes([value]) + graph[at + 1 :])
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_pieces_cut_out_and_put_in(fuzzed: bytes, data: st.DataObject) -> None:
     graph = fuzzed

@@ -69,10 +69,16 @@ def test_the_figures_are_beside_the_file(trained, tmp_path):
 def test_all_formats_at_once(trained, tmp_path, capsys):
     assert main(["export", str(trained.output), "-o", str(tmp_path / "all"), "--format", "all"]) == 0
     report = json.loads((tmp_path / "all" / "export.json").read_text())
-    assert set(report) == {"onnx", "savedmodel", "tflite", "openvino"}  # GluonCV has no network on resnet-tiny
-    files = {path.name for path in (tmp_path / "all").iterdir()}
-    assert files == {"model.onnx", "saved_model", "model.tflite", "model.xml", "model.bin", "export.json"}
-    assert capsys.readouterr().out.count("of the labels are the same") == 5  # and the runtime graph's own check
+    # GluonCV has no network on resnet-tiny
+    assert set(report) == {"onnx", "savedmodel", "tflite", "tflite-int8", "openvino", "torch"}
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {
+        *("model.onnx", "saved_model", "model.tflite", "model.int8.tflite", "model.xml", "model.bin"),
+        *("model.safetensors", "sagemaker_semseg_torch.py", "export.json"),
+    }
+    verified = [name for name, figures in report.items() if "not_verified" not in figures]
+    text = capsys.readouterr().out
+    assert text.count("of the labels are the same") == 1 + len(verified)  # and the runtime graph's own check
+    assert len(verified) >= 5
 
 
 def test_a_folder_that_exists_is_kept(trained, tmp_path, capsys):

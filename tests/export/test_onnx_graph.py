@@ -11,21 +11,8 @@ from sagemaker_semseg.errors import AlgorithmError, ArtifactError, DivergedError
 from sagemaker_semseg.export import runtime_graph
 from sagemaker_semseg.export.onnx_graph import onnx_graph
 from sagemaker_semseg.hyperparameters import resolve, to_strings
-from sagemaker_semseg.models.network import build_network
 from sagemaker_semseg.models.weights import get_weights
-
-CLASSES = 5
-
-
-def network_with_statistics(algorithm, backbone):
-    """Batch statistics as after a training: with zeros and ones, folding them wrongly would go unnoticed."""
-    network, random = build_network(algorithm, backbone, CLASSES), np.random.default_rng(0)
-    for variable in network.weights:
-        if variable.name in ("gamma", "moving_variance"):
-            variable.assign(random.uniform(0.5, 1.5, variable.shape))
-        elif variable.name in ("beta", "moving_mean", "bias"):
-            variable.assign(random.normal(0, 0.2, variable.shape))
-    return network
+from tests.export.conftest import CLASSES, network_with_statistics
 
 
 def artifact_of(network, algorithm, backbone):
