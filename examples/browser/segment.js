@@ -5,7 +5,7 @@ import * as ort from "onnxruntime-web/wasm";
 ort.env.wasm.wasmPaths = new URL("node_modules/onnxruntime-web/dist/", import.meta.url).href;
 
 const session = ort.InferenceSession.create(new URL("model.onnx", import.meta.url).href);
-session.catch(() => {}); // whoever awaits it shows the error
+session.catch(() => {}); // segment() raises it
 
 // rgb: Uint8Array of height * width * 3 bytes. Returns the label of each pixel, row by row.
 export async function segment(rgb, height, width) {
