@@ -39,6 +39,7 @@ class Predictor(SemSegPredictor, not_here.AbsentMethods):
 
     @content_type.setter
     def content_type(self, value: str) -> None:
+        renamed.warn_of("The content_type attribute")
         self._content_type = value
 
     @property
@@ -48,6 +49,7 @@ class Predictor(SemSegPredictor, not_here.AbsentMethods):
 
     @accept.setter
     def accept(self, value: str) -> None:
+        renamed.warn_of("The accept attribute")
         self._accept = value
 
     @property

@@ -217,7 +217,10 @@ def test_a_predictor_returns_bytes_and_takes_old_spellings():
     predictor = ours.Predictor.of(endpoint)
     assert predictor.predict(b"jpeg", {"CustomAttributes": "a"}) == b"the reply"
     assert endpoint.arguments["CustomAttributes"] == "a"
-    predictor.content_type, predictor.accept = "image/jpeg", "image/png"
+    with pytest.warns(DeprecationWarning, match="The content_type attribute has been renamed in sagemaker>=2"):
+        predictor.content_type = "image/jpeg"
+    with pytest.warns(DeprecationWarning, match="The accept attribute has been renamed in sagemaker>=2"):
+        predictor.accept = "image/png"
     predictor.predict(b"jpeg")
     assert (endpoint.arguments["ContentType"], endpoint.arguments["Accept"]) == ("image/jpeg", "image/png")
     with pytest.warns(DeprecationWarning, match="The endpoint attribute has been renamed in sagemaker>=2"):
