@@ -21,6 +21,11 @@ class Estimator(SemSegEstimator, not_here.AbsentMethods):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **renamed.with_new_names(kwargs, renamed.OF_ESTIMATOR))
 
+    @property
+    def _current_job_name(self) -> str | None:
+        """The latest training's name, which many of AWS's notebooks read here."""
+        return self.latest_training_job.name if self.latest_training_job else None
+
 
 EstimatorBase = SemSegEstimator
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 import types
@@ -64,6 +65,7 @@ channels = {
     for name, path in inputs.items()
 }
 model.fit(inputs=channels, logs=True)
+unique = sagemaker.utils.unique_name_from_base("a" * 63)
 """
 
 
@@ -80,7 +82,9 @@ def test_cells_of_sdk_1(backend, replaced, inputs):
     assert {warning.filename for warning in caught} == {"<string>"}  # the cell: else Python hides such warnings
     model = cell["model"]
     assert (model.instance_count, model.instance_type, model.volume_size, model.max_run) == (1, "local", 50, 360000)
-    assert model.model_data.startswith("s3://sagemaker-local/out/ss-old-")
+    assert model.model_data.startswith(f"s3://sagemaker-local/out/{model._current_job_name}/")
+    assert re.fullmatch(r"ss-old-[-\d]+", model._current_job_name)
+    assert re.fullmatch(r"a{47}-\d{10}-[0-9a-f]{4}", cell["unique"])
     assert cell["sess"].describe_training_job(model.jobs[0].name)["TrainingJobStatus"] == "Completed"
 
 

@@ -102,7 +102,9 @@ def test_this_machine_is_no_account(state, no_credentials):
             session.boto_session.client(service)
     with pytest.raises(UserError, match=r"\.predict\(image\)"):
         session.sagemaker_runtime_client.invoke_endpoint(EndpointName="mine")
-    with pytest.raises(UserError, match="sagemaker_session: is one of this machine"):
+    with pytest.raises(
+        UserError, match=r"sagemaker_session: is one of this machine.*replace_sagemaker\(instance_type=\"local\"\)"
+    ):
         backends.remote_backend(session)
     with pytest.raises(UserError, match="is no bucket of this machine"):
         session.read_s3_file("others", "a")

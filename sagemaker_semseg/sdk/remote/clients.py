@@ -54,7 +54,8 @@ class Account:
 
     def __init__(self, session: Any = None):
         if getattr(session, "is_local", False):
-            remedy = 'give instance_type="local", or sign in to AWS (aws configure)'
+            here = 'instance_type="local", or replace_sagemaker(instance_type="local") for all jobs'
+            remedy = f"give {here}; or sign in to AWS (aws configure)"
             what = "is one of this machine: no credentials for AWS were found"
             raise UserError("SageMaker can't be used:", [Fault("sagemaker_session", what, remedy)])
         if getattr(session, "local_mode", False):
