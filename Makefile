@@ -329,10 +329,11 @@ SDK_NEEDS := 'moto[s3,sagemaker]==5.2.5' safetensors pillow rich psutil jinja2
 	@$(call resolve,.envs/sagemaker3,'sagemaker==3.27.0' $(SDK_NEEDS))
 	@touch $@
 
+BARE_NEEDS := -e '.[serve,notebook,tune]' 'pytest>=8' 'nbclient>=0.10' 'nbformat>=5.10' 'ipykernel>=6.29'
 .envs/bare/ready: setup.cfg pyproject.toml | python
 	@$(call say,'.envs/bare: installing (a minute)')
 	@$(call environment,.envs/bare)
-	@$(call resolve,.envs/bare,-e '.[serve,notebook,tune]' 'pytest>=8' 'nbclient>=0.10' 'nbformat>=5.10' 'ipykernel>=6.29')
+	@$(call resolve,.envs/bare,$(BARE_NEEDS))
 	@touch $@
 
 # the last sagemaker that leaves numpy to MXNet; its record.proto is that of all later ones

@@ -43,10 +43,12 @@ def find_endpoint(name: str, sagemaker_session: Any = None) -> Endpoint:
 
 
 def _find(find: Callable[[Backend], Thing], sagemaker_session: Any) -> Thing:
-    """Search this machine, then SageMaker."""
+    """Search this machine, then SageMaker, unless the session is one of this machine."""
     try:
         return find(local_backend())
     except UserError as error:
+        if getattr(sagemaker_session, "is_local", False):
+            raise
         not_here = error
     try:
         return find(remote_backend(sagemaker_session))

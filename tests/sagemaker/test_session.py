@@ -106,6 +106,9 @@ def test_this_machine_is_no_account(state, no_credentials):
         UserError, match=r"sagemaker_session: is one of this machine.*replace_sagemaker\(instance_type=\"local\"\)"
     ):
         backends.remote_backend(session)
+    with pytest.raises(UserError, match="This machine knows no training job called none") as caught:
+        sagemaker.estimator.Estimator.attach("none", sagemaker_session=session)
+    assert "SageMaker" not in str(caught.value)  # nobody there to ask
     with pytest.raises(UserError, match="is no bucket of this machine"):
         session.read_s3_file("others", "a")
     session.upload_string_as_file_body("1", "mine", "a")
