@@ -108,7 +108,7 @@ def test_this_machine_is_no_account(state, no_credentials):
         backends.remote_backend(session)
     with pytest.raises(UserError, match="This machine knows no training job called none") as caught:
         sagemaker.estimator.Estimator.attach("none", sagemaker_session=session)
-    assert "SageMaker" not in str(caught.value)  # nobody there to ask
+    assert "SageMaker" not in str(caught.value)  # there is no account
     with pytest.raises(UserError, match="is no bucket of this machine"):
         session.read_s3_file("others", "a")
     session.upload_string_as_file_body("1", "mine", "a")
