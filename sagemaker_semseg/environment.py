@@ -14,6 +14,7 @@ from typing import Any
 
 from sagemaker_semseg.errors import Fault, UserError
 
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 CGROUP = Path("/sys/fs/cgroup")
 
 # TensorFlow reads these when it is imported. oneDNN's kernels make training on CPUs fast; log level 2 hides the
@@ -203,6 +204,11 @@ def _cpu_quota() -> float | None:
         return max(0, int(quota)) / int(period) or None  # version 1 says -1 for no limit
     except (ValueError, ZeroDivisionError):  # version 2 says "max"
         return None
+
+
+def has_gpu() -> bool:
+    """Return whether the driver of an NVIDIA GPU is there, WSL's included; True where it isn't known."""
+    return sys.platform != "linux" or any(Path(device).exists() for device in GPU_DEVICES)
 
 
 def memory_limit() -> int | None:

@@ -91,7 +91,11 @@ def validation_step(hp: Hyperparameters, sizes: Iterable[tuple[int, int]]) -> Es
     )
 
 
-def inference(hp: Hyperparameters, height: int, width: int, tile_pixels: int = 2**21) -> Estimate:
+TILE_PIXELS: Final = 2**21
+"""Pixels of the largest image that goes through the network whole, unless another number is chosen."""
+
+
+def inference(hp: Hyperparameters, height: int, width: int, tile_pixels: int = TILE_PIXELS) -> Estimate:
     """Memory of an endpoint's worker, or of ``predict``, with its largest image.
 
     Images of more than ``tile_pixels`` are split into tiles of at most this size. A worker takes less while it starts:

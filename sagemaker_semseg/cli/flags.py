@@ -97,7 +97,7 @@ def add_inference_flags(parser: argparse.ArgumentParser) -> Any:
     group.add_argument("--flip", action=argparse.BooleanOptionalAction, help="average over the mirrored image, too")
     text = "pixels of the largest image that goes through the network whole; memory grows with it"
     group.add_argument("--tile-pixels", type=int, metavar="N", help=text)
-    text = "what runs the graph: onnxruntime, openvino or auto (default: openvino for int8 where it is installed)"
+    text = "what runs it: onnxruntime, openvino, tensorrt or auto (default: openvino for int8 where it is installed)"
     group.add_argument("--runtime", metavar="NAME", help=text)
     add_precision_flag(group)
     return group

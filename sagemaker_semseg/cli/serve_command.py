@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--queue", type=whole_number(0, 100_000), metavar="N", help=text)
     group.add_argument("--quiet", action="store_true", help="no line on standard error for each request")
     group = parser.add_argument_group("processes")
-    text = "processes with a copy of the model each (default: one for every four cores)"
+    text = "processes with a copy of the model each (default: one for each core, as many as memory holds)"
     group.add_argument("--workers", type=whole_number(1, 1024), metavar="N", help=text)
     text = "threads of each worker (default: the cores, shared among the workers)"
     group.add_argument("--threads", type=whole_number(1, 1024), metavar="N", help=text)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_semseg.artifact import locate_artifact
+from sagemaker_semseg import memory
+from sagemaker_semseg.artifact import locate_artifact, read_summary
 from sagemaker_semseg.environment import Hosting, base_folder, disable_telemetry, hosting
 from sagemaker_semseg.error_handling import escape_output, report
-from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.errors import Fault, SemSegError, UserError
+from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.serving.content_negotiation import choose_response_format
 from sagemaker_semseg.serving.http_errors import RequestError
 from sagemaker_semseg.signals import watch_parent
@@ -67,11 +70,13 @@ def serving_settings(given: Mapping[str, Any], faults: Sequence[Fault] = ()) -> 
         values = {name: getattr(variables, name, None) if value is None else value for name, value in values.items()}
         return {name: value for name, value in values.items() if value is not None}
 
+    path, options = locate_artifact(model or base / "model"), chosen(_OF_INFERENCE)
     settings = Settings(
-        model=locate_artifact(model or base / "model"),
+        model=path,
         host=given.get("host") or ("127.0.0.1" if model else "0.0.0.0"),
         log=not given.get("quiet"),
-        options=chosen(_OF_INFERENCE),
+        options=options,
+        worker_bytes=_worker_bytes(path, options),
         **chosen(_OF_SERVER),
     )
     try:
@@ -81,6 +86,16 @@ def serving_settings(given: Mapping[str, Any], faults: Sequence[Fault] = ()) -> 
     if faults:
         raise UserError("The server can't be started like this:", faults)
     return settings
+
+
+def _worker_bytes(model: Path, options: Mapping[str, Any]) -> int | None:
+    """The memory of a worker with an image of ``tile_pixels``; None for a model that it will refuse."""
+    try:
+        hp = resolve(read_summary(model).hyperparameters)
+    except (SemSegError, OSError):
+        return None
+    side = math.isqrt(max(1, options.get("tile_pixels", memory.TILE_PIXELS)))
+    return memory.inference(hp, side, side, side * side).total
 
 
 def _source(given: Mapping[str, Any], name: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from sagemaker_semseg.artifact import InferenceArtifact
-from sagemaker_semseg.errors import ArtifactError, Fault
+from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 
 PRECISIONS: Final = ("auto", "float32", "int8")
 
@@ -48,19 +48,23 @@ def choose_graph(artifact: InferenceArtifact, precision: str, runtime: str) -> G
 
     Raises:
         ArtifactError: int8 is wanted, and the model has no such graph.
+        UserError: int8 is wanted of TensorRT.
     """
     instructions = int8_instructions()
     if precision == "int8" and artifact.int8_graph is None:
         remedy = "make it with: sagemaker-semseg quantize MODEL --data DIR -o NEW, or use another precision"
         raise ArtifactError("the model can't be used in int8:", [Fault("model.int8.onnx", "is missing", remedy)])
+    if precision == "int8" and runtime == "tensorrt":
+        remedy = "use float32 with it, or another runtime"
+        raise UserError("The model can't be used like this:", [Fault("runtime", "tensorrt takes no uint8", remedy)])
     if precision == "float32":
         reason = "as asked"
     elif precision == "int8":
         reason = "as asked" if instructions else "as asked, but this CPU has no VNNI, which makes int8 fast and exact"
     elif artifact.int8_graph is None:
         reason = "the model has no int8 graph"
-    elif gpu_is_used(runtime):
-        reason = "a GPU runs it"
+    elif runtime == "tensorrt" or gpu_is_used(runtime):
+        reason = "a GPU is to run it"
     elif not instructions:
         reason = "this CPU has no VNNI, which makes int8 fast"
     else:
@@ -78,9 +82,9 @@ def gpu_is_used(runtime: str) -> bool:
     """Whether ONNX Runtime would run a graph on a GPU."""
     if runtime == "openvino":
         return False
-    import onnxruntime
+    from sagemaker_semseg.inference.runtimes import gpu_providers  # and ONNX Runtime
 
-    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return bool(gpu_providers())
 
 
 def int8_instructions() -> str:

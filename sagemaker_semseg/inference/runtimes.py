@@ -1,6 +1,8 @@
 """ONNX Runtime and OpenVINO: run a cut graph (``coarse_graph``) from an image's pixels to coarse logits.
 
-ONNX Runtime runs on the CPU, or on a GPU where ``onnxruntime-gpu`` finds one.
+ONNX Runtime runs on the CPU, or by CUDA where ``onnxruntime-gpu`` is installed and a GPU is there; by TensorRT where
+that is asked for. What can't be used is replaced by the next one, the CPU at last, and ``LoadedGraph.note`` says so. No
+GPU was at hand when this was written: these paths are tested with stand-ins alone.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,19 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from sagemaker_semseg.environment import has_gpu
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 
 Pixels = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
-GraphRunner = Callable[[Pixels, "CancellationToken"], Logits]
-"""(h, w, 3) uint8 -> (C, ceil(h / 8), ceil(w / 8)) float32; smaller at another output stride."""
+
+_Provider = tuple[str, dict[str, str]]
+_CUDA: _Provider = (
+    "CUDAExecutionProvider",
+    {"cudnn_conv_algo_search": "HEURISTIC"},
+)  # the default tries all for each new size
+_TENSORRT: _Provider = ("TensorrtExecutionProvider", {})
+_NAMES = {"CUDAExecutionProvider": "CUDA", "TensorrtExecutionProvider": "TensorRT"}
 
 _LARGE = 3 * 2**19  # values of an image of half a million pixels, which needs 200 MB
 
@@ -63,13 +73,42 @@ class CancellationToken:
                 self._interrupt = None
 
 
-def onnx_runtime(graph: Path | bytes, threads: int) -> GraphRunner:
+@dataclass(frozen=True)
+class LoadedGraph:
+    """A cut graph in a runtime.
+
+    Attributes:
+        run: (h, w, 3) uint8 -> (C, ceil(h / 8), ceil(w / 8)) float32; smaller at another output stride.
+        note: Whether a GPU runs it, or why it doesn't though it was to; empty where there was no question.
+    """
+
+    run: Callable[[Pixels, CancellationToken], Logits]
+    note: str = ""
+
+    def __call__(self, image: Pixels, token: CancellationToken) -> Logits:
+        return self.run(image, token)
+
+
+def gpu_providers(tensorrt: bool = False) -> list[_Provider]:
+    """Returns the providers of ONNX Runtime for this machine's GPU, the preferred one first; none without a GPU."""
+    if not has_gpu():
+        return []
+    available = onnxruntime.get_available_providers()
+    return [provider for provider in ([_TENSORRT] if tensorrt else []) + [_CUDA] if provider[0] in available]
+
+
+def tensorrt(graph: Path | bytes, threads: int) -> LoadedGraph:
+    """As ``onnx_runtime``, by TensorRT where it can be used. It builds an engine for each size of images: minutes."""
+    return onnx_runtime(graph, threads, tensorrt=True)
+
+
+def onnx_runtime(graph: Path | bytes, threads: int, *, tensorrt: bool = False) -> LoadedGraph:
     """Loads a cut graph in ONNX Runtime. Raises ``ArtifactError`` if it can't be loaded."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
     settings.log_severity_level = 4  # errors are raised
-    available = onnxruntime.get_available_providers()
-    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
+    wanted = gpu_providers(tensorrt)
+    providers = [*wanted, ("CPUExecutionProvider", {})]
     try:
         session = onnxruntime.InferenceSession(_path_or_bytes(graph), settings, providers=providers)
     except Exception as error:  # the library's exceptions have no common class
@@ -89,10 +128,22 @@ def onnx_runtime(graph: Path | bytes, threads: int) -> GraphRunner:
                 raise _out_of_memory(error) from error
         return np.asarray(logits[0])
 
-    return run
+    return LoadedGraph(run, _gpu_note([name for name, _ in wanted], session.get_providers(), tensorrt))
 
 
-def openvino(graph: Path | bytes, threads: int) -> GraphRunner:
+def _gpu_note(wanted: list[str], used: list[str], tensorrt: bool) -> str:
+    names = [_NAMES[name] for name in wanted]
+    if tensorrt and "TensorRT" not in names:
+        names.insert(0, "TensorRT")
+    failed = [name for name in names if name not in [_NAMES.get(provider) for provider in used]]
+    running = _NAMES.get(used[0])
+    if failed:
+        remedy = "needs onnxruntime-gpu, NVIDIA's driver and the libraries that this onnxruntime was built with"
+        return f"{' and '.join(failed)} can't be used ({remedy}), so {running or 'the CPU'} runs it"
+    return f"{running} runs it" if running else ""
+
+
+def openvino(graph: Path | bytes, threads: int) -> LoadedGraph:
     """Loads a cut graph in OpenVINO, in float32. Raises ``UserError`` where it is not installed."""
     try:
         import openvino as ov
@@ -115,10 +166,14 @@ def openvino(graph: Path | bytes, threads: int) -> GraphRunner:
                 raise _out_of_memory(error) from error
         return np.array(request.get_output_tensor().data[0])  # the next image overwrites the tensor
 
-    return run
+    return LoadedGraph(run)
 
 
-RUNTIMES: dict[str, Callable[[Path | bytes, int], GraphRunner]] = {"onnxruntime": onnx_runtime, "openvino": openvino}
+RUNTIMES: dict[str, Callable[[Path | bytes, int], LoadedGraph]] = {
+    "onnxruntime": onnx_runtime,
+    "openvino": openvino,
+    "tensorrt": tensorrt,
+}
 
 
 def _path_or_bytes(graph: Path | bytes) -> str | bytes:

@@ -27,9 +27,10 @@ from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.inference.postprocessing import to_labels, to_probabilities
 from sagemaker_semseg.inference.precision import PRECISIONS, choose_graph
-from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, GraphRunner, Logits, Pixels, unusable
+from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, LoadedGraph, Logits, Pixels, unusable
 from sagemaker_semseg.inference.test_time_augmentation import AugmentedView
 from sagemaker_semseg.inference.tiling import LogitRows
+from sagemaker_semseg.memory import TILE_PIXELS
 
 MIN_TILE_PIXELS = 2**16
 MAX_SCALES, MIN_SCALE, MAX_SCALE = 16, 0.1, 4.0
@@ -44,7 +45,7 @@ class InferenceOptions:
 
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
-    tile_pixels: int = 2**21
+    tile_pixels: int = TILE_PIXELS
     runtime: str = "auto"
     precision: str = "auto"
     threads: int = 0
@@ -146,7 +147,9 @@ class Segmenter:
         with tempfile.TemporaryDirectory(prefix="sagemaker-semseg-", ignore_cleanup_errors=True) as folder:
             graph = _prepared(choice.graph, Path(folder))
             del artifact, choice  # the bytes are freed before the runtime reads their copy, unless the caller has them
-            self._run: GraphRunner = RUNTIMES[self.runtime](graph, self.options.threads or cpu_count())
+            self._run: LoadedGraph = RUNTIMES[self.runtime](graph, self.options.threads or cpu_count())
+        if self._run.note:
+            self.choice += f"; {self._run.note}"
 
     def labels(self, image: ImageLike, token: CancellationToken | None = None) -> Pixels:
         """Returns the most probable class of each pixel.

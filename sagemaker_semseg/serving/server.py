@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_semseg.environment import cpu_count, worker_variables
+from sagemaker_semseg.environment import cpu_count, memory_limit, worker_variables
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.serving.limits import MEGABYTE, Limits
 from sagemaker_semseg.serving.pool import WorkerPool
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from sagemaker_semseg.serving.admission import AdmissionControl
 
-CORES_PER_WORKER = 4
-"""Four threads of one worker are almost as fast as four workers, with one model's memory."""
+MEMORY_SHARE = 0.8
+"""Of the memory that workers may take together, by the estimate for their largest image or tile."""
 
 MAX_PAYLOAD_MB = 1024
 """Where the settings have no limit."""
@@ -45,7 +45,8 @@ class Settings:
         model: A ``model.tar.gz`` or a folder with its files.
         host: The address to listen at.
         port: 0 is any free one.
-        workers: Processes. None: one for every four CPUs.
+        workers: Processes. None: one for each CPU, as many as memory holds: single threads waste nothing on each other.
+        worker_bytes: Memory of a worker, for this; None: it isn't known.
         threads: Of each worker. None: the CPUs, divided among the workers.
         queue: Invocations that may wait. None: twice the workers, at least 4; 100 for batch transform.
         accept: The Accept header of requests without one.
@@ -59,6 +60,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int | None = None
+    worker_bytes: int | None = None
     threads: int | None = None
     queue: int | None = None
     accept: str = "image/png"
@@ -69,10 +71,16 @@ class Settings:
 
     def pool_sizes(self) -> tuple[int, int, int]:
         """Returns the number of workers, of the threads of each, and of the invocations that may wait."""
-        workers = self.workers or max(1, cpu_count() // CORES_PER_WORKER)
+        workers = self.workers or self._default_workers()
         threads = self.threads or max(1, cpu_count() // workers)
         queue = (100 if self.batch else max(4, 2 * workers)) if self.queue is None else self.queue
         return workers, threads, queue
+
+    def _default_workers(self) -> int:
+        memory = memory_limit()
+        if memory is None or not self.worker_bytes:
+            return cpu_count()
+        return max(1, min(cpu_count(), int(MEMORY_SHARE * memory / self.worker_bytes)))
 
     def limits(self) -> Limits:
         import resource  # not on Windows

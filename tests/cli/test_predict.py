@@ -216,7 +216,7 @@ def test_an_image_too_large_for_memory_or_for_its_reply(predict, image_folder, t
         (["{model}", "{image}", "-o", "{out}", "--scales", "9"], "--scales: 9.0: 1 to 16 numbers are expected"),
         (
             ["{model}", "{image}", "-o", "{out}", "--runtime", "gpu"],
-            "--runtime: 'gpu': there are auto, onnxruntime, openvino",
+            "--runtime: 'gpu': there are auto, onnxruntime, openvino, tensorrt",
         ),
         (["{old}", "{image}", "-o", "{out}"], "write it with: sagemaker-semseg export"),
     ],

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sagemaker_semseg import memory
 from sagemaker_semseg.artifact import Artifact, read_inference_artifact, write_artifact
 from sagemaker_semseg.cli import main, parser
 from sagemaker_semseg.container.serve import serving_settings
@@ -134,13 +135,28 @@ def test_libraries_that_are_not_installed(monkeypatch, capsys):
     assert "needs uvicorn, h11.\nInstall with: pip install 'sagemaker-semseg[serve]'" in capsys.readouterr().err
 
 
+def test_the_memory_of_a_worker_is_that_of_its_largest_image(small_model, tmp_path):
+    found = serving_settings({"model": small_model})
+    assert found.worker_bytes == memory.inference(resolve({"num_classes": 4}), 1448, 1448).total
+    smaller = serving_settings({"model": small_model, "tile_pixels": 2**18})
+    assert 10**8 < smaller.worker_bytes < found.worker_bytes
+    (tmp_path / "broken.tar.gz").write_bytes(b"broken")  # a worker reports it
+    assert serving_settings({"model": tmp_path / "broken.tar.gz"}).worker_bytes is None
+
+
 def test_the_workers_share_the_cores(monkeypatch):
     monkeypatch.setattr(server, "cpu_count", lambda: 10)
 
     def sizes(**settings):
         return server.Settings(Path("m"), **settings).pool_sizes()
 
-    assert sizes() == (2, 5, 4)
+    monkeypatch.setattr(server, "memory_limit", lambda: 10**10)
+    assert sizes() == (10, 1, 20)
+    assert sizes(worker_bytes=10**9) == (8, 1, 16)
+    assert sizes(worker_bytes=3 * 10**9) == (2, 5, 4)
+    assert sizes(worker_bytes=10**11) == (1, 10, 4)
+    monkeypatch.setattr(server, "memory_limit", lambda: None)
+    assert sizes(worker_bytes=10**11) == (10, 1, 20)
     assert sizes(workers=5) == (5, 2, 10)
     assert sizes(workers=20, threads=3, queue=0) == (20, 3, 0)
     assert sizes(batch=True)[2] > 50

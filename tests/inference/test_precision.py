@@ -49,7 +49,7 @@ def test_an_unknown_cpu(cpu, monkeypatch, tmp_path):
         ("auto", "avx512_vnni", {}, "int8 with onnxruntime: the CPU has AVX512-VNNI"),
         ("auto", "avx512_vnni", {"openvino": True}, "int8 with openvino: the CPU has AVX512-VNNI"),
         ("auto", "avx2", {"openvino": True}, "float32 with onnxruntime: this CPU has no VNNI, which makes int8 fast"),
-        ("auto", "avx512_vnni", {"gpu": True}, "float32 with onnxruntime: a GPU runs it"),
+        ("auto", "avx512_vnni", {"gpu": True}, "float32 with onnxruntime: a GPU is to run it"),
         ("float32", "avx512_vnni", {}, "float32 with onnxruntime: as asked"),
         ("int8", "avx512_vnni", {}, "int8 with onnxruntime: as asked"),
         (
@@ -89,3 +89,10 @@ def test_a_segmenter_says_what_it_uses(cpu, both):
     segmenter = Segmenter(both)
     assert (segmenter.precision, segmenter.runtime) == ("int8", "onnxruntime")
     assert segmenter.choice == "int8 with onnxruntime: the CPU has AVX512-VNNI"
+
+
+def test_tensorrt_takes_float32_alone(cpu, both):
+    cpu("avx512_vnni", openvino=True)
+    assert str(choose_graph(both, "auto", "tensorrt")) == "float32 with tensorrt: a GPU is to run it"
+    with pytest.raises(UserError, match=r"runtime: tensorrt takes no uint8 \(use float32 with it, or"):
+        choose_graph(both, "int8", "tensorrt")

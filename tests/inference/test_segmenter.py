@@ -4,6 +4,7 @@ import dataclasses
 import io
 import itertools
 import math
+import re
 import threading
 import tracemalloc
 
@@ -45,7 +46,7 @@ def watch(monkeypatch):
     def watch(before):
         def load(graph, threads):
             run = runtimes.onnx_runtime(graph, threads)
-            return lambda pixels, token: (before(pixels), run(pixels, CancellationToken()))[1]
+            return runtimes.LoadedGraph(lambda pixels, token: (before(pixels), run(pixels, CancellationToken()))[1])
 
         monkeypatch.setitem(RUNTIMES, "watched", load)
 
@@ -349,3 +350,66 @@ def test_tiles_cost_little_more_than_the_image(cells):
     assert rows[0].first == columns[0].first == 0
     assert (rows[-1].last, columns[-1].last) == cells
     assert sum(sizes) <= 1.6 * cells[0] * cells[1]
+
+
+# ---- GPUs: stand-ins for ONNX Runtime's providers, since none is here
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine with a GPU, an onnxruntime with these providers, and sessions that get only those that work."""
+
+    def gpu(available, working, *, driver=True):
+        asked = []
+        real = runtimes.onnxruntime.InferenceSession
+
+        def make(graph, settings, providers):
+            asked.append([name for name, _ in providers])
+            session = real(graph, settings, providers=["CPUExecutionProvider"])
+            used = [name for name in asked[-1] if name in (*working, "CPUExecutionProvider")]
+            monkeypatch.setattr(session, "get_providers", lambda: used)
+            return session
+
+        monkeypatch.setattr(runtimes, "has_gpu", lambda: driver)
+        monkeypatch.setattr(
+            runtimes.onnxruntime, "get_available_providers", lambda: [*available, "CPUExecutionProvider"]
+        )
+        monkeypatch.setattr(runtimes.onnxruntime, "InferenceSession", make)
+        return asked
+
+    return gpu
+
+
+CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "available", "working", "asked", "note"),
+    [
+        ("onnxruntime", [TENSORRT, CUDA], [CUDA], [CUDA, CPU], "; CUDA runs it"),
+        (
+            "onnxruntime",
+            [CUDA],
+            [],
+            [CUDA, CPU],
+            "; CUDA can't be used (needs onnxruntime-gpu, .*), so the CPU runs it",
+        ),
+        ("onnxruntime", [], [], [CPU], ""),
+        ("tensorrt", [TENSORRT, CUDA], [TENSORRT, CUDA], [TENSORRT, CUDA, CPU], "; TensorRT runs it"),
+        ("tensorrt", [CUDA], [CUDA], [CUDA, CPU], "; TensorRT can't be used (.*), so CUDA runs it"),
+        ("tensorrt", [], [], [CPU], "; TensorRT can't be used (.*), so the CPU runs it"),
+    ],
+)
+def test_gpus_are_used_where_they_work(gpu, local, runtime, available, working, asked, note):
+    found = gpu(available, working)
+    segmenter = Segmenter(local, precision="float32", runtime=runtime)
+    assert found == [asked]
+    pattern = re.escape(f"float32 with {runtime}: as asked{note}").replace(r"\.\*", ".*")
+    assert re.fullmatch(pattern, segmenter.choice)
+    assert segmenter.labels(make_image(20, 30)).shape == (20, 30)
+
+
+def test_without_a_driver_no_gpu_is_tried(gpu, local):
+    found = gpu([TENSORRT, CUDA], [], driver=False)
+    assert Segmenter(local, precision="float32").choice == "float32 with onnxruntime: as asked"
+    assert found == [[CPU]]
