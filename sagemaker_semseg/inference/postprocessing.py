@@ -125,10 +125,16 @@ def _softmax(scores: Floats) -> None:
 
 
 def _argmax(scores: Floats, out: npt.NDArray[np.uint8]) -> None:
-    """Over the first axis; the first of equal ones. Faster than ``numpy.argmax``, which goes pixel by pixel."""
+    """Over the first axis; the first of equal ones. Faster than ``numpy.argmax``, which goes pixel by pixel.
+
+    Labels grow, so the largest one that was better than all before is the answer. Products and maxima of bytes take a
+    third of the time of ``numpy.copyto`` with a mask.
+    """
     best = scores[0].copy()
+    better, candidate = np.empty(best.shape, bool), np.empty(best.shape, np.uint8)
     out[:] = 0
     for label in range(1, len(scores)):
-        better = scores[label] > best
-        np.copyto(best, scores[label], where=better)
-        np.copyto(out, np.uint8(label), where=better)
+        np.greater(scores[label], best, out=better)
+        np.maximum(best, scores[label], out=best)
+        np.multiply(better.view(np.uint8), np.uint8(label), out=candidate)
+        np.maximum(out, candidate, out=out)
