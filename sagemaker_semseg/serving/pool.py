@@ -164,6 +164,7 @@ class WorkerPool:
         self._waiting: deque[InferenceTask] = deque()
         self._ready: list[WorkerProcess] = []
         self._supervisors: list[asyncio.Task[None]] = []
+        self._terminations: set[asyncio.Task[str]] = set()
         self._closed = False
 
     @property
@@ -226,6 +227,7 @@ class WorkerPool:
         for supervisor in self._supervisors:
             supervisor.cancel()
         await asyncio.gather(*self._supervisors, return_exceptions=True)
+        await asyncio.gather(*self._terminations, return_exceptions=True)
 
     async def _supervise(self) -> None:
         """Keeps one worker running: starts it, dispatches tasks to it, and starts another when it crashes."""
@@ -275,7 +277,10 @@ class WorkerPool:
                 self._assign_tasks()
             else:
                 _fail(task, AlgorithmError("the process that worked on the request has died"))
-        return await worker.terminate()
+        termination = asyncio.create_task(worker.terminate())  # also if the supervisor is cancelled meanwhile
+        self._terminations.add(termination)
+        termination.add_done_callback(self._terminations.discard)
+        return await asyncio.shield(termination)
 
     def _assign_tasks(self) -> None:
         for worker in self._ready:

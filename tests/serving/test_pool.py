@@ -314,3 +314,25 @@ def test_signals_to_all_processes_leave_the_workers_at_work(run, images, folder)
         assert os.getpgid(process) != os.getpgid(0)
 
     run(test)
+
+
+def test_close_waits_for_a_worker_that_ends_already():
+    """Two workers refuse a model: the second one is on its way out when the first one's error closes the pool."""
+    ended = []
+
+    class Worker:
+        task = None
+
+        async def terminate(self):
+            await asyncio.sleep(0.05)
+            ended.append(self)
+            return "ended with status 0"
+
+    async def close():
+        pool = WorkerPool({}, workers=1, queue=1, variables={}, log=print)
+        pool._supervisors = [asyncio.create_task(pool._terminate(Worker()))]
+        await asyncio.sleep(0.01)
+        await pool.close()
+        assert len(ended) == 1
+
+    asyncio.run(close())
