@@ -34,7 +34,7 @@ PYTHON = {
     "pipe.md": ["trains through FIFOs; tests/examples/test_examples.py runs the same as a script"],
     "sdk.md": ["tests/sagemaker/test_pages.py"] * 4,
     "serving.md": ["needs an endpoint; make test-clients sends the same requests"],
-    "training.md": ["tests/jobs/test_training_page.py"] * 2,
+    "training.md": ["tests/jobs/test_training_page.py"] * 2 + ["needs mlflow", "needs wandb"],
     "tuning.md": ["tests/sdk/local/test_tuner.py"],
     "weights.md": ["needs MXNet; make test-gluoncv loads the same file"],
 }
@@ -72,6 +72,7 @@ OTHERS = {
     "npm": "downloads; make test-page",
     "python3": "serves until it is stopped",
     "pip": "installs; make test-wheel",
+    "tensorboard": "its package isn't installed; tests/training/test_tensorboard.py reads the files",
 }
 
 

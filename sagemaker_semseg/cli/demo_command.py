@@ -156,6 +156,7 @@ def claim_folder(root: Path) -> None:
     own += [f"data/{split}_annotation/{number}.png" for split in splits]
     own += [f"masks/{number}.png", f"overlays/{number}.png", "contact_sheet.png", "model/model.tar.gz"]
     own += [f"masks/{progress_log.NAME}", "model/report.html", "model/training.json"]
+    own += ["model/metrics.csv", "model/metrics.json"]
     for pattern in own:
         for path in root.glob(pattern):
             path.unlink()

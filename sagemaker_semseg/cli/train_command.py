@@ -62,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--output", type=Path, metavar="DIR", help="where the model and the checkpoints are written")
     text = "where the checkpoints are written and read (default OUTPUT/checkpoints)"
     group.add_argument("--checkpoints", type=Path, metavar="DIR", help=text)
+    text = "write the figures of each epoch into this folder for TensorBoard: tensorboard --logdir DIR"
+    group.add_argument("--tensorboard", metavar="DIR", help=text)
     text = "remove the checkpoints and start over, instead of continuing from them"
     group.add_argument("--restart", action="store_true", help=text)
     text = "write the model from the checkpoints and train no further; only --output and --checkpoints are used"
@@ -95,6 +97,7 @@ def config_of(options: argparse.Namespace) -> TrainingConfig:
         output=_text(options.output),
         checkpoints=_text(options.checkpoints),
         restart=options.restart,
+        tensorboard=options.tensorboard,
         verbose=options.verbose,
     )
 

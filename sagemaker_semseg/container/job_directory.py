@@ -6,6 +6,7 @@ checkpoints/     where the training continues
 model/           the files of the model, which SageMaker packs as model.tar.gz
 output/data/     report.html, training.json, metrics.csv, metrics.json; error.log after a fault of this program
 output/failure   the reason, if it fails
+output/tensorboard/   TensorBoard's files, which SageMaker copies if the job has a TensorBoardOutputConfig
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from sagemaker_semseg.jobs.run_training import TrainingConfig
 
 MODEL_TYPE = "application/x-sagemaker-model"
 """The content type of a channel with a model, whatever the channel is called."""
+
+TENSORBOARD = Path("output", "tensorboard")
+"""Where SageMaker takes TensorBoard's files from, unless TensorBoardOutputConfig has another LocalPath."""
 
 _HOST = "algo-1"
 _MAX_BYTES = 2**24
@@ -41,6 +45,7 @@ def write_job_directory(
     *,
     instance_type: str,
     checkpoints: Path | None = None,
+    tensorboard: Path | None = None,
 ) -> None:
     """Write the folder of a job as SageMaker would. Channels are links, so nothing is copied.
 
@@ -51,14 +56,16 @@ def write_job_directory(
         locations: The folder or file of each channel that isn't in Pipe mode.
         instance_type: For resourceconfig.json.
         checkpoints: A folder for the checkpoints that outlives the job.
+        tensorboard: A folder for TensorBoard's files.
     """
     for folder in ("input/config", "input/data", "model", "output/data"):
         (base / folder).mkdir(parents=True, exist_ok=True)
-    if checkpoints:
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        (base / "checkpoints").symlink_to(checkpoints.absolute(), target_is_directory=True)
-    else:
-        (base / "checkpoints").mkdir()
+    for inside, place in ((base / "checkpoints", checkpoints), (base / TENSORBOARD, tensorboard)):
+        if place:
+            place.mkdir(parents=True, exist_ok=True)
+            inside.symlink_to(place.absolute(), target_is_directory=True)
+        else:
+            inside.mkdir()
     hosts = {"current_host": _HOST, "hosts": [_HOST], "network_interface_name": "lo"}
     files = {
         "hyperparameters": dict(hyperparameters),
@@ -119,6 +126,7 @@ def read_training_config(base: Path) -> tuple[TrainingConfig, list[Fault]]:
         fifos=str(data) if in_pipe_mode else None,
         in_job=True,
         reports=str(base / "output" / "data"),
+        tensorboard=str(base / TENSORBOARD),
     )
     return config, faults
 

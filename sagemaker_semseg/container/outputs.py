@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import gzip
-import io
 import json
 import tarfile
 from pathlib import Path
 
 from sagemaker_semseg.errors import AlgorithmError, ExitStatus, SemSegError, UserError, explain
+from sagemaker_semseg.report.epoch_table import epoch_csv
 from sagemaker_semseg.storage import atomic_write
 
 FAILURE_LENGTH = 1024
@@ -55,11 +54,7 @@ def write_metrics(base: Path) -> None:
         return
     files = {"metrics.json": text}
     if history := json.loads(text).get("history"):
-        table = io.StringIO()
-        writer = csv.DictWriter(table, history[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-        files["metrics.csv"] = table.getvalue()
+        files["metrics.csv"] = epoch_csv(history)
     for name, content in files.items():
         with atomic_write(reports_folder(base) / name) as temporary:
             temporary.write_text(content, encoding="utf-8")

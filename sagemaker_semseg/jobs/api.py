@@ -34,6 +34,7 @@ def train(
     model_path: Location | None = None,
     restart: bool = False,
     fifos: Location | None = None,
+    tensorboard: Location | None = None,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
     verbose: bool = False,
@@ -57,6 +58,7 @@ def train(
             ``OUTPUT/model.tar.gz`` if None.
         restart: whether checkpoints are removed, and the training starts over.
         fifos: a folder in which the FIFOs of Pipe mode appear, for the splits that ``data`` doesn't have.
+        tensorboard: a folder for TensorBoard's files; none are written if None.
         callbacks: Keras callbacks. They see ``loss`` after a batch, and ``loss``, ``learning_rate``, ``throughput``,
             ``val_mIOU``, ``val_pixel_accuracy`` and ``val_throughput`` after an epoch.
         quiet: whether nothing is printed.
@@ -85,6 +87,7 @@ def train(
         model_path=_text(model_path),
         restart=restart,
         fifos=_text(fifos),
+        tensorboard=_text(tensorboard),
         quiet=quiet,
         verbose=verbose,
     )

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 import psutil
 
 from sagemaker_semseg.errors import DataError
+from sagemaker_semseg.report.epoch_table import write_epochs
 from sagemaker_semseg.report.training_page import render
 from sagemaker_semseg.report.training_record import TrainingFiles, read_record
 from sagemaker_semseg.report.training_start import TrainingStart
@@ -36,13 +37,15 @@ class ReportWriter:
             self._start = self._resumed()
 
     def write(self) -> None:
-        """Write ``training.json``, and the page if an epoch has ended."""
+        """Write ``training.json``; if an epoch has ended, also the page, ``metrics.csv`` and ``metrics.json``."""
         seconds = self._start.seconds + time.monotonic() - self._begun
         memory = max(self._start.peak_memory, peak_memory())
         try:
             dataclasses.replace(self._start, seconds=round(seconds, 1), peak_memory=memory).write(self.files.reports)
             if (self.files.checkpoints / "last.safetensors").is_file():
-                html = render(read_record(self.files))
+                record = read_record(self.files)
+                write_epochs(record.history, record.best_epoch, self.files.reports)
+                html = render(record)
                 with atomic_write(self.files.page) as temporary:
                     temporary.write_text(html, encoding="utf-8")
         except Exception as error:  # hours of training are worth more than their report

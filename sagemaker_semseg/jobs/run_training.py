@@ -36,6 +36,7 @@ from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.report_writer import ReportWriter
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.report.training_record import TrainingFiles
+from sagemaker_semseg.storage import is_s3
 from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.plan import no_counts, no_files_to_quantize_with, single_value_faults
 
@@ -64,7 +65,9 @@ class TrainingConfig:
             None.
         restart: whether checkpoints are removed, and the training starts over.
         fifos: a folder in which the FIFOs of Pipe mode appear, for the splits that have no channel.
-        reports: the folder of ``report.html`` and ``training.json``; OUTPUT if None.
+        reports: the folder of ``report.html``, ``training.json`` and the figures of each epoch, ``metrics.csv`` and
+            ``metrics.json``; OUTPUT if None.
+        tensorboard: a folder for TensorBoard's files; none are written if None.
         verbose: whether messages of TensorFlow's libraries are shown.
         quiet: whether nothing is printed: neither what is trained on nor how it goes.
         in_job: whether it is a job in SageMaker's folder, which says other things about how to continue.
@@ -81,6 +84,7 @@ class TrainingConfig:
     restart: bool = False
     fifos: str | None = None
     reports: str | None = None
+    tensorboard: str | None = None
     verbose: bool = False
     quiet: bool = False
     in_job: bool = False
@@ -158,6 +162,8 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
     faults = [*faults, *_faults_of_output(config.output, folders)]
     if config.checkpoints:
         faults += _faults_of_output(config.checkpoints, folders)
+    if config.tensorboard:
+        faults += _faults_of_tensorboard(config.tensorboard, folders)
     if faults:
         errors.append(UserError("The command can't be carried out:", faults))
     checkpoints = config.checkpoints or (config.output and os.path.join(config.output, "checkpoints"))
@@ -195,6 +201,7 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     strategy = load_tensorflow(verbose=config.verbose)
     from sagemaker_semseg.training.callbacks import AfterEpoch, logging_callback
     from sagemaker_semseg.training.devices import describe_devices
+    from sagemaker_semseg.training.tensorboard import TensorBoardScalars
     from sagemaker_semseg.training.trainer import train
 
     if config.restart:
@@ -204,6 +211,8 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     notes = [*summary.training_notes(prepared.channels, start), *describe(prepared.warnings)]
     report = ReportWriter(prepared.files, names, facts, notes)
     callbacks = [*callbacks, AfterEpoch(report.write)]
+    if config.tensorboard:
+        callbacks.append(TensorBoardScalars(Path(config.tensorboard)))
     if not config.quiet:
         print(summary.describe_training(hp, prepared.channels, names, devices, start))
         print(summary.describe_warnings(prepared.warnings), end="")
@@ -415,6 +424,16 @@ def _local_weights(
     except UserError as error:
         errors.append(error)
         return None
+
+
+def _faults_of_tensorboard(folder: str, folders: Mapping[str, Path]) -> list[Fault]:
+    if is_s3(folder):
+        remedy = "give a folder, and copy it there afterwards; on SageMaker, tensorboard_output_config does it"
+        return [Fault(folder, "TensorBoard's files can't be written into S3", remedy)]
+    return [
+        Fault(fault.where, fault.what, fault.remedy.replace("--output", "--tensorboard"))
+        for fault in _faults_of_output(folder, folders)
+    ]
 
 
 def _faults_of_output(output: str | None, folders: Mapping[str, Path]) -> list[Fault]:

@@ -13,6 +13,7 @@ from sagemaker_semseg.sdk.backends import backend_of
 from sagemaker_semseg.sdk.inputs import channels_of, missing_channels
 from sagemaker_semseg.sdk.requests import tag_list
 from sagemaker_semseg.sdk.specs import Channel, TrainingSpec
+from sagemaker_semseg.sdk.tensorboard_output import with_plain_form
 
 if TYPE_CHECKING:
     from sagemaker_semseg.sdk.estimator import SemSegEstimator
@@ -112,7 +113,7 @@ def training(
         enable_network_isolation=estimator.enable_network_isolation(),
         environment={key: str(value) for key, value in (estimator.environment or {}).items()},
         experiment_config=experiment_config,
-        more=estimator.more,
+        more=with_plain_form(estimator.more),
         **{argument: getattr(estimator, argument) for argument in _SAME_NAME},
     )
     if faults := backend_of(estimator.instance_type, estimator.sagemaker_session).faults(spec):

@@ -85,6 +85,8 @@ def test_all_faults_come_at_once(data, tmp_path, capsys, monkeypatch):
         ({"--data": "/nowhere"}, "/nowhere: no such folder"),
         ({"--train": "/nowhere"}, "/nowhere: the folder of the channel train doesn't exist"),
         ({"--output": "{data}/train/out"}, "lies in the channel train"),
+        ({"--tensorboard": "{data}/train/out"}, "lies in the channel train (keep the output apart from the data)"),
+        ({"--tensorboard": "s3://bucket/x"}, "s3://bucket/x: TensorBoard's files can't be written into S3"),
         ({"--output": "{data}/train/0000.jpg/out"}, "0000.jpg is a file"),
         ({"--crop-size": None, "--crop_size": "64"}, "--crop_size: there is no such flag (did you mean --crop-size?)"),
         ({"--epochs": "1", "stray": None}, "stray: nothing is expected here"),

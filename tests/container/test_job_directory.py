@@ -69,6 +69,7 @@ def test_hyperparameters_and_channels_become_a_configuration(base):
             checkpoints=str(root / "checkpoints"),
             in_job=True,
             reports=str(root / "output" / "data"),
+            tensorboard=str(root / "output" / "tensorboard"),
         ),
         [],
     )

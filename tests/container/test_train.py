@@ -66,6 +66,7 @@ def test_stopped_and_gone_on_with(base, monkeypatch, capsys):
     assert artifact.metrics["best_epoch"] == 1
     assert read_inference_artifact(base / "model").hyperparameters["backbone"] == "resnet-tiny"
     assert (base / "output" / "data" / "report.html").is_file()
+    assert len(list((base / "output" / "tensorboard" / "validation").iterdir())) == 2  # one before the stop, one after
     with open(base / "output" / "data" / "metrics.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]

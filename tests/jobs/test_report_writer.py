@@ -1,5 +1,7 @@
 """The report of a training that runs: written after each epoch; a report that fails stops nothing."""
 
+import json
+
 from sagemaker_semseg.jobs import report_writer
 from sagemaker_semseg.jobs.report_writer import ReportWriter
 from sagemaker_semseg.report.training_record import TrainingFiles
@@ -26,6 +28,8 @@ def test_after_an_epoch_there_is_a_page(tmp_path):
     write_checkpoint(tmp_path / "checkpoints")
     report.write()
     assert "2 of 3 epochs" in (tmp_path / "report.html").read_text()
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
+    assert json.loads((tmp_path / "metrics.json").read_text())["best_epoch"] == 1
 
 
 def test_a_resumed_training_adds_its_time(tmp_path):

@@ -38,6 +38,7 @@ from sagemaker_semseg.sdk.specs import (
     TransformSpec,
     TuningSpec,
 )
+from sagemaker_semseg.sdk.tensorboard_output import tensorboard_place
 from sagemaker_semseg.storage import copy_files, filesystem_at, in_s3, is_s3, local_path
 from sagemaker_semseg.storage.s3_cache import S3Cache
 
@@ -57,7 +58,7 @@ class LocalBackend:
         def prepare(folder: Path) -> Mapping[str, Any]:
             locations = {channel.name: _fetch_channel(channel, folder) for channel in spec.channels}
             manifests = {c.name: str(locations.pop(c.name)) for c in spec.channels if c.is_piped(spec.input_mode)}
-            kept = spec.checkpoint_s3_uri
+            kept, board = spec.checkpoint_s3_uri, tensorboard_place(spec)
             write_job_directory(
                 folder / "ml",
                 spec.hyperparameters,
@@ -65,11 +66,14 @@ class LocalBackend:
                 locations,
                 instance_type=spec.instance_type,
                 checkpoints=local_path(kept) if kept and not in_s3(kept) else None,
+                tensorboard=local_path(board) if board and not in_s3(board) else None,
             )
             more = {"command": self._command, "place": _output_place(spec, folder), "manifests": manifests}
             if kept and in_s3(kept):
                 copy_files(filesystem_at(kept), filesystem_at(str(folder / "ml" / "checkpoints")))
                 more["checkpoints"] = kept
+            if board and in_s3(board):
+                more["tensorboard"] = board
             return more
 
         for ignored in validation.ignored_arguments(spec):

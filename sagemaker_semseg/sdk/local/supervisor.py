@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+from sagemaker_semseg.container.job_directory import TENSORBOARD
 from sagemaker_semseg.container.launcher import death_error
 from sagemaker_semseg.container.outputs import pack_folder, read_failure_file, reports_folder, write_failure_file
 from sagemaker_semseg.errors import SemSegError
@@ -128,11 +129,12 @@ def _train(supervisor: Supervisor) -> None:
         write_failure_file(base, error)
     model = deliver(base, record.more["place"])
     print(f"model artifact: {model or 'none'}", flush=True)
-    if place := record.more.get("checkpoints"):
-        try:
-            copy_files(filesystem_at(str(base / "checkpoints")), filesystem_at(place))
-        except (SemSegError, OSError) as error:  # the model is there: the job hasn't failed for that
-            print(f"the checkpoints can't be copied to {place}: {error}", flush=True)
+    for name, folder in (("checkpoints", base / "checkpoints"), ("tensorboard", base / TENSORBOARD)):
+        if place := record.more.get(name):
+            try:
+                copy_files(filesystem_at(str(folder)), filesystem_at(place))
+            except (SemSegError, OSError) as error:  # the model is there: the job hasn't failed for that
+                print(f"{name} can't be copied to {place}: {error}", flush=True)
     supervisor.finish(status, model)
 
 

@@ -21,6 +21,8 @@ from sagemaker_semseg.sdk.specs import (
     TransformSpec,
     TuningSpec,
 )
+from sagemaker_semseg.sdk.tensorboard_output import NAME as TENSORBOARD
+from sagemaker_semseg.sdk.tensorboard_output import tensorboard_faults, tensorboard_place
 from sagemaker_semseg.storage import in_s3, local_path
 
 GPU_SIGNS = ("/dev/nvidiactl", "/dev/dxg")
@@ -76,6 +78,8 @@ def _training(spec: TrainingSpec) -> Iterator[Fault]:
     for channel in spec.channels:
         yield from _channel(channel, spec.input_mode)
     yield from _writable("output_path", spec.output_path)
+    found = list(tensorboard_faults(spec))
+    yield from found or _writable(TENSORBOARD, tensorboard_place(spec))
 
 
 def _channel(channel: Channel, mode: str) -> Iterator[Fault]:

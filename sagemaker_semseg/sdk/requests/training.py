@@ -22,6 +22,7 @@ from sagemaker_semseg.sdk.requests.shared_fields import (
     vpc_config,
 )
 from sagemaker_semseg.sdk.specs import Channel, TrainingSpec
+from sagemaker_semseg.sdk.tensorboard_output import request_form, tensorboard_faults
 
 _MODES = ("File", "Pipe", "FastFile")
 # rules and hooks of SageMaker's debugger look into frameworks' scripts, of which this has none
@@ -94,8 +95,9 @@ def training_job(spec: TrainingSpec) -> Request:
         InfraCheckConfig=_switch("EnableInfraCheck", more.get("enable_infra_check")),
         RemoteDebugConfig=_switch("EnableRemoteDebug", more.get("enable_remote_debug")),
         SessionChainingConfig=_switch("EnableSessionTagChaining", more.get("enable_session_tag_chaining")),
-        ProfilerConfig=_form(more.get("profiler_config")) or _switch("DisableProfiler", more.get("disable_profiler")),
-        TensorBoardOutputConfig=_form(more.get("tensorboard_output_config")),
+        ProfilerConfig=request_form(more.get("profiler_config"))
+        or _switch("DisableProfiler", more.get("disable_profiler")),
+        TensorBoardOutputConfig=request_form(more.get("tensorboard_output_config")),
     )
 
 
@@ -109,7 +111,8 @@ def training_faults(spec: TrainingSpec) -> list[Fault]:
         *check_s3("checkpoint_s3_uri", spec.checkpoint_s3_uri),
         *check_vpc(spec),
         *check_more(spec.more, _MORE),
-        *_check_forms(spec.more),
+        *_check_profiler(spec.more),
+        *tensorboard_faults(spec),
         *_check_channels(spec.channels, spec.input_mode),
         *_check_time(spec),
         *_check_counts(spec),
@@ -156,14 +159,6 @@ def _switch(name: str, value: object) -> Request | None:
     return {name: True} if value else None
 
 
-def _form(config: Any) -> Request | None:
-    """Return one of AWS's objects, or a mapping, in the API's form."""
-    if config is None or isinstance(config, Mapping):
-        return None if config is None else dict(config)
-    form: Request = config._to_request_dict()
-    return form
-
-
 def _check_channels(channels: Sequence[Channel], input_mode: object) -> list[Fault]:
     faults = []
     if input_mode not in _MODES:
@@ -189,13 +184,12 @@ def _check_channels(channels: Sequence[Channel], input_mode: object) -> list[Fau
     return faults
 
 
-def _check_forms(more: Mapping[str, Any]) -> list[Fault]:
-    return [
-        Fault(name, f"{type(more[name]).__name__} came, one of AWS's objects or a dictionary is expected")
-        for name in ("profiler_config", "tensorboard_output_config")
-        if more.get(name) is not None
-        and not (isinstance(more[name], Mapping) or callable(getattr(more[name], "_to_request_dict", None)))
-    ]
+def _check_profiler(more: Mapping[str, Any]) -> list[Fault]:
+    config = more.get("profiler_config")
+    if config is None or isinstance(config, Mapping) or callable(getattr(config, "_to_request_dict", None)):
+        return []
+    what = f"{type(config).__name__} came, one of AWS's objects or a dictionary is expected"
+    return [Fault("profiler_config", what)]
 
 
 def _check_time(spec: TrainingSpec) -> list[Fault]:

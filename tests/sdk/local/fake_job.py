@@ -50,6 +50,7 @@ def main():
     if behavior == SUCCEED:
         print("job", os.environ["TRAINING_JOB_NAME"], os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
         (BASE / "output" / "data" / "notes.txt").write_text("notes")
+        (BASE / "output" / "tensorboard" / "events").write_text("events")
         model()
     elif behavior == FAIL:
         (BASE / "output" / "failure").write_text("ClientError: the masks are upside down (turn them)" + 2000 * "x")

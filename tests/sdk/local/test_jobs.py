@@ -177,6 +177,31 @@ def test_checkpoints_outlive_the_job_in_a_folder_of_ones_own(backend, spec, stat
     assert (tree(state) / "checkpoints").resolve() == tmp_path / "kept"
 
 
+def board(place, **more):
+    return {"tensorboard_output_config": {"S3OutputPath": str(place), **more}}
+
+
+def test_tensorboard_reads_a_job_while_it_runs(backend, spec, state, tmp_path):
+    backend.train(spec(more=board(tmp_path / "board")), attached=True).wait(logs=False)
+    assert (tmp_path / "board/job/tensorboard-output/events").read_text() == "events"
+    assert (tree(state) / "output/tensorboard").is_symlink()
+
+
+def test_tensorboards_files_are_copied_to_s3(backend, spec, bucket_server):
+    backend.train(spec(more=board("s3://images/board/")), attached=True).wait(logs=False)
+    body = bucket_server.get_object(Bucket="images", Key="board/job/tensorboard-output/events")["Body"]
+    assert body.read() == b"events"
+
+
+def test_a_place_for_tensorboard_that_cannot_be(backend, spec, tmp_path):
+    (tmp_path / "file").touch()
+    assert [fault.where for fault in backend.faults(spec(more=board(tmp_path / "file")))] == [
+        "tensorboard_output_config"
+    ]
+    other = backend.faults(spec(more=board(tmp_path, LocalPath="/tmp/x")))
+    assert [fault.remedy for fault in other] == ["leave container_local_output_path out"]
+
+
 @pytest.fixture
 def manifest(tmp_path):
     """Two lines, whose masks stand under an attribute of two."""

@@ -200,6 +200,8 @@ def test_a_metric_of_the_user_replaces_ours(training):
         ({"metric_definitions": [{"Name": "x"}]}, "metric_definitions: number 1 is not"),
         ({"metric_definitions": [{"Name": f"m{n}", "Regex": "x"} for n in range(35)]}, "35 came, there is room for 34"),
         ({"more": {"profiler_config": 7}}, "profiler_config: int came, one of AWS's objects or a dictionary"),
+        ({"more": {"tensorboard_output_config": 7}}, "tensorboard_output_config: int came, one of AWS's objects or a"),
+        ({"more": {"tensorboard_output_config": {}}}, "tensorboard_output_config: has no S3OutputPath"),
         ({"more": {"debugger_hook_config": object()}}, "debugger_hook_config: can't be used with this algorithm"),
     ],
 )  # fmt: skip
