@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from sagemaker_semseg.cli.parser import parse
 from sagemaker_semseg.environment import disable_telemetry
 from sagemaker_semseg.error_handling import escape_output, report
+from sagemaker_semseg.jobs.progress_bar import set_progress_mode
 
 __all__ = ["main"]
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse(given)
         verbose = options.verbose
+        set_progress_mode("none" if options.quiet else options.progress)
         status: int = options.run(options)
         sys.stdout.flush()  # a broken pipe is noticed here and not at the interpreter's end
         return status

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from sagemaker_semseg.cli import convert_formats
+from sagemaker_semseg.cli.flags import add_progress_flags
 from sagemaker_semseg.convert.annotations import (
     DEFAULT_SHARE,
     AnnotatedDataset,
@@ -58,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         way.add_arguments(chosen)
         _add_output(chosen)
         chosen.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help="show tracebacks")
+        add_progress_flags(chosen, nested=True)
         chosen.set_defaults(parser=chosen)
 
 

@@ -19,6 +19,7 @@ from sagemaker_semseg.artifact import (
 )
 from sagemaker_semseg.cli.flags import refuse
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 
 SUMMARY = "write a model in another format"
@@ -94,7 +95,9 @@ def run(options: argparse.Namespace) -> int:
             for name in names
         }
     artifact = artifact if kind == "gluoncv" else _with_graph(artifact)
-    for name, figures in export_formats(artifact, paths).items():
+    with progress_bar("exporting", len(paths)) as update:
+        written = export_formats(artifact, paths, lambda done: update(done, len(paths)))
+    for name, figures in written.items():
         print(f"{paths[name]}: {figures['bytes'] / 1e6:.1f} MB, {_comparison(figures)}")
     return 0
 

@@ -10,6 +10,7 @@ from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.hyperparameters import TABLE, Hyperparameter
 from sagemaker_semseg.hyperparameters.page import default_text
+from sagemaker_semseg.jobs.progress_bar import MODES
 
 _START = {
     "model": ("--model", "an earlier model to train further, this package's or AWS's: its folder or model.tar.gz"),
@@ -107,6 +108,16 @@ def add_precision_flag(group: Any) -> None:
     """Add ``--precision``."""
     text = "float32, int8 or auto (default: int8 where the model has such a graph and this CPU is fast with it)"
     group.add_argument("--precision", metavar="NAME", help=text)
+
+
+def add_progress_flags(parser: argparse.ArgumentParser, *, nested: bool = False) -> None:
+    """Add ``--quiet``, unless the command has its own, and ``--progress``. nested: below a command that has them."""
+    suppressed: dict[str, Any] = {"default": argparse.SUPPRESS} if nested else {}  # else it would replace the command's
+    if "--quiet" not in parser._option_string_actions:
+        text = "show no progress; results and errors are shown"
+        parser.add_argument("--quiet", action="store_true", help=text, **suppressed)
+    text = "a bar on a terminal (auto), lines of JSON on standard error, or none (default auto)"
+    parser.add_argument("--progress", choices=MODES, help=text, **(suppressed or {"default": "auto"}))
 
 
 def refuse(faults: Sequence[Fault]) -> None:

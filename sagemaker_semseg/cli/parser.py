@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import shtab
 
+from sagemaker_semseg.cli.flags import add_progress_flags
 from sagemaker_semseg.cli.versions import describe_version
 from sagemaker_semseg.error_handling import PROGRAM
 from sagemaker_semseg.errors import Fault, UserError
@@ -131,6 +132,7 @@ def _parsers(names: Sequence[str]) -> tuple[_Parser, dict[str, argparse.Argument
         )
         command.add_arguments(parser)
         parser.add_argument("--verbose", action="store_true", help="show tracebacks, and what TensorFlow says")
+        add_progress_flags(parser)
         parser.set_defaults(run=command.run)
     return top, dict(chooser.choices)
 

@@ -68,6 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--restart", action="store_true", help=text)
     text = "write the model from the checkpoints and train no further; only --output and --checkpoints are used"
     group.add_argument("--finish", action="store_true", help=text)
+    text = "print nothing but errors: neither what is trained on nor how it goes"
+    parser.add_argument("--quiet", action="store_true", help=text)
     add_hyperparameter_flags(parser)
 
 
@@ -82,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _given(options: argparse.Namespace) -> bool:
-    """Whether there is any flag but ``--verbose``; SageMaker gives none."""
-    own = {"command", "run", "verbose", "faults", "restart", "finish"}
+    """Whether there is any flag but those of all commands; SageMaker gives none."""
+    own = {"command", "run", "verbose", "quiet", "progress", "faults", "restart", "finish"}
     flags = any(value is not None for name, value in vars(options).items() if name not in own)
     return flags or bool(options.faults) or options.restart or options.finish
 
@@ -99,6 +101,7 @@ def config_of(options: argparse.Namespace) -> TrainingConfig:
         restart=options.restart,
         tensorboard=options.tensorboard,
         verbose=options.verbose,
+        quiet=options.quiet,
     )
 
 

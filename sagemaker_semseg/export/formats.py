@@ -66,12 +66,15 @@ class Format:
         return ""
 
 
-def export_formats(artifact: Artifact, paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+def export_formats(
+    artifact: Artifact, paths: Mapping[str, Path], on_progress: Callable[[int], None] = lambda done: None
+) -> dict[str, dict[str, Any]]:
     """Writes a model in several formats, and the figures beside them in ``export.json``.
 
     Args:
         artifact: The model, with its graphs.
         paths: The file, or the folder of a SavedModel, of each format; a key of ``FORMATS``.
+        on_progress: A function of the number of formats that are done.
 
     Returns:
         For each format ``bytes``; ``max_difference``, of two logits as a share of the largest; ``argmax_agreement``,
@@ -90,6 +93,7 @@ def export_formats(artifact: Artifact, paths: Mapping[str, Path]) -> dict[str, d
             path.parent.mkdir(parents=True, exist_ok=True)
             found[name] = _export(artifact, network, name, path, expected)
             _report(path, name, found[name])
+            on_progress(len(found))
     return found
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,7 +33,7 @@ from sagemaker_semseg.hyperparameters import MAX_CLASSES, Hyperparameters, Resol
 from sagemaker_semseg.jobs import initial_weights, summary
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.initial_weights import RANDOM_INIT, InitialWeights
-from sagemaker_semseg.jobs.progress_bar import progress_bar
+from sagemaker_semseg.jobs.progress_bar import progress_bar, progress_mode
 from sagemaker_semseg.jobs.report_writer import ReportWriter
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 from sagemaker_semseg.report.training_record import TrainingFiles
@@ -218,24 +219,37 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
         print(summary.describe_warnings(prepared.warnings), end="")
         place = summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs, in_job=config.in_job)
         print(place, flush=True)
-        callbacks = [logging_callback(environment().host), *callbacks]
-    result = train(
-        hp,
-        prepared.channels,
-        prepared.output,
-        class_names=prepared.class_names,
-        weights=prepared.initial_weights.weights,
-        callbacks=callbacks,
-        strategy=strategy,
-        checkpoints=prepared.checkpoints,
-        model_path=Path(config.model_path) if config.model_path else None,
-    )
+        callbacks = [logging_callback(environment().host, bar=progress_mode() == "auto"), *callbacks]
+    with _step_progress() as more:
+        result = train(
+            hp,
+            prepared.channels,
+            prepared.output,
+            class_names=prepared.class_names,
+            weights=prepared.initial_weights.weights,
+            callbacks=[*callbacks, *more],
+            strategy=strategy,
+            checkpoints=prepared.checkpoints,
+            model_path=Path(config.model_path) if config.model_path else None,
+        )
     if hp.quantize:
         line = _add_int8_graph(result, prepared.channels)
         if not config.quiet:
             print(summary.describe_quantization(line), flush=True)
     report.write()
     return result
+
+
+@contextlib.contextmanager
+def _step_progress() -> Iterator[list[Callback]]:
+    """Yield what reports the steps to another program; on a terminal the bar of ``logging_callback`` shows them."""
+    if progress_mode() != "json":
+        yield []
+        return
+    from sagemaker_semseg.training.callbacks import StepProgress
+
+    with progress_bar("training") as update:
+        yield [StepProgress(update)]
 
 
 def _add_int8_graph(result: TrainingResult, channels: Datasets) -> str:

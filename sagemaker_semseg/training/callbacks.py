@@ -144,6 +144,22 @@ class ProgressBar(keras.callbacks.Callback):
         self.bar.stop()
 
 
+class StepProgress(keras.callbacks.Callback):
+    """Calls a function with the number of finished steps and that of all steps, after each step."""
+
+    def __init__(self, function: Callable[[float, float], None]):
+        super().__init__()
+        self.function = function
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self.done, self.total = self.params["initial_step"], self.params["epochs"] * self.params["steps"]
+        self.function(self.done, self.total)
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self.done += 1
+        self.function(self.done, self.total)
+
+
 class AfterEpoch(keras.callbacks.Callback):
     """Calls a function once an epoch's checkpoint is written: before the next epoch, and at the end."""
 
@@ -158,6 +174,6 @@ class AfterEpoch(keras.callbacks.Callback):
         self.function()
 
 
-def logging_callback(host: str = "algo-1") -> keras.callbacks.Callback:
-    """Make a progress bar if standard output is a terminal, log lines if it isn't."""
-    return ProgressBar() if sys.stdout.isatty() else LogLines(host)
+def logging_callback(host: str = "algo-1", *, bar: bool = True) -> keras.callbacks.Callback:
+    """Make a progress bar if standard output is a terminal and a bar is wanted, else log lines."""
+    return ProgressBar() if bar and sys.stdout.isatty() else LogLines(host)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.sdk.local.jobs import POLL_SECONDS, LocalJob
 from sagemaker_semseg.sdk.specs import ENDED, InvocationFailed, Reply
 
@@ -61,13 +62,16 @@ class LocalEndpoint:
         return f"http://127.0.0.1:{self.port}" if self.port else None
 
     def wait(self) -> None:
+        if self.port:
+            return
         try:
-            while not self.port:
-                state = self.job.state()
-                if state.status in ENDED:
-                    self.job.release()
-                    raise self.job.failed(state)
-                time.sleep(POLL_SECONDS)
+            with progress_bar(f"{self.name} starts"):
+                while not self.port:
+                    state = self.job.state()
+                    if state.status in ENDED:
+                        self.job.release()
+                        raise self.job.failed(state)
+                    time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             if self.job.attached:
                 self.delete()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.sdk.remote.aws_errors import is_absent, printable, reason, translated_errors
 from sagemaker_semseg.sdk.remote.clients import Account, poll
 from sagemaker_semseg.sdk.remote.s3_transfer import PREFIX, put
@@ -48,12 +49,13 @@ class RemoteEndpoint:
 
     def wait(self) -> None:
         try:
-            for answer in poll(self.describe):
-                status = answer["EndpointStatus"]
-                if status == "InService":
-                    return
-                if status in ("Failed", "OutOfService", "Deleting", "UpdateRollbackFailed"):
-                    raise self._failed(answer)
+            with progress_bar(f"{self.name} starts"):
+                for answer in poll(self.describe):
+                    status = answer["EndpointStatus"]
+                    if status == "InService":
+                        return
+                    if status in ("Failed", "OutOfService", "Deleting", "UpdateRollbackFailed"):
+                        raise self._failed(answer)
         except KeyboardInterrupt:
             remedy = f'Delete it with: SemSegPredictor("{self.name}").delete_endpoint()'
             print(f"{self.name} continues to start, and costs money. {remedy}", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sagemaker_semseg.errors import DataError, Fault, UserError
+from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.sdk.inputs import AUGMENTED
 from sagemaker_semseg.sdk.remote.aws_errors import translated_errors
 from sagemaker_semseg.sdk.remote.clients import Account
@@ -40,8 +41,10 @@ def upload(account: Account, path: Path, what: str) -> str:
         print(f"{what}: uploading {len(wanted)} files, {size / 1e6:.1f} MB, to {place}/", flush=True)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
     try:
-        for _ in pool.map(lambda item: _put(account, item[1], S3Uri(place.bucket, f"{place.key}/{item[0]}")), wanted):
-            pass
+        with progress_bar(f"uploading {what}", len(wanted)) as update:
+            puts = pool.map(lambda item: _put(account, item[1], S3Uri(place.bucket, f"{place.key}/{item[0]}")), wanted)
+            for done, _ in enumerate(puts, 1):
+                update(done, len(wanted))
     finally:
         pool.shutdown(cancel_futures=True)
     return f"{place}/{files[0][0]}" if path.is_file() else str(place)
