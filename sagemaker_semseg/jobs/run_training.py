@@ -200,7 +200,7 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     """Run a training that was checked. Describes it on standard output first, unless it is ``quiet``."""
     config, hp = prepared.config, prepared.hyperparameters
     strategy = load_tensorflow(verbose=config.verbose)
-    from sagemaker_semseg.training.callbacks import AfterEpoch, logging_callback
+    from sagemaker_semseg.training.callbacks import AfterEpoch, LogLines, logging_callback
     from sagemaker_semseg.training.devices import describe_devices
     from sagemaker_semseg.training.tensorboard import TensorBoardScalars
     from sagemaker_semseg.training.trainer import train
@@ -215,11 +215,12 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     if config.tensorboard:
         callbacks.append(TensorBoardScalars(Path(config.tensorboard)))
     if not config.quiet:
+        make_log = logging_callback if progress_mode() == "auto" else LogLines  # no bar beside lines of JSON
         print(summary.describe_training(hp, prepared.channels, names, devices, start))
         print(summary.describe_warnings(prepared.warnings), end="")
         place = summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs, in_job=config.in_job)
         print(place, flush=True)
-        callbacks = [logging_callback(environment().host, bar=progress_mode() == "auto"), *callbacks]
+        callbacks = [make_log(environment().host), *callbacks]
     with _step_progress() as more:
         result = train(
             hp,

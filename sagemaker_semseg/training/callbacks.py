@@ -174,6 +174,6 @@ class AfterEpoch(keras.callbacks.Callback):
         self.function()
 
 
-def logging_callback(host: str = "algo-1", *, bar: bool = True) -> keras.callbacks.Callback:
-    """Make a progress bar if standard output is a terminal and a bar is wanted, else log lines."""
-    return ProgressBar() if bar and sys.stdout.isatty() else LogLines(host)
+def logging_callback(host: str = "algo-1") -> keras.callbacks.Callback:
+    """Make a progress bar if standard output is a terminal, log lines if it isn't."""
+    return ProgressBar() if sys.stdout.isatty() else LogLines(host)
