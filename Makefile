@@ -204,6 +204,10 @@ bench-training: $(READY) peers  ## images/s and memory of training beside GluonC
 bench-pipeline: $(READY) peers  ## images/s of the input pipeline beside GluonCV's loader
 	@$(PY) benchmarks/pipeline_speed.py $(ARGS)
 
+.PHONY: bench-gpu
+bench-gpu: .envs/jax/ready .envs/torch/ready  ## training steps on one GPU, Keras on JAX beside PyTorch; or on the CPU, to try it
+	@.envs/torch/bin/python benchmarks/gpu_speed.py $(ARGS)
+
 .PHONY: bench-readers
 bench-readers: $(READY) .envs/torch/ready  ## images/s of threads and processes that read, beside PyTorch's and grain's loaders
 	@.envs/torch/bin/python -m pip install -qq '$(GRAIN)'

@@ -1,4 +1,4 @@
-"""Lockstep worker: training steps of our own FCN or DeepLabV3 with ResNet-50 (see `peers/lockstep.py`).
+"""Lockstep worker: training steps of our own FCN or DeepLabV3 (see `peers/lockstep.py`).
 
 `--stock` measures the same network and loss the way Keras does it by itself: its own layers, `compile` and `fit`,
 TensorFlow's default settings. `--precision` chooses another number format.
@@ -39,7 +39,14 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
     from sagemaker_semseg.training.optimizers import make_optimizer
     from sagemaker_semseg.training.train_step import make_train_step
 
-    hp = resolve({"num_classes": args.classes, "algorithm": args.algorithm, "precision": args.precision})
+    hp = resolve(
+        {
+            "num_classes": args.classes,
+            "algorithm": args.algorithm,
+            "precision": args.precision,
+            "backbone": args.backbone,
+        }
+    )
     strategy = default_strategy()
     with strategy.scope():
         network = build_network(hp.algorithm, hp.backbone, hp.num_classes, dtype=hp.precision)
@@ -58,7 +65,7 @@ def stock_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray)
 
     networks.Conv2D = keras.layers.Conv2D  # type: ignore[misc]
     networks.BatchNormalization = keras.layers.BatchNormalization  # type: ignore[misc]
-    network = build_network(args.algorithm, "resnet-50", args.classes, dtype=args.precision)
+    network = build_network(args.algorithm, args.backbone, args.classes, dtype=args.precision)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=255)
     network.compile(keras.optimizers.SGD(0.001, momentum=0.9), [loss, loss], loss_weights=[1.0, 0.5])
     inputs, targets = np.asarray(normalize(images)), [labels, labels]

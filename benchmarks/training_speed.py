@@ -8,6 +8,7 @@ all the same.
 
 import argparse
 import datetime
+import itertools
 import sys
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ def plans(args: argparse.Namespace) -> dict[str, Plan]:
         Plan("gluoncv", args.gluoncv_python, HERE / "peers" / "gluoncv_train.py"),
         Plan("torch-nchw", args.torch_python, torch_script, ("--layout", "nchw")),
         Plan("torch-channels-last", args.torch_python, torch_script, ("--layout", "channels_last")),
+        Plan("torch-compiled", args.torch_python, torch_script, ("--layout", "channels_last", "--compile")),
     ]
     return {plan.name: plan for plan in every if plan.name in args.workers}
 
@@ -45,14 +47,20 @@ def extra(args: argparse.Namespace) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in args.env)
 
 
-def contest(args: argparse.Namespace, algorithm: str, cores: list[int]) -> Contest:
+def contest(args: argparse.Namespace, algorithm: str, backbone: str, cores: list[int]) -> Contest:
     threads = len(cores)
-    flags = {"--algorithm": algorithm, "--crop": args.crop, "--batch": args.batch, "--classes": args.classes}
+    flags = {
+        "--algorithm": algorithm,
+        "--backbone": backbone,
+        "--crop": args.crop,
+        "--batch": args.batch,
+        "--classes": args.classes,
+    }
     flags |= {"--threads": threads, "--steps-per-round": args.steps_per_round}
     words = [str(word) for pair in flags.items() for word in pair]
     variables = environment(args, threads)
     starters = {name: partial(Worker, plan, words, variables, args.timeout) for name, plan in plans(args).items()}
-    return compete(algorithm, cores, starters, args.rounds)
+    return compete(f"{algorithm}, {backbone}", cores, starters, args.rounds)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,9 +69,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ours-python", type=Path, default=Path(sys.executable))
     parser.add_argument("--gluoncv-python", type=Path, default=root / ".envs" / "gluoncv" / "bin" / "python")
     parser.add_argument("--torch-python", type=Path, default=root / ".envs" / "torch" / "bin" / "python")
-    names = ["ours", "keras-fit", "gluoncv", "torch-nchw", "torch-channels-last"]
+    names = ["ours", "keras-fit", "gluoncv", "torch-nchw", "torch-channels-last", "torch-compiled"]
     parser.add_argument("--workers", nargs="+", choices=names, default=names)
     parser.add_argument("--algorithms", nargs="+", choices=("fcn", "deeplab"), default=["fcn", "deeplab"])
+    backbones = ("resnet-18", "resnet-50")
+    parser.add_argument("--backbones", nargs="+", choices=backbones, default=["resnet-50"])
     parser.add_argument("--cores", nargs="+", type=int, default=[1, 2], help="how many cores; one table for each (1 2)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps-per-round", type=int, default=1)
@@ -89,13 +99,14 @@ def main() -> int:
     contests = []
     for count in args.cores:
         with pinned(count) as cores:
-            contests += [contest(args, algorithm, cores) for algorithm in args.algorithms]
+            pairs = itertools.product(args.backbones, args.algorithms)
+            contests += [contest(args, algorithm, backbone, cores) for backbone, algorithm in pairs]
 
     date = datetime.date.today().isoformat()
     output = args.output or HERE / "results" / f"training_speed-{date}.md"
     others = [f"{name}={value}" for name, value in (NO_SPINNING | extra(args)).items()]
     settings = {
-        "network": f"ResNet-50 with auxiliary head, {args.classes} classes, float32",
+        "network": f"with auxiliary head, {args.classes} classes, float32",
         "crop, batch": f"{args.crop} x {args.crop}, {args.batch}",
         "rounds, steps in each": f"{args.rounds}, {args.steps_per_round}, after 2 steps of warm-up",
         "variables set for every worker": ", ".join([*(f"{name} = cores" for name in THREAD_VARIABLES), *others]),

@@ -17,6 +17,8 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     from gluoncv.loss import MixSoftmaxCrossEntropyLoss
     from gluoncv.model_zoo import FCN, DeepLabV3
 
+    if args.backbone != "resnet-50":
+        raise SystemExit(f"GluonCV has no {args.backbone} for segmentation")
     mx.random.seed(0)
     context = mx.gpu() if mx.context.num_gpus() else mx.cpu()
     model = {"fcn": FCN, "deeplab": DeepLabV3}[args.algorithm]

@@ -2,10 +2,9 @@
 
 In: the command line that every worker shares, then lines on stdin ("go": run a round of steps; "stop", or the end of
 stdin: exit). Out on stdout, one JSON object per line: `{"ready": true, "versions": ...}` after the warm-up,
-then per round `{"wall": s, "cpu": s, "rss_peak_mb": MB, "loss": x}`, wall and CPU seconds (user + system, all
-threads) for the whole round. All else that a framework prints goes to stderr.
- Needs numpy only, since every worker lives in an
-environment of its own.
+then per round `{"wall": s, "cpu": s, "rss_peak_mb": MB, "gpu_peak_mb": MB, "loss": x}`, wall and CPU seconds (user +
+system, all threads) for the whole round. All else that a framework prints goes to stderr. Needs numpy only, since every
+worker lives in an environment of its own.
 """
 
 import argparse
@@ -30,6 +29,7 @@ Step = Callable[[], float]
 def parser(description: str | None) -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--algorithm", choices=("fcn", "deeplab"), default="fcn")
+    flags.add_argument("--backbone", choices=("resnet-18", "resnet-50"), default="resnet-50")
     flags.add_argument("--crop", type=int, default=240, help="height and width of the images, a multiple of 8")
     flags.add_argument("--batch", type=int, default=4)
     flags.add_argument("--classes", type=int, default=21)
@@ -59,6 +59,15 @@ def peak_rss_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
+def peak_gpu_mb() -> float:
+    """Highest memory that the framework of this process has used on the GPU, MB; 0 without one."""
+    if torch := sys.modules.get("torch"):
+        return torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else 0.0
+    if jax := sys.modules.get("jax"):
+        return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0) / 1e6
+    return 0.0
+
+
 def serve(
     args: argparse.Namespace,
     build: Callable[[argparse.Namespace], tuple[Step, dict[str, str]]],
@@ -82,4 +91,4 @@ def serve(
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss}: what was timed is worth nothing")
-        answer(wall=wall, cpu=cpu, rss_peak_mb=peak_rss_mb(), loss=loss)
+        answer(wall=wall, cpu=cpu, rss_peak_mb=peak_rss_mb(), gpu_peak_mb=peak_gpu_mb(), loss=loss)

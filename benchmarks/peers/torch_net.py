@@ -2,16 +2,16 @@
 
 Input: images (N, 3, H, W) float32, normalized. Output: (logits, auxiliary logits), each (N, classes, H, W) float32.
 `torch_train.py` trains it, `torch_infer.py` uses it, `torch_check.py` compares it with the reference numbers. The
-architecture is GluonCV's (bottleneck "v1s" ResNet with a deep stem, output stride 8, symmetric padding, align_corners
-up-sampling), so that every framework does the same sums, and modules carry the reference's structural names
-(`layer3.2.bn2`, `head.aspp.concurent.0.0`: spelt so there).
+architecture is GluonCV's (bottleneck "v1s" ResNets with a deep stem, basic "v1b" ResNet-18, output stride 8, symmetric
+padding, align_corners up-sampling), so that every framework does the same sums, and modules carry the reference's
+structural names (`layer3.2.bn2`, `head.aspp.concurent.0.0`: spelt so there).
 """
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
 def conv_bn_relu(inputs: int, outputs: int, kernel: int, padding: int = 0, stride: int = 1) -> list[nn.Module]:
@@ -47,10 +47,34 @@ class Bottleneck(nn.Module):
         return self.relu(x + shortcut)
 
 
-def stage(inputs: int, planes: int, blocks: int, stride: int, first: int, dilation: int) -> nn.Sequential:
+class BasicBlock(nn.Module):
+    """Two 3x3 (the first carries the stride), plus the shortcut."""
+
+    def __init__(self, inputs: int, planes: int, stride: int, first: int, dilation: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, planes, 3, stride, first, first, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, dilation, dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride > 1 or inputs != planes:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        return self.relu(x + shortcut)
+
+
+def stage(deep: bool, inputs: int, planes: int, blocks: int, stride: int, first: int, dilation: int) -> nn.Sequential:
     """One ResNet stage; its first block has a dilation of its own (`first`)."""
-    layers = [Bottleneck(inputs, planes, stride, first, project=True)]
-    layers += [Bottleneck(4 * planes, planes, 1, dilation, project=False) for _ in range(1, blocks)]
+    if deep:
+        layers: list[nn.Module] = [Bottleneck(inputs, planes, stride, first, project=True)]
+        layers += [Bottleneck(4 * planes, planes, 1, dilation, project=False) for _ in range(1, blocks)]
+    else:
+        layers = [BasicBlock(inputs, planes, stride, first, dilation)]
+        layers += [BasicBlock(planes, planes, 1, dilation, dilation) for _ in range(1, blocks)]
     return nn.Sequential(*layers)
 
 
@@ -140,20 +164,25 @@ class SegmentationNet(nn.Module):
     def __init__(self, algorithm: str, classes: int, depth: int = 50) -> None:
         super().__init__()
         one, two, three, four = BLOCKS[depth]
-        self.conv1 = nn.Sequential(
-            *conv_bn_relu(3, 64, 3, padding=1, stride=2),
-            *conv_bn_relu(64, 64, 3, padding=1),
-            nn.Conv2d(64, 128, 3, padding=1, bias=False),
-        )
-        self.bn1 = nn.BatchNorm2d(128)
+        deep = depth >= 50
+        wide = 4 if deep else 1
+        stem = 128 if deep else 64
+        self.conv1: nn.Module = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        if deep:
+            self.conv1 = nn.Sequential(
+                *conv_bn_relu(3, 64, 3, padding=1, stride=2),
+                *conv_bn_relu(64, 64, 3, padding=1),
+                nn.Conv2d(64, 128, 3, padding=1, bias=False),
+            )
+        self.bn1 = nn.BatchNorm2d(stem)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = stage(128, 64, one, stride=1, first=1, dilation=1)
-        self.layer2 = stage(256, 128, two, stride=2, first=1, dilation=1)
-        self.layer3 = stage(512, 256, three, stride=1, first=1, dilation=2)
-        self.layer4 = stage(1024, 512, four, stride=1, first=2, dilation=4)
-        self.head = HEADS[algorithm](2048, classes)
-        self.auxlayer = FCNHead(1024, classes)
+        self.layer1 = stage(deep, stem, 64, one, stride=1, first=1, dilation=1)
+        self.layer2 = stage(deep, 64 * wide, 128, two, stride=2, first=1, dilation=1)
+        self.layer3 = stage(deep, 128 * wide, 256, three, stride=1, first=1, dilation=2)
+        self.layer4 = stage(deep, 256 * wide, 512, four, stride=1, first=2, dilation=4)
+        self.head = HEADS[algorithm](512 * wide, classes)
+        self.auxlayer = FCNHead(256 * wide, classes)
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(c3, c4): what the auxiliary head and the head use."""

@@ -34,6 +34,7 @@ class Round:
     wall: float
     cpu: float
     rss_peak_mb: float
+    gpu_peak_mb: float = 0.0
 
 
 class Worker:
@@ -66,7 +67,8 @@ class Worker:
         self._tell("go")
         answer = self._answer()
         self._process.send_signal(signal.SIGSTOP)
-        return Round(answer["wall"] / self.steps, answer["cpu"] / self.steps, answer["rss_peak_mb"])
+        memory = answer["rss_peak_mb"], answer["gpu_peak_mb"]
+        return Round(answer["wall"] / self.steps, answer["cpu"] / self.steps, *memory)
 
     def close(self) -> None:
         """Ends the process, politely at first; safe to call at any time, more than once."""
