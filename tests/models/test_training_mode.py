@@ -39,7 +39,8 @@ class Run:
 
 ALGORITHMS = ("fcn", "psp", "deeplab")
 RUNS = [
-    *((algorithm, "float32") for algorithm in ALGORITHMS),
+    ("fcn", "float32"),
+    *(pytest.param((algorithm, "float32"), marks=pytest.mark.slow) for algorithm in ALGORITHMS[1:]),  # minutes
     *(pytest.param((algorithm, "float64"), marks=[on_tensorflow, pytest.mark.slow]) for algorithm in ALGORITHMS),
 ]
 
