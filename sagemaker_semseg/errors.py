@@ -6,7 +6,8 @@
     │   ├── DataError             channels, images, masks, label maps
     │   ├── ArtifactError         a model.tar.gz or a file of weights that is damaged, foreign or unsafe
     │   │   └── SageMakerArtifactError  one of AWS's built-in algorithm, which can be imported
-    │   └── DivergedError         a loss, weight or logit became NaN or infinite
+    │   ├── DivergedError         a loss, weight or logit became NaN or infinite
+    │   └── HostLostError         another host of a training doesn't answer any more
     └── AlgorithmError            our own fault                               exit 1, HTTP 500
 
 Catch ``UserError`` to show a message and continue; let ``AlgorithmError`` through and report it.
@@ -109,6 +110,10 @@ class SageMakerArtifactError(ArtifactError):
 
 class DivergedError(UserError):
     """Training produced a loss, a weight or logits that are not finite numbers."""
+
+
+class HostLostError(UserError):
+    """Another host of a training doesn't answer any more."""
 
 
 class AlgorithmError(SemSegError):

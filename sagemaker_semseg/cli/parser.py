@@ -24,6 +24,7 @@ from sagemaker_semseg.errors import Fault, UserError
 # each is a module NAME_command in this package
 _COMMANDS = (
     "train",
+    "launch",
     "evaluate",
     "report",
     "predict",

@@ -46,6 +46,9 @@ stopping: Ctrl-C or SIGTERM ends the training after the current step. The model 
   command continues from there; --restart starts over. A machine that fails loses --checkpoint-minutes at most.
   After a full disk, --finish writes the model from the checkpoints: train --finish --output out
 
+several machines: MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE, or TF_CONFIG, say which one this is
+  (docs/distributed.md); sagemaker-semseg launch tries it on one.
+
 repeating: everything drawn at random follows from --seed, whatever the number of threads. On a CPU the same training
   gives the same model, bit for bit, on machines of one type; docs/training.md says what is promised.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sagemaker_semseg.data.channels import CHANNELS, SPLITS
-from sagemaker_semseg.environment import Environment
+from sagemaker_semseg.environment import Environment, cluster
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.jobs.run_training import TrainingConfig
 
@@ -27,7 +27,6 @@ MODEL_TYPE = "application/x-sagemaker-model"
 TENSORBOARD = Path("output", "tensorboard")
 """Where SageMaker takes TensorBoard's files from, unless TensorBoardOutputConfig has another LocalPath."""
 
-_HOST = "algo-1"
 _MAX_BYTES = 2**24
 _OF_TUNER = "_tuning_objective_metric"
 
@@ -44,6 +43,7 @@ def write_job_directory(
     locations: Mapping[str, Path],
     *,
     instance_type: str,
+    instance_count: int = 1,
     checkpoints: Path | None = None,
     tensorboard: Path | None = None,
 ) -> None:
@@ -54,7 +54,7 @@ def write_job_directory(
         hyperparameters: As strings.
         channels: The entry of each channel in inputdataconfig.json.
         locations: The folder or file of each channel that isn't in Pipe mode.
-        instance_type: For resourceconfig.json.
+        instance_type: For resourceconfig.json; ``instance_count`` too.
         checkpoints: A folder for the checkpoints that outlives the job.
         tensorboard: A folder for TensorBoard's files.
     """
@@ -66,7 +66,8 @@ def write_job_directory(
             inside.symlink_to(place.absolute(), target_is_directory=True)
         else:
             inside.mkdir()
-    hosts = {"current_host": _HOST, "hosts": [_HOST], "network_interface_name": "lo"}
+    names = [f"algo-{number}" for number in range(1, instance_count + 1)]
+    hosts = {"current_host": names[0], "hosts": names, "network_interface_name": "lo"}
     files = {
         "hyperparameters": dict(hyperparameters),
         "inputdataconfig": {name: dict(entry) for name, entry in channels.items()},
@@ -90,7 +91,8 @@ def read_training_config(base: Path) -> tuple[TrainingConfig, list[Fault]]:
     """
     Environment.read({"SAGEMAKER_BASE_DIR": str(base)})  # raises for a wrong resourceconfig.json
     data = base / "input" / "data"
-    faults = _faults_of_hosts(_read_config_file(base, "resourceconfig").get("hosts"))
+    faults: list[Fault] = []
+    several = cluster() is not None
     hyperparameters = dict(_read_config_file(base, "hyperparameters"))
     hyperparameters.pop(_OF_TUNER, None)
     entries = {
@@ -102,6 +104,9 @@ def read_training_config(base: Path) -> tuple[TrainingConfig, list[Fault]]:
     channels, attribute_names, in_pipe_mode = {}, {}, False
     for name, entry in entries.items():
         channel = "model" if name in models else name
+        if several and entry.get("S3DistributionType") == "ShardedByS3Key":
+            what = "is ShardedByS3Key: each host has a part of the files, and needs all"
+            faults.append(Fault(name, what, "give FullyReplicated, or instance_count 1"))
         if entry.get("TrainingInputMode") == "Pipe":
             in_pipe_mode = True
             faults += _faults_of_pipe(name, entry)
@@ -129,13 +134,6 @@ def read_training_config(base: Path) -> tuple[TrainingConfig, list[Fault]]:
         tensorboard=str(base / TENSORBOARD),
     )
     return config, faults
-
-
-def _faults_of_hosts(hosts: object) -> list[Fault]:
-    if isinstance(hosts, list) and len(hosts) > 1:
-        what = f"is {len(hosts)}, and a training runs on one machine: all its GPUs, and no other's"
-        return [Fault("InstanceCount", what, "give 1 (instance_count=1), and a type with more GPUs to be faster")]
-    return []
 
 
 def _faults_of_pipe(name: str, entry: Mapping[str, Any]) -> list[Fault]:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from sagemaker_semseg.container.outputs import write_failure_file
-from sagemaker_semseg.errors import AlgorithmError, SemSegError, UserError
+from sagemaker_semseg.errors import AlgorithmError, HostLostError, SemSegError, UserError
 from sagemaker_semseg.signals import catch_signals
 
 TRAINING = (sys.executable, "-X", "faulthandler", "-m", "sagemaker_semseg.container.train")
@@ -55,6 +55,9 @@ def death_error(number: int) -> SemSegError:
     if number == signal.SIGKILL:
         remedy = "lower mini_batch_size, validation_mini_batch_size or crop_size, or take a larger instance"
         return UserError(f"the training was killed (SIGKILL), most likely because memory ran out: {remedy}")
+    if number == signal.SIGALRM:
+        remedy = "see why in its log, and start the training again on all hosts"
+        return HostLostError(f"another host was lost while TensorFlow started on all of them: {remedy}")
     try:
         name = signal.Signals(number).name
     except ValueError:

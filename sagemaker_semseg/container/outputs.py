@@ -8,7 +8,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from sagemaker_semseg.errors import AlgorithmError, ExitStatus, SemSegError, UserError, explain
+from sagemaker_semseg.errors import AlgorithmError, ExitStatus, HostLostError, SemSegError, UserError, explain
 from sagemaker_semseg.report.epoch_table import epoch_csv
 from sagemaker_semseg.storage import atomic_write
 
@@ -24,7 +24,12 @@ def reports_folder(base: Path) -> Path:
 
 
 def write_failure_file(base: Path, error: BaseException) -> None:
-    """Write output/failure: first whose fault it is, as SageMaker's own algorithms do, then how to fix it."""
+    """Write output/failure: first whose fault it is, as SageMaker's own algorithms do, then how to fix it.
+
+    A lost host that runs on this machine may have written it already, and knows better.
+    """
+    if isinstance(error, HostLostError) and read_failure_file(base):
+        return
     message, status = explain(error)
     users = UserError.prefix if status == ExitStatus.USER_ERROR else AlgorithmError.prefix
     text = f"{error.prefix if isinstance(error, SemSegError) else users}: {message}"

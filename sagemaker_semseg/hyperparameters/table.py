@@ -264,7 +264,7 @@ class Hyperparameters:
         "Training",
         "integer",
         16,
-        "Images in one training step, over all devices together; a multiple of the number of devices.",
+        "Images in one training step, over all devices of all hosts together; a multiple of their number.",
         interval=_POSITIVE,
         tunable=Interval(1, 128),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from sagemaker_semseg import __version__
 from sagemaker_semseg.checks import Finding
 from sagemaker_semseg.checks.label_doubts import StreamCounts, doubt_error, find_label_doubts
 from sagemaker_semseg.checks.training_checks import check_before_training, describe
@@ -27,9 +29,16 @@ from sagemaker_semseg.data.datasets import (
     read_split,
 )
 from sagemaker_semseg.data.pipe_mode import PipeDataset, pipe_datasets
-from sagemaker_semseg.environment import environment, weight_locations
+from sagemaker_semseg.environment import cluster, environment, is_chief, rendezvous_seconds, weight_locations
 from sagemaker_semseg.errors import DataError, ExitStatus, Fault, HyperparameterError, UserError
-from sagemaker_semseg.hyperparameters import MAX_CLASSES, Hyperparameters, Resolution, resolve, try_resolve
+from sagemaker_semseg.hyperparameters import (
+    MAX_CLASSES,
+    Hyperparameters,
+    Resolution,
+    resolve,
+    to_strings,
+    try_resolve,
+)
 from sagemaker_semseg.jobs import initial_weights, summary
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.initial_weights import RANDOM_INIT, InitialWeights
@@ -40,6 +49,7 @@ from sagemaker_semseg.report.training_record import TrainingFiles
 from sagemaker_semseg.storage import is_s3
 from sagemaker_semseg.training import checkpoint
 from sagemaker_semseg.training.plan import no_counts, no_files_to_quantize_with, single_value_faults
+from sagemaker_semseg.training.rendezvous import digest_of_arrays, digest_of_names, meet
 
 if TYPE_CHECKING:
     from sagemaker_semseg.training.finish import TrainingResult
@@ -139,7 +149,7 @@ def run_training(
     """
     prepared = prepare_training(config, faults)
     result = run_prepared(prepared, callbacks)
-    if not config.quiet:
+    if not config.quiet and is_chief():
         epochs, page = prepared.hyperparameters.epochs, prepared.files.page
         report = page if page.is_file() else None
         print(summary.describe_result(result, epochs, report, in_job=config.in_job), flush=True)
@@ -165,10 +175,14 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
         faults += _faults_of_output(config.checkpoints, folders)
     if config.tensorboard:
         faults += _faults_of_tensorboard(config.tensorboard, folders)
+    if config.fifos and cluster():
+        what, remedy = "comes in Pipe mode, which one host alone can read", "send the data in File mode"
+        faults.append(Fault("the data", what, remedy))
     if faults:
         errors.append(UserError("The command can't be carried out:", faults))
     checkpoints = config.checkpoints or (config.output and os.path.join(config.output, "checkpoints"))
-    resumes = not config.restart and checkpoints is not None and checkpoint.paths(Path(checkpoints))[0].is_file()
+    last = checkpoint.paths(Path(checkpoints))[0] if checkpoints else None
+    resumes = last is not None and last.is_file() and not config.restart and is_chief()  # others get the chief's
     if resumes:
         weights: InitialWeights | None = InitialWeights(description="its checkpoint")
     else:
@@ -199,22 +213,27 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
 def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ()) -> TrainingResult:
     """Run a training that was checked. Describes it on standard output first, unless it is ``quiet``."""
     config, hp = prepared.config, prepared.hyperparameters
-    strategy = load_tensorflow(verbose=config.verbose)
+    hosts = cluster()
+    meet_all = functools.partial(meet, hosts, _facts(prepared), seconds=rendezvous_seconds()) if hosts else None
+    strategy = load_tensorflow(verbose=config.verbose, meet=meet_all)
     from sagemaker_semseg.training.callbacks import AfterEpoch, LogLines, logging_callback
     from sagemaker_semseg.training.devices import describe_devices
     from sagemaker_semseg.training.tensorboard import TensorBoardScalars
     from sagemaker_semseg.training.trainer import train
 
-    if config.restart:
+    if config.restart and is_chief():
         checkpoint.remove_all(prepared.checkpoints)
     names, start, devices = prepared.class_names, prepared.initial_weights, describe_devices()
+    if hosts:
+        devices += f", on each of {hosts.size} hosts"
     facts = summary.training_facts(hp, prepared.channels, names, devices, start)
     notes = [*summary.training_notes(prepared.channels, start), *describe(prepared.warnings)]
-    report = ReportWriter(prepared.files, names, facts, notes)
-    callbacks = [*callbacks, AfterEpoch(report.write)]
-    if config.tensorboard:
-        callbacks.append(TensorBoardScalars(Path(config.tensorboard)))
-    if not config.quiet:
+    report = ReportWriter(prepared.files, names, facts, notes) if is_chief() else None
+    if report:
+        callbacks = [*callbacks, AfterEpoch(report.write)]
+        if config.tensorboard:
+            callbacks.append(TensorBoardScalars(Path(config.tensorboard)))
+    if report and not config.quiet:
         make_log = logging_callback if progress_mode() == "auto" else LogLines  # no bar beside lines of JSON
         print(summary.describe_training(hp, prepared.channels, names, devices, start))
         print(summary.describe_warnings(prepared.warnings), end="")
@@ -233,6 +252,8 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
             checkpoints=prepared.checkpoints,
             model_path=Path(config.model_path) if config.model_path else None,
         )
+    if report is None:
+        return result
     if hp.quantize:
         line = _add_int8_graph(result, prepared.channels)
         if not config.quiet:
@@ -244,13 +265,22 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
 @contextlib.contextmanager
 def _step_progress() -> Iterator[list[Callback]]:
     """Yield what reports the steps to another program; on a terminal the bar of ``logging_callback`` shows them."""
-    if progress_mode() != "json":
+    if progress_mode() != "json" or not is_chief():
         yield []
         return
     from sagemaker_semseg.training.callbacks import StepProgress
 
     with progress_bar("training") as update:
         yield [StepProgress(update)]
+
+
+def _facts(prepared: PreparedTraining) -> dict[str, str]:
+    """What has to be the same on all hosts. A host that continues from a checkpoint has no initial weights."""
+    channels, weights = prepared.channels, prepared.initial_weights.weights
+    files = [data for data in (channels.train, channels.validation) if isinstance(data, FileDataset)]
+    facts = {"the version of sagemaker-semseg": __version__, **to_strings(prepared.hyperparameters)}
+    facts["the list of samples"] = digest_of_names([pair.name for data in files for pair in data.pairs])
+    return {**facts, "the initial weights": digest_of_arrays(weights)} if weights else facts
 
 
 def _add_int8_graph(result: TrainingResult, channels: Datasets) -> str:

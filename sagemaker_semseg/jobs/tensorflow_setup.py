@@ -10,25 +10,31 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sagemaker_semseg.environment import configure_tensorflow
 from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.training.rendezvous import Meeting
 
 
-def load_tensorflow(*, verbose: bool = False) -> Any:
-    """Load TensorFlow and return the ``tf.distribute.Strategy`` over this machine's devices.
+def load_tensorflow(*, verbose: bool = False, meet: Callable[[], Meeting] | None = None) -> Any:
+    """Load TensorFlow and return the ``tf.distribute.Strategy`` over this machine's devices, or over several hosts.
 
-    verbose: show what the libraries say. Raises UserError if TensorFlow can't be loaded, after showing it.
+    verbose: show what the libraries say. meet: waits for the other hosts; a host that has come starts TensorFlow at
+    once. Raises UserError if TensorFlow can't be loaded, after showing why.
     """
-    first = configure_tensorflow()
-    with _silent_unless_it_fails() if first and not verbose else contextlib.nullcontext():
+    quiet = configure_tensorflow() and not verbose
+    with _silent_unless_it_fails() if quiet else contextlib.nullcontext():
         try:
-            from sagemaker_semseg.training.devices import default_strategy
+            from sagemaker_semseg.training.devices import default_strategy, multi_host_strategy
         except ImportError as error:
             raise UserError(f"TensorFlow can't be loaded: {error}\nInstall it with: pip install tensorflow") from error
-        return default_strategy()
+        if meet is None:
+            return default_strategy()
+    meeting = meet()
+    with _silent_unless_it_fails() if quiet else contextlib.nullcontext():
+        return multi_host_strategy(meeting.addresses, meeting.rank)
 
 
 @contextlib.contextmanager

@@ -24,15 +24,16 @@ Logs = dict[str, Any] | None
 class BestEpoch(keras.callbacks.Callback):
     """Saves the weights of the epoch with the highest validation mIOU, and updates the state.
 
-    They become ``path`` when the state has been saved, too (``checkpoint.agree_on_best``).
+    They become ``path`` when the state has been saved, too (``checkpoint.agree_on_best``). None: a host that isn't the
+    chief, which writes nothing.
     """
 
-    def __init__(self, state: TrainingState, path: Path, tolerance: float):
+    def __init__(self, state: TrainingState, path: Path | None, tolerance: float):
         super().__init__()
         self.state, self.path, self.tolerance = state, path, tolerance
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if self.state.progress.update(epoch, (logs or {})["val_mIOU"], self.tolerance):
+        if self.state.progress.update(epoch, (logs or {})["val_mIOU"], self.tolerance) and self.path:
             assert self.state.confusion is not None  # the epoch has been validated
             weights = get_weights(self.model)
             self.state.best_checksum = save_weights(new_best(self.path), weights, self.state.confusion)

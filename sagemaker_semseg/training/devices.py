@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+from collections.abc import Sequence
 from typing import Final
 
 import tensorflow as tf
 
-from sagemaker_semseg.environment import cpu_count
+from sagemaker_semseg.environment import cpu_count, set_tf_config
+
+START_SECONDS = 120
+"""For the start of TensorFlow on hosts that have met; it takes one."""
 
 _MAX_READERS: Final = 32
 
 
 def default_strategy() -> tf.distribute.Strategy:
     """Return a strategy for all GPUs of this machine, or its CPU. GPU memory is allocated as it is needed."""
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = _gpus_with_memory_growth()
+    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+
+
+def multi_host_strategy(addresses: Sequence[str], rank: int) -> tf.distribute.Strategy:
+    """Return the strategy over several hosts. Waits for all of them; nothing may have used TensorFlow before.
+
+    addresses: of each host's TensorFlow, by rank. If one of them doesn't come, SIGALRM ends this process.
+    """
+    set_tf_config(addresses, rank)
+    _gpus_with_memory_growth()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.alarm(START_SECONDS)  # the start waits for good, holding Python's lock and deaf to other signals
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    finally:
+        signal.alarm(0)
+        for number, handler in handlers.items():  # TensorFlow sets one of its own for SIGTERM, which ends nothing
+            signal.signal(number, handler)
+
+
+def _gpus_with_memory_growth() -> list[tf.config.PhysicalDevice]:
+    gpus: list[tf.config.PhysicalDevice] = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         with contextlib.suppress(RuntimeError):  # too late once TensorFlow has used the device
             tf.config.experimental.set_memory_growth(gpu, True)
-    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+    return gpus
 
 
 def reader_processes() -> int:

@@ -15,6 +15,7 @@ from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.data.pipe_mode import Cancelled
 from sagemaker_semseg.memory import MAX_EVALUATION_PIXELS
 from sagemaker_semseg.models.network import normalize
+from sagemaker_semseg.training.hosts import Hosts
 from sagemaker_semseg.training.pipeline import Batches, evaluation_batches
 
 
@@ -30,6 +31,7 @@ class Evaluator:
     def __init__(self, network: keras.Model, num_classes: int, strategy: tf.distribute.Strategy | None = None):
         self.num_classes = num_classes
         self.strategy = strategy or tf.distribute.get_strategy()
+        self.hosts = Hosts(self.strategy)
         main = keras.Model(network.inputs, network.outputs[0])
 
         @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], jit_compile=False)
@@ -47,17 +49,18 @@ class Evaluator:
         def predictions(images: Any) -> Any:
             return self.strategy.run(predict_of_replica, args=(images,))
 
-        def count_of_replica(images: Any, labels: Any) -> Any:
+        def count_of_replica(images: Any, labels: Any, stop: Any) -> Any:
             predicted, finite = predict(images)
             cells = tf.cast(labels, tf.int32) * num_classes + predicted
             cells = tf.where(labels == IGNORE, num_classes**2, cells)  # a cell of their own, which is cut off
             length = num_classes**2 + 1
             counts = tf.math.bincount(tf.reshape(cells, [-1]), minlength=length, maxlength=length)[:-1]
-            return tf.concat([counts, [tf.cast(finite, tf.int32)]], 0)
+            return tf.concat([counts, [tf.cast(finite, tf.int32), stop]], 0)
 
         @tf.function(reduce_retracing=True, jit_compile=False)
-        def count(images: Any, labels: Any) -> Any:
-            return self.strategy.reduce("SUM", self.strategy.run(count_of_replica, args=(images, labels)), axis=None)
+        def count(images: Any, labels: Any, stop: Any) -> Any:
+            counts = self.strategy.run(count_of_replica, args=(images, labels, stop))
+            return self.strategy.reduce("SUM", counts, axis=None)
 
         self._count, self._predictions = count, predictions
 
@@ -89,17 +92,17 @@ class Evaluator:
             FloatingPointError: In every batch there are logits that aren't finite: the network predicts nothing.
         """
         total = np.zeros(self.num_classes**2 + 1, np.int64)  # the last one: batches with finite logits
-        max_pixels = MAX_EVALUATION_PIXELS * self.strategy.num_replicas_in_sync
-        batches = evaluation_batches(dataset, batch_size, max_pixels=max_pixels, epoch=epoch, stop=stop)
-        waiting: Any = 0
+        max_pixels = MAX_EVALUATION_PIXELS * self.hosts.local_replicas
+        part = self.hosts.rank, self.hosts.count
+        batches = evaluation_batches(dataset, batch_size, max_pixels=max_pixels, epoch=epoch, stop=stop, part=part)
+        waiting = None
         for images, labels, count in self._split(batches):
-            if stop and stop.is_set():
-                raise Cancelled
-            total += np.asarray(waiting, np.int64)  # read one batch late, so that a GPU always has work
-            waiting = self._count(images, labels)
+            stops = tf.constant(bool(stop and stop.is_set()), tf.int32)
+            previous, waiting = waiting, self._count(images, labels, stops)
+            total += _counted(previous)  # one batch late, so that a GPU always has work
             if progress:
                 progress(count)
-        total += np.asarray(waiting, np.int64)
+        total += _counted(waiting)
         if total[:-1].any() and not total[-1]:
             raise FloatingPointError("the logits are NaN or infinite")
         return total[:-1].reshape(self.num_classes, self.num_classes)
@@ -125,7 +128,7 @@ class Evaluator:
 
     def _split(self, batches: Batches) -> Iterator[tuple[Any, Any, int]]:
         """Split batches among the replicas, padded with ignored images; and count the images in each batch."""
-        replicas = self.strategy.num_replicas_in_sync
+        replicas = self.hosts.local_replicas
         for images, labels in batches:
             count = int(images.shape[0])
             missing = -count % replicas
@@ -136,6 +139,16 @@ class Evaluator:
             labels = tf.pad(labels, [[0, missing], [0, 0], [0, 0]], constant_values=IGNORE)
             parts = list(zip(tf.split(images, replicas), tf.split(labels, replicas), strict=True))
             images, labels = self.strategy.experimental_distribute_values_from_function(
-                lambda context, parts=parts: parts[context.replica_id_in_sync_group]
+                lambda context, parts=parts: parts[context.replica_id_in_sync_group % replicas]
             )
             yield images, labels, count
+
+
+def _counted(counts: Any) -> np.ndarray:
+    """Return the counts of a batch, 0 without one. Raises ``Cancelled`` if a host was asked to stop."""
+    if counts is None:
+        return np.zeros(1, np.int64)
+    *cells, stops = np.asarray(counts, np.int64)
+    if stops:
+        raise Cancelled
+    return np.array(cells)

@@ -16,7 +16,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import starmap
 from typing import Any, Final
@@ -25,6 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 from sagemaker_semseg.data.datasets import Dataset, FileDataset
+from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.data.pipe_mode import Cancelled, PipeDataset
 from sagemaker_semseg.data.samples import EncodedSample, ImageMaskPair, shuffled_order
 from sagemaker_semseg.environment import cpu_count
@@ -42,6 +43,18 @@ _ENDLESS: Final = 1 << 40  # steps
 _READY_BATCHES: Final = 2
 _MAX_CHUNK: Final = 8  # samples in one call from TensorFlow to Python, which costs as much as a tenth of a sample
 _MAX_EVALUATION_THREADS: Final = 4
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of each batch that is read here: that of ``count`` replicas from ``first`` on, ``of`` all.
+
+    Each of them has its own batch, one after the other.
+    """
+
+    first: int = 0
+    count: int = 1
+    of: int = 1
 
 
 class Batches:
@@ -72,6 +85,10 @@ class Batches:
         """Iterate over batches that are split among the replicas of a strategy."""
         return self._batches(iter(strategy.experimental_distribute_dataset(self.dataset)))
 
+    def distribute_shares(self, strategy: tf.distribute.Strategy) -> Generator[Any, None, None]:
+        """Iterate over the batches of a ``Share``, one for each replica of this host."""
+        return self._batches(iter(strategy.distribute_datasets_from_function(lambda _: self.dataset)))
+
     def _batches(self, iterator: Iterator[Any]) -> Generator[Any, None, None]:
         self._errors.clear()
         with self.readers or contextlib.nullcontext():
@@ -98,6 +115,7 @@ def training_batches(
     workers: int | None = None,
     processes: int = 0,
     stop: threading.Event | None = None,
+    share: Share = Share(),
 ) -> Batches:
     """Make the batches of a training.
 
@@ -110,13 +128,15 @@ def training_batches(
         workers: Threads; the batches don't depend on their number. None: ``cpu_count()``.
         processes: Processes that read files, in place of threads; neither do they depend on theirs.
         stop: Ends the reading of FIFOs once it is set.
+        share: Of files, the part of each batch that is read here.
 
     Returns:
         Images (B, crop, crop, 3) uint8 RGB and labels (B, crop, crop) uint8, 255 = ignore.
     """
-    batch, crop, workers = hp.mini_batch_size, hp.padded_crop_size, workers or cpu_count()
+    batch, crop, workers = hp.mini_batch_size // share.of, hp.padded_crop_size, workers or cpu_count()
     chunk = max(size for size in range(1, _MAX_CHUNK + 1) if batch % size == 0)
-    first, end = (step * (batch // chunk) for step in (start_step, stop_step or _ENDLESS))
+    in_step = share.count * batch // chunk
+    first, end = (step * in_step for step in (start_step, stop_step or _ENDLESS))
     numbers, errors, stop = tf.data.Dataset.range(first, end), ReadErrors(), stop or threading.Event()
     readers: ReaderProcesses | None = None
     if isinstance(dataset, PipeDataset):
@@ -124,10 +144,10 @@ def training_batches(
         load = _load_here(hp, dataset, chunk, samples)
     elif processes:
         reader = CropReader(hp, dataset.label_map.lookup)
-        readers = ReaderProcesses(reader, _requests(dataset, chunk, hp.seed), chunk, processes)
+        readers = ReaderProcesses(reader, _requests(dataset, chunk, in_step, share, hp), chunk, processes)
         load, workers = readers.load, processes + 1  # one call waits for the next process
     else:
-        requests = _requests(dataset, chunk, hp.seed)
+        requests = _requests(dataset, chunk, in_step, share, hp)
         load = _load_here(hp, dataset, chunk, lambda number: starmap(EncodedSample.read, requests(number)))
     chunks = _map(numbers, errors.track_calls(load), ((chunk, crop, crop, 3), (chunk, crop, crop)), workers)
     if chunk < batch:
@@ -149,15 +169,20 @@ def _load_here(hp: Hyperparameters, dataset: Dataset, chunk: int, samples: Sampl
     return load
 
 
-def _requests(dataset: FileDataset, chunk: int, seed: int) -> Callable[[int], list[SampleRequest]]:
-    """Return the function that lists the samples of a chunk."""
+def _requests(
+    dataset: FileDataset, chunk: int, in_step: int, share: Share, hp: Hyperparameters
+) -> Callable[[int], list[SampleRequest]]:
+    """Return the function that lists the samples of a chunk. in_step: chunks of a step that are read here."""
     pairs, count = dataset.pairs, dataset.count
     if not count:
         raise ValueError("no samples to train on")
-    order_of = lru_cache(maxsize=4)(lambda epoch: shuffled_order(seed, epoch, count))
+    order_of = lru_cache(maxsize=4)(lambda epoch: shuffled_order(hp.seed, epoch, count))
+    offset = share.first * (hp.mini_batch_size // share.of)
 
     def requests(number: int) -> list[SampleRequest]:
-        positions = [divmod(position, count) for position in range(number * chunk, (number + 1) * chunk)]
+        step, place = divmod(number, in_step)
+        start = step * hp.mini_batch_size + offset + place * chunk
+        positions = [divmod(position, count) for position in range(start, start + chunk)]
         return [(pairs[int(order_of(epoch)[index])], epoch, index) for epoch, index in positions]
 
     return requests
@@ -186,6 +211,7 @@ def evaluation_batches(
     workers: int | None = None,
     epoch: int = 0,
     stop: threading.Event | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Make batches of every sample once, at its native size.
 
@@ -197,6 +223,8 @@ def evaluation_batches(
         workers: Threads. None: ``cpu_count()``, and a few at most, since batches of whole images are large.
         epoch: The number of the FIFO to read.
         stop: Ends the reading of FIFOs once it is set.
+        part: Of files, (i, n): every n-th batch from i on, and at its end one of a single ignored pixel if others have
+            a batch more.
 
     Returns:
         Images (b, H, W, 3) uint8 RGB and labels (b, H, W) uint8, 255 = ignore.
@@ -213,6 +241,9 @@ def evaluation_batches(
         numbers, samples = runs.numbers(tf.data.Dataset.range(_ENDLESS)), runs.take
     else:
         groups = list(_groups_of_one_size(dataset, capacity))
+        most = -(-len(groups) // part[1])
+        groups = groups[part[0] :: part[1]]
+        groups += [[]] * (most - len(groups))
         numbers, samples = (
             tf.data.Dataset.range(len(groups)),
             lambda n: list(map(EncodedSample.read, groups[n])),
@@ -221,6 +252,8 @@ def evaluation_batches(
 
     def load(number: np.int64) -> Arrays:
         batch = samples(int(number))
+        if not batch:
+            return np.zeros((1, 1, 1, 3), np.uint8), np.full((1, 1, 1), IGNORE, np.uint8)
         images, labels = _aligned_array(len(batch), *batch[0].size, 3), _aligned_array(len(batch), *batch[0].size)
         for i, sample in enumerate(batch):
             images[i], labels[i] = read_image(sample.image), lookup.take(sample.mask_values())

@@ -10,12 +10,15 @@ import tensorflow as tf
 
 from sagemaker_semseg.models.network import normalize
 from sagemaker_semseg.training.losses import Loss, dice_loss
+from sagemaker_semseg.training.weight_average import WeightAverage
 
 
 def make_train_step(
     network: keras.Model, optimizer: keras.optimizers.Optimizer, strategy: tf.distribute.Strategy, loss: Loss
-) -> Callable[[Any, Any], Any]:
+) -> Callable[..., Any]:
     """Make a function of uint8 images (N, H, W, 3) and labels (N, H, W) that makes one update and returns the loss.
+
+    More arguments, scalars of each replica, are summed over all of them, and returned after the loss in one vector.
 
     The loss is the mean over the valid pixels of the global batch: their number is summed over the replicas before any
     of them divides. Each replica then holds its part of that mean; the optimizer sums the gradients of the parts. The
@@ -23,7 +26,7 @@ def make_train_step(
     """
     variables = network.trainable_variables
 
-    def replica_step(images: Any, labels: Any) -> Any:
+    def replica_step(images: Any, labels: Any, *flags: Any) -> Any:
         with tf.GradientTape() as tape:
             logits, auxiliary = network(normalize(images, network.input.dtype), training=True)
             total, weight = loss.sums(logits, auxiliary, labels)
@@ -33,29 +36,34 @@ def make_train_step(
                 part += loss.dice_weight / strategy.num_replicas_in_sync * dice_loss(logits, labels)
             objective = optimizer.scale_loss(part)
         optimizer.apply(tape.gradient(objective, variables), variables)
-        return part
+        return tf.stack([part, *(tf.cast(flag, part.dtype) for flag in flags)]) if flags else part
 
     # XLA compiles for minutes and is no faster on a CPU; with several replicas it fails.
     @tf.function(jit_compile=False)
-    def step(images: Any, labels: Any) -> Any:
-        return strategy.reduce("SUM", strategy.run(replica_step, args=(images, labels)), axis=None)
+    def step(images: Any, labels: Any, *flags: Any) -> Any:
+        return strategy.reduce("SUM", strategy.run(replica_step, args=(images, labels, *flags)), axis=None)
 
     return step
 
 
-def make_averaging(network: keras.Model, strategy: tf.distribute.Strategy) -> Callable[[], None]:
-    """Make a function that sets each moving statistic to its mean over the replicas.
+def make_averaging(
+    network: keras.Model, strategy: tf.distribute.Strategy, average: WeightAverage | None = None
+) -> Callable[[], None]:
+    """Make a function that sets each moving statistic, and its ``average``, to its mean over the replicas.
 
     Without ``syncbn`` every replica collects those of its own images. The mean of the averages is the average of the
     means, so it doesn't matter how often they are averaged.
     """
     variables = [variable.value for variable in network.non_trainable_variables if variable.dtype.startswith("float")]
+    variables += average.statistics if average else []
     if strategy.num_replicas_in_sync == 1:
         return lambda: None
 
-    def average() -> None:
-        means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, variables)
+    def average_replica() -> None:
+        means = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN, [tf.identity(variable) for variable in variables]
+        )
         for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)
 
-    return tf.function(lambda: strategy.run(average), jit_compile=False)
+    return tf.function(lambda: strategy.run(average_replica), jit_compile=False)

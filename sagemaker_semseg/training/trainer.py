@@ -11,6 +11,7 @@ import functools
 import itertools
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -36,9 +37,10 @@ from sagemaker_semseg.training.checkpoint import TrainingState
 from sagemaker_semseg.training.devices import default_strategy, reader_processes
 from sagemaker_semseg.training.evaluation import Evaluator
 from sagemaker_semseg.training.finish import TrainingResult, write_model
+from sagemaker_semseg.training.hosts import Hosts
 from sagemaker_semseg.training.losses import Loss
 from sagemaker_semseg.training.optimizers import make_optimizer
-from sagemaker_semseg.training.pipeline import training_batches
+from sagemaker_semseg.training.pipeline import Share, training_batches
 from sagemaker_semseg.training.plan import check, class_weights
 from sagemaker_semseg.training.schedules import make_schedule
 from sagemaker_semseg.training.train_step import make_averaging, make_train_step
@@ -80,21 +82,21 @@ def train(
         DivergedError: The loss or a weight isn't finite. The best epoch's artifact has been written.
         OSError: A file can't be read or written.
     """
-    checkpoints = checkpoints or output / "checkpoints"
-    checkpoint.remove_leftovers_of_kill(checkpoints)
-    trainer = Trainer(hp, datasets, checkpoints, strategy or default_strategy(), weights)
-    trainer.state.class_names = list(class_names)
-    model_path = model_path or output / "model.tar.gz"
-    remove_leftovers(model_path)
-    with catch_signals(callback=_let_ctrl_c_interrupt, threaded=True) as stop:
-        try:
-            trainer.fit(trainer.callback_list(callbacks), stop)
-        except _NotFiniteError as error:
-            kept = trainer.state.progress.best_epoch >= 0
-            if kept:
-                trainer.write_model(model_path)
-            raise _diverged(str(error), hp, model_path if kept else None) from None
-        return trainer.write_model(model_path, stop.signal)
+    checkpoints, model_path = checkpoints or output / "checkpoints", model_path or output / "model.tar.gz"
+    strategy = strategy or default_strategy()
+    with Hosts(strategy).explain_loss(checkpoints):
+        trainer = Trainer(hp, datasets, checkpoints, strategy, weights)
+        trainer.state.class_names = list(class_names)
+        # after the strategy, whose start sets handlers of its own
+        with catch_signals(callback=_let_ctrl_c_interrupt, threaded=True) as stop:
+            try:
+                trainer.fit(trainer.callback_list(callbacks), stop)
+            except _NotFiniteError as error:
+                kept = trainer.state.progress.best_epoch >= 0
+                if kept:
+                    trainer.write_model(model_path)
+                raise _diverged(str(error), hp, model_path if kept else None) from None
+            return trainer.write_model(model_path, stop.signal or (signal.SIGTERM if trainer.reported[0] else None))
 
 
 class Trainer:
@@ -108,9 +110,18 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         weights: Mapping[str, np.ndarray] | None = None,
     ):
-        self.hp, self.datasets, self.strategy = hp, datasets, strategy
+        self.hp, self.datasets, self.strategy, self.hosts = hp, datasets, strategy, Hosts(strategy)
+        self.reported = [0.0, 0.0]  # by the hosts: ``_flags``
         self.last_path, self.best_path = checkpoint.paths(checkpoints)
-        check(hp, strategy.num_replicas_in_sync, has_weights=bool(weights) or self.last_path.is_file())
+        if self.hosts.is_chief:
+            checkpoint.remove_leftovers_of_kill(checkpoints)
+        with self.hosts.file_of_chief(self.last_path) as last:
+            self._set_up(last if last.is_file() else None, weights)
+
+    def _set_up(self, last: Path | None, weights: Mapping[str, np.ndarray] | None) -> None:
+        """Build the network and restore the last checkpoint, if there is one."""
+        hp, datasets, strategy = self.hp, self.datasets, self.strategy
+        check(hp, strategy.num_replicas_in_sync, has_weights=bool(weights) or last is not None)
         keras.utils.set_random_seed(hp.seed % 2**32)
         self.network = _build(hp, strategy, weights)
         self.average = WeightAverage(self.network, hp.ema_decay, strategy) if hp.ema_decay else None
@@ -119,9 +130,9 @@ class Trainer:
         self._make_step = functools.cache(
             lambda frozen: make_train_step(self.network, self.network.optimizer, strategy, loss)
         )
-        self.average_statistics = make_averaging(self.network, strategy)
+        self.average_statistics = make_averaging(self.network, strategy, self.average)
         self.evaluator = Evaluator(self.network, hp.num_classes, strategy)
-        self.state = self._resume(TrainingState(to_strings(hp), datasets.train.count or 0))
+        self.state = self._resume(last, TrainingState(to_strings(hp), datasets.train.count or 0))
         self.steps_per_epoch = math.ceil(self.state.samples / hp.mini_batch_size)
 
     def fit(self, callbacks: keras.callbacks.CallbackList, stop: threading.Event) -> None:
@@ -140,42 +151,73 @@ class Trainer:
                 with contextlib.suppress(Cancelled):  # a stop ends the reading of a pipe
                     for images, labels in itertools.islice(batches, end - state.step):
                         callbacks.on_train_batch_begin(state.step % steps)
-                        previous, loss = loss, train_step(images, labels)
+                        previous, loss = loss, train_step(images, labels, *self._flags(stop))
                         if previous is not None:  # it is read one step late, so that a GPU always has work
                             self._end_step(previous, state.step, callbacks)
                         if self.average:
                             self.average.update(state.step)
                         state.step += 1
                         state.seconds = time.monotonic() - started
-                        if stop.is_set():
+                        if self._must_stop(stop):
                             break
-                        if time.monotonic() - self.saved_at >= 60 * self.hp.checkpoint_minutes:
+                        if self._checkpoint_is_due():
                             self._end_step(loss, state.step, callbacks)
                             loss = None
                             self.save()
                 if loss is not None:
                     self._end_step(loss, state.step, callbacks)
-                if state.step == end and not stop.is_set():
+                if state.step == end and not self._must_stop(stop):
                     self.save()  # a validation may take long
                 if state.step == end:
-                    with contextlib.suppress(Cancelled), self._averaged():  # validated when the training resumes
-                        callbacks.on_epoch_end(epoch, self._validate(epoch, next(validations), stop))
+                    try:
+                        with self._averaged():
+                            logs = self._validate(epoch, next(validations), stop)
+                            callbacks.on_epoch_end(epoch, logs)
+                    except Cancelled:  # the epoch is validated when the training resumes
+                        self.reported[0] = 1.0
                 self.save()
-                if stop.is_set() or self.network.stop_training:
+                if self._must_stop(stop) or self.hosts.any(self.network.stop_training):
                     break
         finally:
             stop.set()  # ends the reading of pipes
             batches.close()
             callbacks.on_train_end()
 
+    def _flags(self, stop: threading.Event) -> list[Any]:
+        """What hosts tell each other with a step: whether one is to stop, and whether a checkpoint is due."""
+        if self.hosts.count == 1:
+            return []
+        return [tf.constant(float(flag)) for flag in (stop.is_set(), self._is_late() and self.hosts.is_chief)]
+
+    def _must_stop(self, stop: threading.Event) -> bool:
+        """Whether to end now: on several hosts, whether all have read that one is to stop, in the same step."""
+        return stop.is_set() if self.hosts.count == 1 else bool(self.reported[0])
+
+    def _checkpoint_is_due(self) -> bool:
+        return self._is_late() if self.hosts.count == 1 else bool(self.reported[1])
+
+    def _is_late(self) -> bool:
+        return time.monotonic() - self.saved_at >= 60 * self.hp.checkpoint_minutes
+
     def save(self) -> None:
         """Write the last checkpoint; the best epoch's file follows it."""
         self.average_statistics()
-        checkpoint.save(self.last_path, self.network, self.network.optimizer, self.state)
-        checkpoint.agree_on_best(self.best_path, self.state)
+        if self.hosts.is_chief:
+            checkpoint.save(self.last_path, self.network, self.network.optimizer, self.state)
+        self._agree_on_best()
+        self.reported[1] = 0
         self.saved_at = time.monotonic()
 
-    def _train_step(self, epoch: int) -> Callable[[Any, Any], Any]:
+    def _agree_on_best(self) -> None:
+        """Forget the best epoch if its file is gone: a later one takes its place, and the training isn't lost."""
+        found = self.hosts.is_chief and checkpoint.agree_on_best(self.best_path, self.state)
+        if self.state.progress.best_epoch >= 0 and not self.hosts.any(found):
+            if self.hosts.is_chief:
+                what = f"{self.best_path} is missing or another training's; the best of the epochs to come replaces it"
+                print(f"warning: {what}", file=sys.stderr, flush=True)
+            self.state.forget_best()
+
+    def _train_step(self, epoch: int) -> Callable[..., Any]:
         """Return the step of an epoch, which leaves frozen layers as they are."""
         frozen = epoch < self.hp.freeze_backbone_epochs
         freeze_backbone(self.network, batch_norm=frozen or self.hp.freeze_batch_norm, others=frozen)
@@ -186,6 +228,8 @@ class Trainer:
         return self.average.applied() if self.average else contextlib.nullcontext()
 
     def _batches(self, stop: threading.Event) -> Generator[Any, None, None]:
+        hosts, replicas = self.hosts, self.strategy.num_replicas_in_sync
+        several = hosts.count > 1
         batches = training_batches(
             self.datasets.train,
             self.hp,
@@ -193,12 +237,14 @@ class Trainer:
             stop_step=self.steps_per_epoch * self.hp.epochs,
             processes=reader_processes(),
             stop=stop,
+            share=Share(hosts.rank * hosts.local_replicas, hosts.local_replicas, replicas) if several else Share(),
         )
-        return batches.distribute(self.strategy)
+        return batches.distribute_shares(self.strategy) if several else batches.distribute(self.strategy)
 
     def _end_step(self, loss: Any, step: int, callbacks: keras.callbacks.CallbackList) -> None:
         """Add the loss of update number ``step``, counted from 1."""
-        value = float(loss)
+        value, *reported = np.atleast_1d(np.asarray(loss)).tolist()
+        self.reported = reported or self.reported
         epoch, batch = divmod(step - 1, self.steps_per_epoch)
         if not math.isfinite(value):
             raise _NotFiniteError(f"the loss became {value} in epoch {epoch + 1}, step {batch + 1}")
@@ -217,6 +263,7 @@ class Trainer:
             )
         except FloatingPointError as error:
             raise _NotFiniteError(f"{error} in the validation after epoch {epoch + 1}") from error
+        images = sum(counts) if self.hosts.count == 1 else self.datasets.validation.count or 0
         scores = Scores.of(state.confusion)
         logs = {
             "loss": state.loss_sum / self.steps_per_epoch,
@@ -224,7 +271,7 @@ class Trainer:
             "throughput": self.steps_per_epoch * self.hp.mini_batch_size / max(state.seconds, 1e-9),
             "val_mIOU": scores.miou,
             "val_pixel_accuracy": scores.pixel_accuracy,
-            "val_throughput": sum(counts) / max(time.monotonic() - started, 1e-9),
+            "val_throughput": images / max(time.monotonic() - started, 1e-9),
         }
         state.loss_sum = state.seconds = 0.0
         state.history.append({"epoch": epoch, **logs})
@@ -233,7 +280,7 @@ class Trainer:
     def callback_list(self, callbacks: Sequence[keras.callbacks.Callback]) -> keras.callbacks.CallbackList:
         """Put the trainer's callbacks around those of the user."""
         hp, state = self.hp, self.state
-        best = BestEpoch(state, self.best_path, hp.early_stopping_tolerance)
+        best = BestEpoch(state, self.best_path if self.hosts.is_chief else None, hp.early_stopping_tolerance)
         rate = LearningRate(state, make_schedule(hp, state.samples))
         self.network.stop_training = False
         return keras.callbacks.CallbackList(
@@ -247,24 +294,33 @@ class Trainer:
             initial_step=state.step,
         )
 
-    def _resume(self, new: TrainingState) -> TrainingState:
-        """Restore the last checkpoint, if there is one. Raises DataError if it is of another training."""
-        if not self.last_path.is_file():
+    def _resume(self, last: Path | None, new: TrainingState) -> TrainingState:
+        """Restore the last checkpoint. Raises DataError if it is of another training."""
+        if last is None:
             return new
-        state = checkpoint.read_state(self.last_path)
-        checkpoint.check_same_training(self.last_path, state, self.hp, new.samples)
-        checkpoint.restore(self.last_path, self.network, self.network.optimizer)
+        state = checkpoint.read_state(last)
+        checkpoint.check_same_training(last, state, self.hp, new.samples)
+        checkpoint.restore(last, self.network, self.network.optimizer)
         state.hyperparameters = new.hyperparameters  # the names of classes may be others
-        if not checkpoint.agree_on_best(self.best_path, state):
-            state.forget_best()
+        self.state = state
+        self._agree_on_best()
         return state
 
     def write_model(self, path: Path, signal: int | None = None) -> TrainingResult:
-        """Write the artifact with the best epoch's weights, or the current ones if no epoch has ended."""
-        found = self.state.progress.best_epoch >= 0
+        """Write the artifact with the best epoch's weights, or the current ones if no epoch has ended.
+
+        The chief writes it; the others return its result without the scores.
+        """
+        state, found = self.state, self.state.progress.best_epoch >= 0
         with self._averaged():
             weights = None if found else get_weights(self.network)
-        return write_model(path, self.state, self.best_path, weights, signal)
+        if self.hosts.is_chief:
+            remove_leftovers(path)
+            result = write_model(path, state, self.best_path, weights, signal)
+        else:
+            result = TrainingResult(path, state.history, state.progress.best_epoch if found else None, None, signal)
+        self.hosts.wait()  # a host that ends takes the others with it
+        return result
 
 
 def _build(

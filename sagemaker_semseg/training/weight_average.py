@@ -11,6 +11,9 @@ import tensorflow as tf
 from sagemaker_semseg.architectures import is_decoder
 from sagemaker_semseg.models.weights import named_variables
 
+STATISTICS = ("moving_mean", "moving_variance")
+"""The names of batch normalization's moving statistics."""
+
 
 class WeightAverage:
     """An exponential moving average of all weights, the statistics of batch normalization included.
@@ -25,6 +28,7 @@ class WeightAverage:
 
     Attributes:
         variables: The averages by structural name.
+        statistics: Those of batch normalization's moving statistics, which differ between replicas.
     """
 
     def __init__(self, network: keras.Model, decay: float, strategy: tf.distribute.Strategy):
@@ -35,6 +39,7 @@ class WeightAverage:
             }
         pairs = [(self.variables[name], variable.value) for name, variable in weights.items()]
         self._weights = list(weights.values())
+        self.statistics = [self.variables[name] for name, weight in weights.items() if weight.name in STATISTICS]
 
         @tf.function(jit_compile=False)
         def add(share: tf.Tensor) -> None:

@@ -242,3 +242,25 @@ def test_without_flags_it_is_the_job_of_a_container(arguments, expected, tmp_pat
     (tmp_path / "input" / "config").mkdir(parents=True)
     assert main(["train", *arguments]) == (0 if expected else 2)
     assert launched == ([(tmp_path, "--verbose" in arguments)] if expected else [])
+
+
+def test_finish_writes_the_model_from_the_checkpoints(trained, tmp_path, capsys):
+    """Without data and hyperparameters. The weights and the metrics are the training's."""
+    shutil.copytree(trained.output / "checkpoints", tmp_path / "kept")
+    assert main(["train", "--finish", "--checkpoints", str(tmp_path / "kept"), "--output", str(tmp_path / "out")]) == 0
+    assert "best epoch 1 of 1" in capsys.readouterr().out
+    artifact, before = read_artifact(tmp_path / "out" / "model.tar.gz"), read_artifact(trained.output / "model.tar.gz")
+    assert artifact.labels == before.labels
+    assert artifact.metrics["history"] == before.metrics["history"]
+    for name, array in before.weights.items():
+        np.testing.assert_array_equal(artifact.weights[name], array)
+
+
+def test_finish_without_checkpoints(tmp_path, capsys):
+    assert main(["train", "--finish", "--output", str(tmp_path), "--epoch", "3"]) == 2
+    assert "--epoch: there is no such flag" in capsys.readouterr().err
+    assert main(["train", "--finish", "--output", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'checkpoints' / 'last.safetensors'}: there is no such checkpoint" in error
+    assert main(["train", "--finish"]) == 2
+    assert "--output: is missing" in capsys.readouterr().err

@@ -121,12 +121,24 @@ def test_configuration_that_is_none(base, text):
     assert "hyperparameters.json" in text
 
 
-def test_several_hosts_are_refused(base):
-    root = base({"num_classes": "3"}, ("train",))
+def test_several_hosts_need_all_files(base, monkeypatch):
+    entry = {"TrainingInputMode": "File", "S3DistributionType": "ShardedByS3Key"}
+    root = base(
+        {"num_classes": "3"}, {"train": entry, "validation": {**entry, "S3DistributionType": "FullyReplicated"}}
+    )
     hosts = {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]}
     (root / "input" / "config" / "resourceconfig.json").write_text(json.dumps(hosts))
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(root))
     _, (fault,) = read_training_config(root)
-    assert str(fault).startswith("InstanceCount: is 2, and a training runs on one machine")
+    assert str(fault).startswith("train: is ShardedByS3Key: each host has a part of the files, and needs all")
+
+
+def test_pipe_mode_is_for_one_host(base, monkeypatch):
+    pipe = {"TrainingInputMode": "Pipe", "RecordWrapperType": "RecordIO"}
+    root = base({"num_classes": "3", "num_training_samples": "4"}, {"train": pipe, "validation": pipe})
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(root))
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}')
+    assert "comes in Pipe mode, which one host alone can read" in fails(root)
 
 
 def test_a_host_without_a_name_is_reported_in_the_failure(base):

@@ -136,3 +136,49 @@ def test_an_image_that_breaks_in_the_second_epoch_is_named(tiny_channels, hp, tm
     last, best = checkpoint.paths(tmp_path / "out" / "checkpoints")
     assert len(checkpoint.read_state(last).history) >= 1
     assert np.isfinite(checkpoint.load_weights(best)[1]).all()
+
+
+class AtEpoch(keras.callbacks.Callback):
+    """Does something when an epoch begins."""
+
+    def __init__(self, epoch, action):
+        super().__init__()
+        self.epoch, self.action = epoch, action
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.action()
+
+
+def test_a_folder_of_checkpoints_that_vanishes_is_made_again(tiny_channels, hp, tmp_path, capsys):
+    """The weights of the best epoch are gone with it; a later epoch takes its place."""
+    vanish = AtEpoch(1, lambda: shutil.rmtree(tmp_path / "checkpoints"))
+    result = trainer.train(hp, tiny_channels, tmp_path, callbacks=[vanish])
+    assert result.best_epoch == 1
+    assert f"warning: {tmp_path / 'checkpoints' / 'best.safetensors'} is missing" in capsys.readouterr().err
+    assert read_artifact(result.artifact).metrics["best_epoch"] == 1
+    assert checkpoint.read_state(tmp_path / "checkpoints" / "last.safetensors").progress.best_epoch == 1
+
+
+def test_a_folder_of_checkpoints_that_becomes_read_only(tiny_channels, hp, tmp_path, monkeypatch):
+    """What was saved before stays, and the training continues from there with the same bytes."""
+    trainer.train(hp, tiny_channels, tmp_path / "whole")
+    output, system_open = tmp_path / "out", os.open
+
+    def read_only(path, flags, *more, **named):
+        if flags & os.O_CREAT and str(path).startswith(str(output)):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return system_open(path, flags, *more, **named)
+
+    with monkeypatch.context() as patch:
+        lock = AtEpoch(1, lambda: patch.setattr(os, "open", read_only))
+        with pytest.raises(OSError) as caught:
+            trainer.train(hp, tiny_channels, output, callbacks=[lock])
+    message, status = explain(caught.value)
+    assert status == 2
+    last, best = checkpoint.paths(output / "checkpoints")
+    assert message == f"{last}: Read-only file system (give a folder that can be written to)"
+    assert {path.name for path in (output / "checkpoints").iterdir()} == {last.name, best.name}
+    assert len(checkpoint.read_state(last).history) == 1
+    trainer.train(hp, tiny_channels, output)
+    assert content(output / "model.tar.gz") == content(tmp_path / "whole" / "model.tar.gz")

@@ -65,10 +65,14 @@ class LocalBackend:
                 {channel.name: _channel_entry(channel, spec.input_mode) for channel in spec.channels},
                 locations,
                 instance_type=spec.instance_type,
+                instance_count=spec.instance_count,
                 checkpoints=local_path(kept) if kept and not in_s3(kept) else None,
                 tensorboard=local_path(board) if board and not in_s3(board) else None,
             )
-            more = {"command": self._command, "place": _output_place(spec, folder), "manifests": manifests}
+            command = self._command
+            if spec.instance_count > 1:
+                command = [*_PYTHON, "sagemaker_semseg.container.launch_hosts", str(spec.instance_count), *command]
+            more = {"command": command, "place": _output_place(spec, folder), "manifests": manifests}
             if kept and in_s3(kept):
                 copy_files(filesystem_at(kept), filesystem_at(str(folder / "ml" / "checkpoints")))
                 more["checkpoints"] = kept

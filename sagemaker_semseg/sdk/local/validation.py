@@ -73,7 +73,11 @@ def _machine(instance_type: str | None) -> Iterator[Fault]:
 
 
 def _training(spec: TrainingSpec) -> Iterator[Fault]:
-    yield from _one_machine("instance_count", spec.instance_count)
+    if spec.instance_count > 1 and spec.instance_type == "local_gpu":
+        what = "is more than 1, and the processes would share this machine's GPUs"
+        yield Fault("instance_count", what, 'give 1, which uses all GPUs, or instance_type="local"')
+    if spec.instance_count > 1 and any(channel.is_piped(spec.input_mode) for channel in spec.channels):
+        yield Fault("instance_count", "is more than 1, and a pipe has one reader", "give 1, or input_mode='File'")
     yield from _faults_of_name("training", spec.name)
     for channel in spec.channels:
         yield from _channel(channel, spec.input_mode)

@@ -237,8 +237,37 @@ def test_a_wrong_and_a_missing_channel_come_together(estimator, inputs):
     assert set(faults(estimator().fit, {**inputs, "train": 3.5})) == {"train", "validation"}
 
 
-def test_more_than_one_machine(estimator, inputs):
-    assert "this machine is one" in faults(estimator(instance_count=2).fit, inputs)["instance_count"]
+def test_two_instances_are_two_processes(estimator, inputs, capsys, state):
+    """What the chief prints is the job's log; both have the names of the hosts."""
+    mine = estimator(instance_count=2)
+    mine.fit(inputs)
+    assert capsys.readouterr().out.count("epoch=0, validation mIOU <score>=0.125") == 1
+    assert Path(mine.model_data).is_file()
+    base = state / "training" / mine.latest_training_job.name / "ml"
+    assert json.loads((base / "input/config/resourceconfig.json").read_text())["hosts"] == ["algo-1", "algo-2"]
+
+
+def test_a_failure_of_two_instances(estimator, inputs):
+    with pytest.raises(JobFailed, match="the masks are upside down"):
+        estimator(instance_count=2, seed=FAIL).fit(inputs, logs=False)
+
+
+def test_two_instances_that_are_stopped(estimator, inputs, state):
+    mine = estimator(instance_count=2, seed=HANG)
+    mine.fit(inputs, wait=False)
+    job = mine.latest_training_job
+    eventually(lambda: "ready" in (state / "training" / job.name / "log").read_text())
+    job.stop()
+    eventually(lambda: job.describe()["TrainingJobStatus"] == "Stopped")
+
+
+def test_two_instances_share_neither_gpus_nor_a_pipe(estimator, inputs, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/nvidia-smi")
+    gpu = faults(estimator(instance_count=2, instance_type="local_gpu").fit, inputs)
+    assert "would share this machine's GPUs" in gpu["instance_count"]
+    assert (
+        "a pipe has one reader" in faults(estimator(instance_count=2, input_mode="Pipe").fit, inputs)["instance_count"]
+    )
 
 
 def test_there_is_no_gpu(estimator, inputs, monkeypatch):

@@ -1,0 +1,43 @@
+"""``launch``: what it refuses; a training as two hosts of this machine."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sagemaker_semseg.artifact import read_artifact
+from sagemaker_semseg.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--hosts", "1", "train"], "--hosts: is 1 (give 2 or more, or leave out launch)"),
+        (["--hosts", "2"], "nothing can't be launched (give train and its flags after --hosts N)"),
+        (["--hosts", "2", "evaluate", "out"], "evaluate can't be launched"),
+        (["--host", "2", "train"], "--hosts"),
+    ],
+)
+def test_what_is_refused(arguments, expected, capsys):
+    assert main(["launch", *arguments]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_a_fault_of_the_training_is_shown(tmp_path):
+    """Both hosts find it before they meet; the chief's message is shown, and its exit status returned."""
+    command = [sys.executable, "-m", "sagemaker_semseg", "launch", "--hosts", "2", "train", "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("num_classes: is missing") >= 1
+
+
+@pytest.mark.slow
+def test_two_hosts_train(data, settings, tmp_path):
+    flags = ["--data", str(data), "--output", str(tmp_path / "out"), *settings]
+    command = [sys.executable, "-m", "sagemaker_semseg", "launch", "--hosts", "2", "train", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    assert ", on each of 2 hosts" in done.stdout
+    assert done.stdout.count("validation mIOU <score>=") == 1
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert read_artifact(tmp_path / "out" / "model.tar.gz").metrics["best_epoch"] == 0
