@@ -10,6 +10,7 @@ from typing import Final
 import tensorflow as tf
 
 from sagemaker_semseg.environment import cpu_count, set_tf_config
+from sagemaker_semseg.errors import Fault, UserError
 
 START_SECONDS = 120
 """For the start of TensorFlow on hosts that have met; it takes one."""
@@ -34,6 +35,9 @@ def multi_host_strategy(addresses: Sequence[str], rank: int) -> tf.distribute.St
     signal.alarm(START_SECONDS)  # the start waits for good, holding Python's lock and deaf to other signals
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        fault = Fault("this process", str(error), "train in one that has not used TensorFlow yet")
+        raise UserError("TensorFlow can't start on several hosts:", [fault]) from error
     finally:
         signal.alarm(0)
         for number, handler in handlers.items():  # TensorFlow sets one of its own for SIGTERM, which ends nothing

@@ -17,8 +17,7 @@ import tensorflow as tf
 from sagemaker_semseg.errors import Fault, HostLostError
 
 _PIECE = 2**25  # bytes sent at once
-_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
-         tf.errors.InternalError)  # fmt: skip
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
 class Hosts:

@@ -87,7 +87,9 @@ class Batches:
 
     def distribute_shares(self, strategy: tf.distribute.Strategy) -> Generator[Any, None, None]:
         """Iterate over the batches of a ``Share``, one for each replica of this host."""
-        return self._batches(iter(strategy.distribute_datasets_from_function(lambda _: self.dataset)))
+        # else the hosts ask each other before each batch whether it is the last one
+        endless = self.dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+        return self._batches(iter(strategy.distribute_datasets_from_function(lambda _: endless)))
 
     def _batches(self, iterator: Iterator[Any]) -> Generator[Any, None, None]:
         self._errors.clear()

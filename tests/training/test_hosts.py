@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from sagemaker_semseg.artifact import read_artifact
+from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.training import checkpoint
+from sagemaker_semseg.training.devices import multi_host_strategy
 from tests.training.test_rendezvous import free_port
 
 SCRIPT = Path(__file__).with_name("one_host.py")
@@ -101,3 +104,12 @@ def test_hosts_that_tf_config_names(data, alone, tmp_path):
             stack.callback(process.kill)
         assert [process.wait(SECONDS) for process in processes] == [0, 0]
     agree(tmp_path, alone)
+
+
+def test_a_process_that_has_used_tensorflow_cannot_join(two_replicas, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "")
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(UserError, match="train in one that has not used TensorFlow yet"):
+        multi_host_strategy(["127.0.0.1:1", "127.0.0.1:2"], 0)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.alarm(0) == 0
