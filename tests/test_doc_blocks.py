@@ -24,6 +24,10 @@ PYTHON = {
     "README.md": ["tests/jobs/test_training_page.py", "tests/sagemaker/test_pages.py"],
     "aws.md": ["needs an account; tests/sdk/remote/test_life.py sends the same calls to moto", "here"],
     "check.md": ["here"],
+    "distributed.md": [
+        "needs an account; tests/sdk/requests/test_training.py makes such a request",
+        "trains on two hosts; tests/sdk/local/test_several_hosts.py does the same",
+    ],
     "export_onnx.md": ["tests/export/test_export_pages.py"],
     "export_openvino.md": ["tests/export/test_export_pages.py"],
     "export_tensorflow.md": ["tests/export/test_export_pages.py"],
@@ -50,6 +54,7 @@ NOT_RUN = {
     "export": "loads TensorFlow; tests/cli/test_export.py",
     "import": "needs a model of AWS's algorithm; tests/cli/test_import.py",
     "jobs": "needs jobs; tests/cli/test_jobs.py",
+    "launch": "trains; tests/cli/test_launch.py",
     "quantize": "takes minutes; tests/cli/test_quantize.py",
     "report": "needs a job's folder; tests/cli/test_report.py",
     "serve": "runs until it is stopped; tests/cli/test_serve.py",
@@ -68,6 +73,7 @@ OTHERS = {
     "echo": "the job folder of docs/container.md; tests/container",
     "exit": "the shell's",
     "export": "the shell's",
+    "head": "the shell's",
     "jq": "tests/cli/test_check.py reads the same JSON",
     "make": "the targets exist; tests/test_habits.py",
     "mv": "needs the downloaded set, as tar; tests/convert/test_folders.py has the layouts",
@@ -76,6 +82,7 @@ OTHERS = {
     "npm": "downloads; make test-page",
     "python3": "serves until it is stopped",
     "pip": "installs; make test-wheel",
+    "srun": "needs Slurm",
     "tensorboard": "its package isn't installed; tests/training/test_tensorboard.py reads the files",
 }
 
@@ -111,7 +118,7 @@ SHELL = [
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_has_a_language_and_json_is_json(page):
     for language, text in blocks(page):
-        assert language in {"sh", "python", "json", "text", "cpp", "js"}, (
+        assert language in {"sh", "python", "json", "text", "yaml", "cpp", "js"}, (
             text
         )  # of the last two, tests/export and tests/browser
         if language == "json" and "..." not in text and page.name != "data.md":  # tests/test_docs.py reads those

@@ -21,7 +21,7 @@ from sagemaker_semseg.environment import base_folder, variables_of_host
 from sagemaker_semseg.signals import catch_signals, watch_parent
 
 GRACE_SECONDS = 30.0
-"""For the other hosts to end when one has ended; then they are killed."""
+"""For the other hosts to end when the chief has ended or one has failed; then they are killed."""
 
 _POLL_SECONDS = 0.1
 _STATUSES_OF_A_STOP = (-signal.SIGTERM, -signal.SIGINT, 130)
@@ -74,7 +74,7 @@ class LocalHosts:
             while None in (statuses := [process.poll() for process in self.processes]):
                 if self.failed is None:
                     self.failed = self._first_failure(statuses)
-                if statuses != [None] * len(statuses):
+                if statuses[0] is not None or any(statuses):  # a chief may have more to do than the others
                     kill_at = min(kill_at, time.monotonic() + GRACE_SECONDS)
                 if time.monotonic() > kill_at:
                     self.send(signal.SIGKILL)
