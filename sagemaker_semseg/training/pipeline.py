@@ -146,10 +146,10 @@ def training_batches(
         load = _load_here(hp, dataset, chunk, samples)
     elif processes:
         reader = CropReader(hp, dataset.label_map.lookup)
-        readers = ReaderProcesses(reader, _requests(dataset, chunk, in_step, share, hp), chunk, processes)
+        readers = ReaderProcesses(reader, _requests(dataset, chunk, hp, share), chunk, processes)
         load, workers = readers.load, processes + 1  # one call waits for the next process
     else:
-        requests = _requests(dataset, chunk, in_step, share, hp)
+        requests = _requests(dataset, chunk, hp, share)
         load = _load_here(hp, dataset, chunk, lambda number: starmap(EncodedSample.read, requests(number)))
     chunks = _map(numbers, errors.track_calls(load), ((chunk, crop, crop, 3), (chunk, crop, crop)), workers)
     if chunk < batch:
@@ -172,14 +172,15 @@ def _load_here(hp: Hyperparameters, dataset: Dataset, chunk: int, samples: Sampl
 
 
 def _requests(
-    dataset: FileDataset, chunk: int, in_step: int, share: Share, hp: Hyperparameters
+    dataset: FileDataset, chunk: int, hp: Hyperparameters, share: Share
 ) -> Callable[[int], list[SampleRequest]]:
-    """Return the function that lists the samples of a chunk. in_step: chunks of a step that are read here."""
+    """Return the function that lists the samples of a chunk."""
     pairs, count = dataset.pairs, dataset.count
     if not count:
         raise ValueError("no samples to train on")
     order_of = lru_cache(maxsize=4)(lambda epoch: shuffled_order(hp.seed, epoch, count))
-    offset = share.first * (hp.mini_batch_size // share.of)
+    of_replica = hp.mini_batch_size // share.of
+    in_step, offset = share.count * of_replica // chunk, share.first * of_replica
 
     def requests(number: int) -> list[SampleRequest]:
         step, place = divmod(number, in_step)

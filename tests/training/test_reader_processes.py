@@ -170,7 +170,7 @@ with readers:
 
 
 def test_several_threads_load_at_once(split: FileDataset) -> None:
-    requests = pipeline._requests(split, 1, 4)
+    requests = pipeline._requests(split, 1, settings(1), pipeline.Share())
     readers = ReaderProcesses(CropReader(settings(1), split.label_map.lookup), requests, 1, 2)
     results: dict[int, bytes] = {}
 
