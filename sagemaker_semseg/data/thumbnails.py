@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-__all__ = ["SIDE", "jpeg_data_uri", "shrink_image", "shrink_labels", "thumbnail_size"]
+__all__ = ["SIDE", "jpeg", "jpeg_data_uri", "shrink_image", "shrink_labels", "thumbnail_size"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -40,8 +40,8 @@ def shrink_labels(labels: Bytes, size: tuple[int, int]) -> Bytes:
     return np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
 
 
-def jpeg_data_uri(pixels: Bytes) -> str:
-    """Encode (H, W, 3) uint8 as a JPEG of at most about 40 kB, as a ``data:`` URI."""
+def jpeg(pixels: Bytes) -> bytes:
+    """Encode (H, W, 3) uint8 as a JPEG of at most about 40 kB."""
     data = b""
     for quality in (82, 60, 40, 20):  # noise takes more bytes than a real image
         out = io.BytesIO()
@@ -49,4 +49,9 @@ def jpeg_data_uri(pixels: Bytes) -> str:
         data = out.getvalue()
         if len(data) <= _MAX_BYTES:
             break
-    return "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    return data
+
+
+def jpeg_data_uri(pixels: Bytes) -> str:
+    """Encode (H, W, 3) uint8 as ``jpeg`` does, as a ``data:`` URI."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(pixels)).decode()

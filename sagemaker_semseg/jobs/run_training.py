@@ -218,6 +218,7 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     strategy = load_tensorflow(verbose=config.verbose, meet=meet_all)
     from sagemaker_semseg.training.callbacks import AfterEpoch, LogLines, logging_callback
     from sagemaker_semseg.training.devices import describe_devices
+    from sagemaker_semseg.training.sample_predictions import SamplePredictions
     from sagemaker_semseg.training.tensorboard import TensorBoardScalars
     from sagemaker_semseg.training.trainer import train
 
@@ -231,6 +232,9 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     report = ReportWriter(prepared.files, names, facts, notes) if is_chief() else None
     if report:
         callbacks = [*callbacks, AfterEpoch(report.write)]
+        if isinstance(prepared.channels.validation, FileDataset) and not hosts:  # one host can't predict alone
+            folder = prepared.files.samples
+            callbacks.insert(0, SamplePredictions(folder, prepared.channels.validation, hp.num_classes))
         if config.tensorboard:
             callbacks.append(TensorBoardScalars(Path(config.tensorboard)))
     if report and not config.quiet:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from sagemaker_semseg.artifact import read_summary
 from sagemaker_semseg.errors import ArtifactError, DataError, Fault, UserError
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.metrics import Scores
+from sagemaker_semseg.report.sample_rows import Drawing, read_sample_rows
 from sagemaker_semseg.report.training_start import TrainingStart
 from sagemaker_semseg.training import checkpoint
 
@@ -43,6 +44,11 @@ class TrainingFiles:
         """Where the report is written."""
         return self.reports / "report.html"
 
+    @property
+    def samples(self) -> Path:
+        """The folder of the predictions after some epochs."""
+        return self.reports / "samples"
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingRecord:
@@ -58,6 +64,7 @@ class TrainingRecord:
         finished: False if it comes from a checkpoint: the training runs, or was stopped.
         versions: Of the libraries it was made with.
         start: How it was started, if that is known.
+        samples: For a few validation images the image, its labels, and predictions after some epochs.
     """
 
     source: str
@@ -69,6 +76,7 @@ class TrainingRecord:
     finished: bool = True
     versions: Mapping[str, str] | None = None
     start: TrainingStart | None = None
+    samples: Sequence[Sequence[Drawing]] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,6 +96,10 @@ def read_record(files: TrainingFiles) -> TrainingRecord:
         DataError: The checkpoint or ``training.json`` is damaged.
         UserError: No epoch has ended yet.
     """
+    return replace(_read_record(files), samples=read_sample_rows(files.samples))
+
+
+def _read_record(files: TrainingFiles) -> TrainingRecord:
     start = TrainingStart.read(files.reports)
     last, model = files.checkpoints / "last.safetensors", _model_file(files.model)
     if last.is_file() and (model is None or last.stat().st_mtime > model.stat().st_mtime):

@@ -47,7 +47,7 @@ def test_typed_hyperparameters_callbacks_and_a_folder_for_the_model(result, loss
     assert artifact.labels["class_names"] == SMALL["class_names"]
     assert artifact.hyperparameters["crop_size"] == "32"
     assert sorted(path.name for path in (result.artifact.parent / "out").iterdir()) == [
-        "checkpoints", "metrics.csv", "metrics.json", "report.html", "training.json",
+        "checkpoints", "metrics.csv", "metrics.json", "report.html", "samples", "training.json",
     ]  # fmt: skip
 
 
