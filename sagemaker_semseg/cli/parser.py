@@ -24,7 +24,6 @@ from sagemaker_semseg.errors import Fault, UserError
 # each is a module NAME_command in this package
 _COMMANDS = (
     "train",
-    "launch",
     "evaluate",
     "report",
     "predict",
@@ -34,6 +33,7 @@ _COMMANDS = (
     "benchmark",
     "export",
     "import",
+    "launch",
     "jobs",
     "buckets",
     "weights",
