@@ -33,7 +33,7 @@ def test_a_fault_of_the_training_is_shown(tmp_path):
 
 @pytest.mark.slow
 def test_two_hosts_train(data, settings, tmp_path):
-    flags = ["--data", str(data), "--output", str(tmp_path / "out"), *settings]
+    flags = ["--data", str(data), "--output", str(tmp_path / "out"), *settings, "--epochs", "1"]
     command = [sys.executable, "-m", "sagemaker_semseg", "launch", "--hosts", "2", "train", *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
