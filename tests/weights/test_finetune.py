@@ -84,7 +84,7 @@ def test_an_imported_model_goes_on_learning(folder, request, tmp_path):
             if len(losses) == STEPS:
                 stop.set()
 
-    run.fit([Losses()], stop)
+    run.fit(run.callback_list([Losses()]), stop)
     first, last = np.mean(losses[:5]), np.mean(losses[STEPS - 5 : STEPS])
     print(
         f"\n{hp.backbone}, {classes} classes: loss {first:.3f} over steps 1 to 5, {last:.3f} over the last 5 of {STEPS}"
