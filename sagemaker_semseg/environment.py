@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sagemaker_semseg.cluster import TORCHRUN, Cluster, read_cluster
 from sagemaker_semseg.errors import Fault, UserError
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
@@ -52,53 +53,9 @@ def _base(variables: Mapping[str, str]) -> Path:
     return Path(variables.get("SAGEMAKER_BASE_DIR") or "/opt/ml")
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """The hosts of one training.
-
-    Attributes:
-        rank: Which of them this is; 0 is the chief.
-        size: Their number.
-        chief: The chief's name or address.
-        port: Where the chief waits for the others (``training.rendezvous``).
-        names: Their names by rank; empty where they are only numbered.
-        own_port: Of this host's TensorFlow; 0: any that is free.
-    """
-
-    rank: int
-    size: int
-    chief: str
-    port: int
-    names: tuple[str, ...] = ()
-    own_port: int = 0
-
-    def name(self, rank: int) -> str:
-        """Return how messages name a host."""
-        return self.names[rank] if self.names else f"host {rank}"
-
-    @classmethod
-    def read(cls, variables: Mapping[str, str]) -> Cluster | None:
-        """Read the cluster; None for a training on one host.
-
-        torchrun's variables (MASTER_ADDR, MASTER_PORT, RANK, WORLD_SIZE) win, then TF_CONFIG, then SageMaker's
-        resourceconfig.json. Raises ``UserError`` for values that can't be used.
-        """
-        names = tuple(name for name in _TORCHRUN if name in variables)
-        if names == _TORCHRUN:
-            return _of_torchrun(variables)
-        if variables.get("TF_CONFIG"):
-            return _of_tf_config(variables["TF_CONFIG"])
-        config = _base(variables) / "input" / "config" / "resourceconfig.json"
-        return _of_resources(config)
-
-
-_TORCHRUN = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE")
-_RENDEZVOUS_PORT = 36767
-
-
 def cluster() -> Cluster | None:
     """Return this process's ``Cluster``."""
-    return Cluster.read(os.environ)
+    return read_cluster(os.environ, base_folder())
 
 
 def is_chief() -> bool:
@@ -109,7 +66,7 @@ def is_chief() -> bool:
 
 def variables_of_host(rank: int, size: int, port: int) -> dict[str, str]:
     """Return this process's variables for one of several hosts on this machine, with those of torchrun."""
-    return {**os.environ, **dict(zip(_TORCHRUN, ("127.0.0.1", str(port), str(rank), str(size)), strict=True))}
+    return {**os.environ, **dict(zip(TORCHRUN, ("127.0.0.1", str(port), str(rank), str(size)), strict=True))}
 
 
 def rendezvous_seconds() -> float:
@@ -129,51 +86,6 @@ def set_tf_config(addresses: Sequence[str], rank: int) -> None:
     """Set TF_CONFIG, from which ``tf.distribute`` reads the hosts."""
     task = {"type": "worker", "index": rank}
     os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(addresses)}, "task": task})
-
-
-def _of_torchrun(variables: Mapping[str, str]) -> Cluster | None:
-    try:
-        port, rank, size = (int(variables[name]) for name in _TORCHRUN[1:])
-        if not (0 < port < 2**16 and 0 <= rank < size and variables["MASTER_ADDR"]):
-            raise ValueError
-    except ValueError:
-        text = ", ".join(f"{name}={variables[name]!r}" for name in _TORCHRUN)
-        raise _cluster_error(text, "don't name a host among others", "RANK counts from 0 to WORLD_SIZE - 1") from None
-    if variables.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun's own process listens at MASTER_PORT
-        port += 1 if port < 2**16 - 1 else -1
-    return Cluster(rank, size, variables["MASTER_ADDR"], port) if size > 1 else None
-
-
-def _of_tf_config(text: str) -> Cluster | None:
-    try:
-        config = json.loads(text)
-        hosts, task = config["cluster"], config["task"]
-        addresses = [*hosts.get("chief", ()), *hosts["worker"]]
-        rank = int(task["index"]) + (len(hosts.get("chief", ())) if task["type"] == "worker" else 0)
-        places = [(place, int(port)) for place, _, port in (address.rpartition(":") for address in addresses)]
-        if task["type"] not in ("chief", "worker") or not 0 <= rank < len(places):
-            raise ValueError("its task is none of its cluster")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise _cluster_error("TF_CONFIG", f"can't be used: {error!r}", "see docs/distributed.md for the form") from None
-    chief, port = places[0]
-    return Cluster(rank, len(places), chief, port, tuple(addresses), places[rank][1]) if len(places) > 1 else None
-
-
-def _of_resources(path: Path) -> Cluster | None:
-    try:
-        config = json.loads(path.read_bytes())
-        hosts = sorted(config.get("hosts") or ())
-        rank = hosts.index(config["current_host"]) if len(hosts) > 1 else 0
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        remedy = 'write {"current_host": "algo-1", "hosts": ["algo-1"]}'
-        raise _cluster_error(str(path), f"doesn't name this host among the hosts: {error!r}", remedy) from None
-    return Cluster(rank, len(hosts), hosts[0], _RENDEZVOUS_PORT, tuple(hosts)) if len(hosts) > 1 else None
-
-
-def _cluster_error(where: str, what: str, remedy: str) -> UserError:
-    return UserError("The hosts of this training aren't known:", [Fault(where, what, remedy)])
 
 
 @functools.cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import pytest
 from sagemaker_semseg import environment as module
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.environment import (
-    Cluster,
     Environment,
     Hosting,
     configure_tensorflow,
@@ -245,81 +243,6 @@ def test_memory_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: di
     assert memory_limit() == limit
     monkeypatch.delattr(os, "sysconf")
     assert memory_limit() is None
-
-
-# ---- several hosts
-
-TORCHRUN = {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500", "RANK": "1", "WORLD_SIZE": "4"}
-WORKERS = {"worker": ["10.0.0.2:2222", "10.0.0.3:2223"]}
-
-
-def tf_config(cluster, kind, index):
-    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})}
-
-
-def resources(tmp_path, content):
-    folder = tmp_path / "input" / "config"
-    folder.mkdir(parents=True)
-    (folder / "resourceconfig.json").write_text(content if isinstance(content, str) else json.dumps(content))
-    return {"SAGEMAKER_BASE_DIR": str(tmp_path)}
-
-
-def test_hosts_by_torchruns_variables():
-    hosts = Cluster.read(TORCHRUN)
-    assert (hosts.rank, hosts.size, hosts.chief, hosts.port) == (1, 4, "10.0.0.1", 29500)
-    assert hosts.name(2) == "host 2"
-    assert Cluster.read({**TORCHRUN, **tf_config(WORKERS, "worker", 0)}) == hosts
-    assert Cluster.read({"RANK": "3"}) is None  # another program's
-    in_use = {**TORCHRUN, "TORCHELASTIC_USE_AGENT_STORE": "True"}  # by torchrun itself
-    assert [Cluster.read({**in_use, "MASTER_PORT": port}).port for port in ("29500", "65535")] == [29501, 65534]
-    assert Cluster.read({**TORCHRUN, "RANK": "0", "WORLD_SIZE": "1"}) is None
-
-
-def test_hosts_by_tf_config():
-    hosts = Cluster.read(tf_config(WORKERS, "worker", 1))
-    assert (hosts.rank, hosts.size, hosts.chief, hosts.port, hosts.own_port) == (1, 2, "10.0.0.2", 2222, 2223)
-    with_chief = {"chief": ["10.0.0.1:2221"], **WORKERS}
-    assert Cluster.read(tf_config(with_chief, "worker", 1)).rank == 2
-    assert Cluster.read(tf_config(with_chief, "chief", 0)).rank == 0
-    assert Cluster.read(tf_config({"worker": ["a:1"]}, "worker", 0)) is None
-
-
-def test_hosts_by_sagemakers_file(tmp_path):
-    """The chief is the first by name, whatever the order in the file."""
-    hosts = Cluster.read(resources(tmp_path, {"current_host": "algo-2", "hosts": ["algo-2", "algo-1"]}))
-    assert (hosts.rank, hosts.size, hosts.chief, hosts.names) == (1, 2, "algo-1", ("algo-1", "algo-2"))
-
-
-def test_one_host_of_sagemaker(tmp_path):
-    assert Cluster.read(resources(tmp_path, {"current_host": "algo-1", "hosts": ["algo-1"]})) is None
-    assert Cluster.read({"SAGEMAKER_BASE_DIR": str(tmp_path / "none")}) is None
-
-
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {**TORCHRUN, "RANK": "4"},
-        {**TORCHRUN, "RANK": "x"},
-        {**TORCHRUN, "MASTER_PORT": "0"},
-        {**TORCHRUN, "MASTER_ADDR": ""},
-        {"TF_CONFIG": "{"},
-        {"TF_CONFIG": "[]"},
-        {"TF_CONFIG": "[" * 100_000},
-        tf_config({"worker": ["a", "b"]}, "worker", 0),
-        tf_config({"worker": ["a:1", "b:2"]}, "worker", 2),
-        tf_config({"worker": ["a:1", "b:2"]}, "evaluator", 0),
-        tf_config({"worker": 3}, "worker", 0),
-    ],
-)
-def test_hosts_that_are_none(variables):
-    with pytest.raises(UserError, match="The hosts of this training aren't known"):
-        Cluster.read(variables)
-
-
-@pytest.mark.parametrize("content", ["{", "[1]", '{"hosts": ["a", "b"], "current_host": "c"}', '{"hosts": [1, "b"]}'])
-def test_a_file_of_hosts_that_is_none(tmp_path, content):
-    with pytest.raises(UserError, match=r"resourceconfig.json: doesn't name this host"):
-        Cluster.read(resources(tmp_path, content))
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("", 600), ("5", 5), ("0.5", 0.5)])

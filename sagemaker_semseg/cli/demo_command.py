@@ -17,12 +17,8 @@ from sagemaker_semseg.data.images import decode_image, decode_mask
 from sagemaker_semseg.data.overlay import side_by_side
 from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
 from sagemaker_semseg.jobs import progress_log
-from sagemaker_semseg.jobs.run_training import (
-    TrainingConfig,
-    exit_status,
-    prepare_training,
-    run_prepared,
-)
+from sagemaker_semseg.jobs.prepare_training import TrainingConfig, prepare_training
+from sagemaker_semseg.jobs.run_training import exit_status, run_prepared
 from sagemaker_semseg.storage import atomic_write
 from sagemaker_semseg.training import checkpoint
 

@@ -15,7 +15,8 @@ from sagemaker_semseg.cli.flags import (
 from sagemaker_semseg.container.job_directory import is_job_directory
 from sagemaker_semseg.container.launcher import launch
 from sagemaker_semseg.environment import base_folder
-from sagemaker_semseg.jobs.run_training import TrainingConfig, exit_status, finish_training, run_training
+from sagemaker_semseg.jobs.prepare_training import TrainingConfig
+from sagemaker_semseg.jobs.run_training import exit_status, finish_training, run_training
 
 USAGE = "%(prog)s --data DIR --output DIR --num-classes N [--HYPERPARAMETER VALUE ...]"
 SUMMARY = "train a network on folders of images and masks"

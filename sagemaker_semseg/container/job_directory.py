@@ -19,7 +19,7 @@ from typing import Any
 from sagemaker_semseg.data.channels import CHANNELS, SPLITS
 from sagemaker_semseg.environment import Environment, cluster
 from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.jobs.run_training import TrainingConfig
+from sagemaker_semseg.jobs.prepare_training import TrainingConfig
 
 MODEL_TYPE = "application/x-sagemaker-model"
 """The content type of a channel with a model, whatever the channel is called."""

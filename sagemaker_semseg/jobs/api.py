@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sagemaker_semseg.data.channels import SPLITS
+from sagemaker_semseg.jobs.prepare_training import TrainingConfig
 from sagemaker_semseg.jobs.run_evaluation import EvaluationConfig, run_evaluation
-from sagemaker_semseg.jobs.run_training import Callback, TrainingConfig, run_training
+from sagemaker_semseg.jobs.run_training import Callback, run_training
 from sagemaker_semseg.metrics import Scores
 
 if TYPE_CHECKING:

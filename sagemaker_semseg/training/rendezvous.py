@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from sagemaker_semseg.environment import Cluster
+from sagemaker_semseg.cluster import Cluster
 from sagemaker_semseg.errors import Fault, UserError
 
 _MAX_BYTES = 2**20

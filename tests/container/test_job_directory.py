@@ -14,7 +14,7 @@ from sagemaker_semseg.container.job_directory import read_training_config, write
 from sagemaker_semseg.data.demo_dataset import make_demo_set
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.hyperparameters import resolve, to_strings
-from sagemaker_semseg.jobs.run_training import TrainingConfig
+from sagemaker_semseg.jobs.prepare_training import TrainingConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 

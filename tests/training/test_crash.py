@@ -16,7 +16,8 @@ import pytest
 
 from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.errors import DataError, explain
-from sagemaker_semseg.jobs.run_training import TrainingConfig, finish_training
+from sagemaker_semseg.jobs.prepare_training import TrainingConfig
+from sagemaker_semseg.jobs.run_training import finish_training
 from sagemaker_semseg.training import checkpoint, trainer
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from sagemaker_semseg.environment import Cluster
+from sagemaker_semseg.cluster import Cluster
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.training.rendezvous import digest_of_arrays, digest_of_names, meet
 
