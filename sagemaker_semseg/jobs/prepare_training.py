@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sagemaker_semseg.checks import Finding
 from sagemaker_semseg.checks.label_doubts import StreamCounts, doubt_error, find_label_doubts
 from sagemaker_semseg.checks.training_checks import check_before_training
+from sagemaker_semseg.cluster import Cluster
 from sagemaker_semseg.data.channels import SPLITS
 from sagemaker_semseg.data.datasets import (
     AttributeNames,
@@ -135,7 +136,8 @@ def prepare_training(config: TrainingConfig, faults: Sequence[Fault] = ()) -> Pr
         faults += faults_of_output(config.checkpoints, folders)
     if config.tensorboard:
         faults += _faults_of_tensorboard(config.tensorboard, folders)
-    if config.fifos and cluster():
+    several = _hosts(errors) is not None
+    if config.fifos and several:
         what, remedy = "comes in Pipe mode, which one host alone can read", "send the data in File mode"
         faults.append(Fault("the data", what, remedy))
     if faults:
@@ -192,6 +194,14 @@ def _finished_epochs(checkpoints: Path, hp: Hyperparameters, samples: int | None
 
 
 # ---- what can be wrong
+
+
+def _hosts(errors: list[UserError]) -> Cluster | None:
+    try:
+        return cluster()
+    except UserError as error:
+        errors.append(error)
+        return None
 
 
 def _locate(config: TrainingConfig, errors: list[UserError]) -> dict[str, Path]:

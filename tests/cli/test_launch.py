@@ -23,6 +23,15 @@ def test_what_is_refused(arguments, expected, capsys):
     assert expected in capsys.readouterr().err
 
 
+def test_a_host_that_is_none_is_reported_with_all_else(monkeypatch, capsys):
+    for name, value in {"MASTER_ADDR": "a", "MASTER_PORT": "1", "RANK": "7", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["train", "--data", "/none", "--output", "/tmp/x", "--num-classes", "2"]) == 2
+    error = capsys.readouterr().err
+    assert "RANK counts from 0 to WORLD_SIZE - 1" in error
+    assert "/none: no such folder" in error
+
+
 def test_a_fault_of_the_training_is_shown(tmp_path):
     """Both hosts find it before they meet; the chief's message is shown, and its exit status returned."""
     command = [sys.executable, "-m", "sagemaker_semseg", "launch", "--hosts", "2", "train", "--output", str(tmp_path)]
