@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from sagemaker_semseg.container.launcher import death_error
 from sagemaker_semseg.container.outputs import write_failure_file
 from sagemaker_semseg.environment import base_folder, variables_of_host
 from sagemaker_semseg.signals import catch_signals, watch_parent
+from sagemaker_semseg.training.rendezvous import free_port
 
 GRACE_SECONDS = 30.0
 """For the other hosts to end when the chief has ended or one has failed; then they are killed."""
@@ -40,7 +40,7 @@ class LocalHosts:
         self.failed: int | None = None
         self.stopped = False
         self.processes: list[subprocess.Popen[bytes]] = []
-        port = _free_port()
+        port = free_port()
         with contextlib.ExitStack() as stack:
             self._errors = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(count)]
             for rank, errors in enumerate(self._errors):
@@ -121,12 +121,6 @@ def _show(rank: int, status: int, errors: IO[bytes]) -> None:
     if status < 0:
         text = f"{text}\n{death_error(-status)}".strip()
     print(f"host {rank} has failed first:\n{text}", file=sys.stderr, flush=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(count: int, command: Sequence[str]) -> int:

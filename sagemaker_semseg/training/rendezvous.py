@@ -1,4 +1,4 @@
-"""Lets the hosts of a training find each other before TensorFlow starts.
+"""Lets the hosts of a training find each other before TensorFlow connects them.
 
 TensorFlow waits without end, deaf to signals, for a host that never comes. So each host first says hello to the chief,
 which answers all of them with everyone's address, or with everything that is wrong:
@@ -53,7 +53,7 @@ def meet(
         UserError: With everything that is wrong: a host is missing, has another number of hosts or other facts, or
             the chief's port is taken.
     """
-    port = cluster.own_port or _free_port()
+    port = cluster.own_port or free_port()
     hello = {"rank": cluster.rank, "size": cluster.size, "port": port, "facts": dict(facts)}
     end = time.monotonic() + seconds
     answer = _as_chief(cluster, hello, end, check) if cluster.rank == 0 else _as_host(cluster, hello, end, check)
@@ -176,7 +176,8 @@ def _answer(connections: Any, answer: dict[str, Any]) -> None:
             connection.sendall(json.dumps(answer).encode() + b"\n")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return the number of a port that nobody listens at now."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from sagemaker_semseg.models.network import normalize
 from sagemaker_semseg.training.losses import Loss, dice_loss
-from sagemaker_semseg.training.weight_average import WeightAverage
+from sagemaker_semseg.training.weight_average import STATISTICS, WeightAverage
 
 
 def make_train_step(
@@ -54,7 +54,7 @@ def make_averaging(
     Without ``syncbn`` every replica collects those of its own images. The mean of the averages is the average of the
     means, so it doesn't matter how often they are averaged.
     """
-    variables = [variable.value for variable in network.non_trainable_variables if variable.dtype.startswith("float")]
+    variables = [variable.value for variable in network.variables if variable.name in STATISTICS]
     variables += average.statistics if average else []
     if strategy.num_replicas_in_sync == 1:
         return lambda: None
