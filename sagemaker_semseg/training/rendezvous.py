@@ -177,7 +177,7 @@ def _answer(connections: Any, answer: dict[str, Any]) -> None:
 
 
 def free_port() -> int:
-    """Return the number of a port that nobody listens at now."""
+    """Return the number of a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])
