@@ -100,12 +100,12 @@ def test_memory_is_used_again(split: FileDataset) -> None:
 
 
 def test_tensorflow_uses_the_memory_without_a_copy(split: FileDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = []
+    places = {}
     load = ReaderProcesses.load
 
     def noted(self: ReaderProcesses, number: np.int64) -> tuple[np.ndarray, np.ndarray]:
         images, labels = load(self, number)
-        places.append(images.ctypes.data)
+        places[int(number)] = images.ctypes.data  # several threads load at once: the first to end may be any
         return images, labels
 
     monkeypatch.setattr(ReaderProcesses, "load", noted)
