@@ -1,18 +1,23 @@
-"""Compares training recipes at the same CPU time: the default one, each change alone, and all together.
+"""Compares training recipes at the same CPU time: the default one, each change alone, and several together.
 
-    python benchmarks/recipes.py --data CAMVID --minutes 20 [--recipes default ema_decay ...] [--seeds 0 1]
+    python benchmarks/recipes.py --data CAMVID --minutes 40 --held-out 0001TP [--recipes default strong] [--seeds 0 1]
 
-CAMVID holds train, train_annotation, validation and validation_annotation. For each recipe a few steps are timed by
-their CPU time; the epochs are as many as fit into the minutes. With --held-out PREFIX, images whose names begin so are
-taken out of the training and are measured, too: another drive, as names of CamVid tell it. Runs go one after the other,
-the recipes of one seed before the next seed, so that a slow hour meets all of them. The page has the mean and the range
-over the seeds; what it doesn't say is how much of a difference is chance: two runs that differ in the seed alone do.
+CAMVID holds train, train_annotation, validation and validation_annotation. The CPU time of a step is measured once for
+each recipe, on one core; a run has as many epochs as fit into the minutes, so that another program beside it changes
+nothing of what comes out. Runs use one core each: start this twice with different recipes to use two. With --held-out
+PREFIX, images whose names begin so are taken out of the training and are measured, too: another drive, as names of
+CamVid tell it. While a run trains, every fourth image of the validation set chooses its best epoch; the figures are of
+all images. Runs that are in the output folder are not run again, and the page has all of them.
 """
 
 import argparse
+import contextlib
 import datetime
+import itertools
 import json
+import os
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -21,7 +26,7 @@ from pathlib import Path
 import machine
 import pages
 
-from sagemaker_semseg.training.callbacks import LogLines
+from sagemaker_semseg import train
 
 HERE = Path(__file__).resolve().parent
 DEFAULT = {
@@ -43,35 +48,38 @@ RECIPES = {
     "output_stride": {"output_stride": "16"},
     "adamw": {"optimizer": "adamw", "learning_rate": "0.001", "weight_decay": "0.05"},
 }
-RECIPES["together"] = {
+RECIPES["strong"] = {
     name: value
-    for recipe in ("cosine", "ema_decay", "color_jitter", "balanced_crops", "output_stride")
+    for recipe in ("cosine", "ema_decay", "dice", "color_jitter", "balanced_crops", "output_stride")
     for name, value in RECIPES[recipe].items()
 }
 TIMED_STEPS = 8
+VALIDATED = 4  # every fourth image of the validation set is used in the training
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20, help="of CPU, for each run")
+    parser.add_argument("--minutes", type=float, default=40, help="of CPU, for the steps of each run")
     parser.add_argument("--num-classes", default="11")
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--recipes", nargs="*", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", default=["0", "1"])
     parser.add_argument("--held-out", help="the beginning of the names of images to keep for measuring")
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other hyperparameters, for all runs"
     )
+    parser.add_argument("--core", type=int, default=0, help="which core to use (Linux)")
     parser.add_argument("--output", type=Path, default=HERE.parent / "out" / "recipes")
     parser.add_argument("--page", type=Path, default=HERE / "results" / f"recipes-{datetime.date.today()}.md")
     args = parser.parse_args()
+    os.sched_setaffinity(0, {args.core})
     shared = {**DEFAULT, "num_classes": args.num_classes, **dict(pair.split("=", 1) for pair in args.set)}
     data = split_off(args.data, args.held_out, args.output / "data")
-    rows = []
     for seed in args.seeds:
         for name in args.recipes:
-            rows.append({"recipe": name, **run({**shared, **RECIPES[name], "seed": seed}, data, args, name)})
-            print(json.dumps(rows[-1]), flush=True)
+            print(json.dumps(run({**shared, **RECIPES[name], "seed": seed}, data, args, name)), flush=True)
+    rows = [json.loads(path.read_text()) for path in sorted(args.output.glob("*/figures.json"))]
+    rows.sort(key=lambda row: (list(RECIPES).index(row["recipe"]), row["seed"]))
     args.page.parent.mkdir(parents=True, exist_ok=True)
     args.page.write_text(page(rows, shared, args))
     print(args.page)
@@ -79,80 +87,96 @@ def main() -> int:
 
 
 def split_off(data: Path, prefix: str | None, output: Path) -> dict[str, Path]:
-    """Link the images of each split: ``train`` without those that are held out, ``validation``, and ``held_out``."""
-    shutil.rmtree(output, ignore_errors=True)
+    """Link the images of each split: ``training`` without those that are held out, ``validation``, ``held_out``."""
+    sets = {name: output / name for name in ("training", "validation", "held_out")}
     for split in ("train", "validation"):
         for channel in (split, f"{split}_annotation"):
-            for path in sorted((data / channel).iterdir()):
-                held_out = prefix and split == "train" and path.name.startswith(prefix)
+            for number, path in enumerate(sorted((data / channel).iterdir())):
                 # a set to be evaluated has its images in the channel validation
-                folder = output / "held_out" / channel.replace("train", "validation") if held_out else output / channel
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / path.name).symlink_to(path.resolve())
-    sets = {"training": output, "validation": output}
-    return {**sets, "held_out": output / "held_out"} if prefix else sets
+                measured = channel.replace("train", "validation")
+                if split == "validation":
+                    link(path, sets["validation"] / channel)
+                    if number % VALIDATED == 0:
+                        link(path, sets["training"] / channel)
+                elif prefix and path.name.startswith(prefix):
+                    link(path, sets["held_out"] / measured)
+                else:
+                    link(path, sets["training"] / channel)
+    return sets if prefix else {name: sets[name] for name in ("training", "validation")}
 
 
-def run(settings: dict[str, str], data: dict[str, Path], args: argparse.Namespace, name: str) -> dict[str, float]:
-    """Train for the CPU time, measure on each set, and return the figures."""
+def link(path: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):  # two runs may begin at once
+        (folder / path.name).symlink_to(path.resolve())
+
+
+def run(settings: dict[str, str], data: dict[str, Path], args: argparse.Namespace, name: str) -> dict[str, object]:
+    """Train for the CPU time, measure on each set, and return the figures; those of before if it was run before."""
     output = args.output / f"{name}-{settings['seed']}"
-    shutil.rmtree(output, ignore_errors=True)
-    words = [sys.executable, str(HERE / "recipes.py"), "--one", json.dumps(settings), str(data["training"])]
-    done = subprocess.run([*words, str(output), str(args.minutes)], check=True, stdout=subprocess.PIPE, text=True)
-    figures = json.loads(done.stdout.splitlines()[-1])
+    kept = output / "figures.json"
+    if kept.exists():
+        return json.loads(kept.read_text())
+    cost = step_cost(settings, data["training"], args.output / f"{name}-cost.json")
+    images = sum(1 for _ in (data["training"] / "train").iterdir())
+    steps = images // int(settings["mini_batch_size"])
+    epochs = max(1, round(60 * args.minutes / (steps * cost)))
+    figures = {"recipe": name, "seed": settings["seed"], "epochs": epochs, "CPU seconds a step": cost}
+    figures |= in_process("train_one", {**settings, "epochs": str(epochs)}, data["training"], output)
     for which, folder in data.items():
         if which != "training":
             command = [sys.executable, "-m", "sagemaker_semseg", "evaluate", str(output), "--data", str(folder)]
             scores = json.loads(subprocess.run([*command, "--json", "-"], check=True, capture_output=True).stdout)
             figures[f"mIOU, {which}"] = scores["mIOU"]
+    kept.write_text(json.dumps(figures))
     return figures
 
 
-def train_one(settings: dict[str, str], data: str, output: str, minutes: str) -> None:
-    """In a process of its own: time some steps, train as many epochs as fit, print the figures as JSON."""
+def step_cost(settings: dict[str, str], data: Path, kept: Path) -> float:
+    """Return the CPU seconds of a training step: the median of a few."""
+    if not kept.exists():
+        kept.write_text(json.dumps(in_process("time_steps", settings, data, kept.with_suffix(""))))
+    return json.loads(kept.read_text())["seconds"]
+
+
+def in_process(function: str, settings: dict[str, str], data: Path, output: Path) -> dict[str, object]:
+    """Call ``time_steps`` or ``train_one`` in a process of its own."""
+    command = [sys.executable, str(HERE / "recipes.py"), f"--{function}", json.dumps(settings), str(data), str(output)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def time_steps(settings: dict[str, str], data: str, output: str) -> dict[str, object]:
+    """Time some steps by their CPU time."""
     import keras
 
-    from sagemaker_semseg import train
-
     class Clock(keras.callbacks.Callback):
-        """The CPU time of each step of the training, without the first ones."""
-
         def on_train_begin(self, logs: object = None) -> None:
             self.times: list[float] = []
 
         def on_train_batch_end(self, batch: int, logs: object = None) -> None:
             self.times.append(time.process_time())
-            if len(self.times) == 2 + TIMED_STEPS and self.stop_early:
+            if len(self.times) == 2 + TIMED_STEPS:
                 raise StopIteration
 
-        def __init__(self, stop_early: bool):
-            super().__init__()
-            self.stop_early = stop_early
-
-        @property
-        def seconds(self) -> float:
-            steps = self.times[1 : 2 + TIMED_STEPS]
-            return (steps[-1] - steps[0]) / (len(steps) - 1)
-
-    clock = Clock(stop_early=True)
+    clock = Clock()
     try:
-        train(data, f"{output}-timing", callbacks=[clock], quiet=True, **settings)
+        train(data, output, callbacks=[clock], quiet=True, **settings)
     except StopIteration:
         pass
-    shutil.rmtree(f"{output}-timing", ignore_errors=True)
-    images = sum(1 for _ in (Path(data) / "train").iterdir())
-    steps = images / int(settings["mini_batch_size"])
-    epochs = max(1, int(60 * float(minutes) / (steps * clock.seconds)))
+    shutil.rmtree(output, ignore_errors=True)
+    return {"seconds": statistics.median(b - a for a, b in itertools.pairwise(clock.times[1:]))}
+
+
+def train_one(settings: dict[str, str], data: str, output: str) -> dict[str, object]:
+    """Train, and return the time and the curve."""
+    from sagemaker_semseg.training.callbacks import LogLines
+
+    shutil.rmtree(output, ignore_errors=True)
     started = time.process_time()
-    log = LogLines(stream=sys.stderr)
-    result = train(data, output, callbacks=[log], quiet=True, **{**settings, "epochs": epochs})
-    figures = {
-        "epochs": epochs,
-        "CPU seconds a step": clock.seconds,
-        "CPU minutes": (time.process_time() - started) / 60,
-        "curve": [row["val_mIOU"] for row in result.history],
-    }
-    print(json.dumps(figures))
+    result = train(data, output, callbacks=[LogLines(stream=sys.stderr)], quiet=True, **settings)
+    minutes = (time.process_time() - started) / 60
+    return {"CPU minutes": minutes, "curve": [row["val_mIOU"] for row in result.history]}
 
 
 def page(rows: list[dict], shared: dict[str, str], args: argparse.Namespace) -> str:
@@ -185,7 +209,7 @@ def page(rows: list[dict], shared: dict[str, str], args: argparse.Namespace) -> 
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        train_one(json.loads(sys.argv[2]), *sys.argv[3:6])
+    if sys.argv[1:2] in (["--time_steps"], ["--train_one"]):
+        print(json.dumps(globals()[sys.argv[1][2:]](json.loads(sys.argv[2]), *sys.argv[3:5])))
         sys.exit(0)
     sys.exit(main())

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from sagemaker_semseg.environment import use_onednn
+
 if TYPE_CHECKING:
     from sagemaker_semseg.inference import Segmenter as Segmenter
     from sagemaker_semseg.jobs.api import evaluate as evaluate
@@ -62,6 +64,8 @@ _HOMES = {
     "train": "jobs.api",
     "write_report": "jobs.api",
 }
+use_onednn()  # TensorFlow decides about it when it is imported, which the user's own ``import keras`` may do
+
 # by v2's names, for notebooks that begin with ``import sagemaker_semseg as sagemaker``
 _MODULES = {
     "deserializers": "sdk.deserializers",

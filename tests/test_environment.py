@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -22,6 +23,8 @@ from sagemaker_semseg.environment import (
     data_cache,
     environment,
     memory_limit,
+    onednn_is_set,
+    use_onednn,
     weight_locations,
     worker_variables,
 )
@@ -112,6 +115,21 @@ def test_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "1")
     monkeypatch.setitem(sys.modules, "tensorflow", module)
     assert configure_tensorflow() is False
+
+
+@pytest.mark.parametrize(("before", "value"), [("pass", "1"), ("os.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'", "0")])
+def test_onednn_is_used_wherever_the_package_is_imported_first(before: str, value: str) -> None:
+    code = f"import os; {before}; import sagemaker_semseg; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    variables = {name: text for name, text in os.environ.items() if not name.startswith("TF_")}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [value]
+
+
+def test_a_tensorflow_that_was_imported_too_early_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    use_onednn()
+    assert not onednn_is_set()
 
 
 def test_these_modules_start_without_tensorflow() -> None:
