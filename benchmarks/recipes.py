@@ -192,12 +192,12 @@ def page(rows: list[dict], shared: dict[str, str], args: argparse.Namespace) -> 
     head = ["recipe", "change", "epochs", "CPU time a step" + (", default = 1" if base else ""), *measured]
     curves = pages.table(
         ["run", "validation mIOU after each epoch"],
-        ([row["recipe"], " ".join(f"{value:.3f}" for value in row["curve"])] for row in rows),
+        ([f"{row['recipe']}, seed {row['seed']}", " ".join(f"{value:.3f}" for value in row["curve"])] for row in rows),
     )
     return (
         f"# Training recipes at the same CPU time, {datetime.date.today()}\n\n"
-        f"From random weights, {args.minutes:g} minutes of CPU for each run, seeds {', '.join(args.seeds)}; the two "
-        f"figures in a cell are of two seeds."
+        f"From random weights, {args.minutes:g} minutes of one core's CPU time for the steps of each run; two figures in "
+        f"a cell are of two seeds."
         + (f" Held out of the training: images that begin with {args.held_out}." if args.held_out else "")
         + "\n\n"
         + pages.table(head, lines)
