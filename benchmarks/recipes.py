@@ -196,8 +196,8 @@ def page(rows: list[dict], shared: dict[str, str], args: argparse.Namespace) -> 
     )
     return (
         f"# Training recipes at the same CPU time, {datetime.date.today()}\n\n"
-        f"From random weights, {args.minutes:g} minutes of one core's CPU time for the steps of each run; two figures in "
-        f"a cell are of two seeds."
+        f"From random weights, {args.minutes:g} minutes of one core's CPU time for the steps of each run; two figures "
+        f"in a cell are of two seeds."
         + (f" Held out of the training: images that begin with {args.held_out}." if args.held_out else "")
         + "\n\n"
         + pages.table(head, lines)
