@@ -27,6 +27,7 @@ import machine
 import pages
 
 from sagemaker_semseg import train
+from sagemaker_semseg.hyperparameters.table import PRESETS
 
 HERE = Path(__file__).resolve().parent
 DEFAULT = {
@@ -48,11 +49,7 @@ RECIPES = {
     "output_stride": {"output_stride": "16"},
     "adamw": {"optimizer": "adamw", "learning_rate": "0.001", "weight_decay": "0.05"},
 }
-RECIPES["strong"] = {
-    name: value
-    for recipe in ("cosine", "ema_decay", "dice", "color_jitter", "balanced_crops", "output_stride")
-    for name, value in RECIPES[recipe].items()
-}
+RECIPES["strong"] = {name: f"{value}" for name, value in PRESETS["strong"].items()}
 TIMED_STEPS = 8
 VALIDATED = 4  # every fourth image of the validation set is used in the training
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from sagemaker_semseg.hyperparameters import (
     resolve,
     to_strings,
 )
+from sagemaker_semseg.hyperparameters.table import PRESETS
 
 # name: (default, values on the edge that are valid, values on the edge that are not)
 ORIGINAL: dict[str, tuple[object, list[object], list[object]]] = {
@@ -83,6 +85,7 @@ EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
     "scale_range": ((0.5, 2.0), ["0.5, 2", [1, 1], (0.1, "4")], ["", "1", "2, 0.5", "0.05, 1", "1, 4.1", "1, 2, 3"]),
     "rotation": (0.0, [0, 180], [-1e-9, 180.1]),
     "color_jitter": (0.0, [0, 1], [-1e-9, 1.0001]),
+    "preset": ("original", ["original", "strong"], ["weak", 1]),
     "class_balanced_crops": (0.0, [0, 1], [-1e-9, 1.0001]),
     "ohem_fraction": (1.0, [1e-9, 1], [0, 1.0001]),
     "dice_weight": (0.0, [0, 3.5], [-1e-9, "inf"]),
@@ -296,6 +299,27 @@ def test_frozen_and_by_keyword() -> None:
         hp.epochs = 3  # type: ignore[misc]
     with pytest.raises(TypeError):
         Hyperparameters("fcn")  # type: ignore[call-arg]
+
+
+def test_a_preset_gives_defaults_and_what_is_given_wins() -> None:
+    strong = resolve({"num_classes": 3, "preset": "strong"})
+    assert (strong.lr_scheduler, strong.stride, strong.dice_weight, strong.ema_decay) == ("cosine", 16, 1, 0.998)
+    assert resolve(to_strings(strong)) == strong
+    plain = resolve({"num_classes": 3})
+    assert resolve({**PRESETS["strong"], "num_classes": 3, "preset": "original"}) == replace(strong, preset="original")
+    back = {name: getattr(plain, name) for name in PRESETS["strong"]}
+    assert resolve({"num_classes": 3, "preset": "strong", **back}) == replace(plain, preset="strong")
+    step = resolve({"num_classes": 3, "preset": "strong", "lr_scheduler": "step", "lr_scheduler_step": "3"})
+    assert (step.lr_scheduler, step.stride) == ("step", 16)
+    assert "'strng'" in faults({"num_classes": 3, "preset": "strng", "ema_decay": 2})["preset"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_a_preset_sets_is_valid(preset: str) -> None:
+    """Strings of these values give the same ones: none is outside of its row's range or of another type."""
+    values = PRESETS[preset]
+    given = resolve({"num_classes": 3, **{name: str(value) for name, value in values.items()}})
+    assert {name: getattr(given, name) for name in values} == values
 
 
 def test_tunable_ranges() -> None:

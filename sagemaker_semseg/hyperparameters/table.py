@@ -119,9 +119,33 @@ _POSITIVE_FRACTION = Interval(0, 1, low_open=True)
 _SIDE = Interval(16, low_open=True)
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "original": {},
+    "strong": {
+        "lr_scheduler": "cosine",
+        "ema_decay": 0.998,
+        "dice_weight": 1.0,
+        "color_jitter": 0.4,
+        "class_balanced_crops": 0.5,
+        "output_stride": "16",
+    },
+}
+"""What the values of ``preset`` set, by name; measured by benchmarks/recipes.py."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameters:
     """The checked hyperparameters of one training, made by ``resolve``; docs/hyperparameters.md describes each."""
+
+    preset: str = _row(
+        "Recipe",
+        "choice",
+        "original",
+        "Defaults of a group of hyperparameters; each that is given wins. original: those of SageMaker's algorithm. "
+        f"strong: {', '.join(f'{name} {value}' for name, value in PRESETS['strong'].items())}.",
+        choices=tuple(PRESETS),
+        extension=True,
+    )
 
     algorithm: str = _row("Network", "choice", "fcn", "The decoder: FCN, PSPNet or DeepLabV3.", choices=tuple(DECODERS))
     backbone: str = _row(

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagemaker_semseg.errors import Fault, HyperparameterError
-from sagemaker_semseg.hyperparameters.table import LARGEST_INTEGER, TABLE, Hyperparameter, Hyperparameters, Kind
+from sagemaker_semseg.hyperparameters.table import (
+    LARGEST_INTEGER,
+    PRESETS,
+    TABLE,
+    Hyperparameter,
+    Hyperparameters,
+    Kind,
+)
 
 # A tuning job adds these to what the user gave; a training ignores them.
 _TOLERATED = frozenset({"_tuning_objective_metric"})
@@ -84,6 +91,8 @@ def try_resolve(values: Mapping[str, object]) -> Resolution:
             except _Refused as refused:
                 faults.append(_refused(row, value, str(refused)))
     wrong = {fault.where for fault in faults}
+    preset = {name: value for name, value in PRESETS[typed.get("preset", "original")].items() if name not in wrong}
+    typed = {**preset, **typed}
     absent = [row for row in TABLE if row.name not in typed and row.name not in wrong]
     faults += [
         Fault(row.name, f"is missing, {row.expected} is expected", f"add {row.name}") for row in absent if row.required
