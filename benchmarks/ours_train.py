@@ -10,11 +10,11 @@ from collections.abc import Callable
 import numpy as np
 from peers import lockstep
 
-from sagemaker_semseg.environment import configure_tensorflow
-
 
 def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     if not args.stock:
+        from sagemaker_semseg.environment import configure_tensorflow  # the package itself turns oneDNN on
+
         configure_tensorflow()
     import keras
     import tensorflow as tf

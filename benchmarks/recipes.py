@@ -7,7 +7,7 @@ each recipe, on one core; a run has as many epochs as fit into the minutes, so t
 nothing of what comes out. Runs use one core each: start this twice with different recipes to use two. With --held-out
 PREFIX, images whose names begin so are taken out of the training and are measured, too: another drive, as names of
 CamVid tell it. While a run trains, every fourth image of the validation set chooses its best epoch; the figures are of
-all images. Runs that are in the output folder are not run again, and the page has all of them.
+all images. Runs with the same settings that are in the output folder are not run again; the page has all runs there.
 """
 
 import argparse
@@ -21,6 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import machine
@@ -75,8 +77,12 @@ def main() -> int:
     for seed in args.seeds:
         for name in args.recipes:
             print(json.dumps(run({**shared, **RECIPES[name], "seed": seed}, data, args, name)), flush=True)
-    rows = [json.loads(path.read_text()) for path in sorted(args.output.glob("*/figures.json"))]
-    rows.sort(key=lambda row: (list(RECIPES).index(row["recipe"]), row["seed"]))
+    rows = [
+        kept["figures"]
+        for name in RECIPES
+        for path in sorted(args.output.glob(f"{name}-[0-9]*/figures.json"))
+        if (kept := json.loads(path.read_text()))["asked"] == asked({**shared, **RECIPES[name]}, args)
+    ]
     args.page.parent.mkdir(parents=True, exist_ok=True)
     args.page.write_text(page(rows, shared, args))
     print(args.page)
@@ -108,32 +114,46 @@ def link(path: Path, folder: Path) -> None:
         (folder / path.name).symlink_to(path.resolve())
 
 
+def asked(settings: dict[str, str], args: argparse.Namespace) -> dict[str, object]:
+    """What has to be the same for a run that may be kept, besides its seed."""
+    return {**settings, "minutes": args.minutes, "held_out": args.held_out, "seed": ""}
+
+
+def kept_or(path: Path, key: dict[str, object], make: Callable[[], dict[str, object]]) -> dict[str, object]:
+    """Return the figures in the file, measured once more if they aren't there or are of another key."""
+    if not path.exists() or json.loads(path.read_text())["asked"] != key:
+        figures = make()
+        path.write_text(json.dumps({"asked": key, "figures": figures}))
+    return json.loads(path.read_text())["figures"]
+
+
 def run(settings: dict[str, str], data: dict[str, Path], args: argparse.Namespace, name: str) -> dict[str, object]:
     """Train for the CPU time, measure on each set, and return the figures; those of before if it was run before."""
     output = args.output / f"{name}-{settings['seed']}"
-    kept = output / "figures.json"
-    if kept.exists():
-        return json.loads(kept.read_text())
-    cost = step_cost(settings, data["training"], args.output / f"{name}-cost.json")
+    key = asked(settings, args)
+    make = partial(train_and_measure, settings, data, args, name, output)
+    return kept_or(output / "figures.json", key, make)
+
+
+def train_and_measure(
+    settings: dict[str, str], data: dict[str, Path], args: argparse.Namespace, name: str, output: Path
+) -> dict[str, object]:
+    """Run a training of as many epochs as the minutes allow."""
+    costs = args.output / f"{name}-cost.json"
+    time_it = partial(in_process, "time_steps", settings, data["training"], costs.with_suffix(""))
+    cost = kept_or(costs, asked(settings, args), time_it)["seconds"]
     images = sum(1 for _ in (data["training"] / "train").iterdir())
     steps = images // int(settings["mini_batch_size"])
     epochs = max(1, round(60 * args.minutes / (steps * cost)))
     figures = {"recipe": name, "seed": settings["seed"], "epochs": epochs, "CPU seconds a step": cost}
+    figures["machine"] = machine.describe()
     figures |= in_process("train_one", {**settings, "epochs": str(epochs)}, data["training"], output)
     for which, folder in data.items():
         if which != "training":
             command = [sys.executable, "-m", "sagemaker_semseg", "evaluate", str(output), "--data", str(folder)]
             scores = json.loads(subprocess.run([*command, "--json", "-"], check=True, capture_output=True).stdout)
             figures[f"mIOU, {which}"] = scores["mIOU"]
-    kept.write_text(json.dumps(figures))
     return figures
-
-
-def step_cost(settings: dict[str, str], data: Path, kept: Path) -> float:
-    """Return the CPU seconds of a training step: the median of a few."""
-    if not kept.exists():
-        kept.write_text(json.dumps(in_process("time_steps", settings, data, kept.with_suffix(""))))
-    return json.loads(kept.read_text())["seconds"]
 
 
 def in_process(function: str, settings: dict[str, str], data: Path, output: Path) -> dict[str, object]:
@@ -144,7 +164,7 @@ def in_process(function: str, settings: dict[str, str], data: Path, output: Path
 
 
 def time_steps(settings: dict[str, str], data: str, output: str) -> dict[str, object]:
-    """Time some steps by their CPU time."""
+    """Return the CPU seconds of a training step: the median of a few."""
     import keras
 
     class Clock(keras.callbacks.Callback):
@@ -191,15 +211,16 @@ def page(rows: list[dict], shared: dict[str, str], args: argparse.Namespace) -> 
         ["run", "validation mIOU after each epoch"],
         ([f"{row['recipe']}, seed {row['seed']}", " ".join(f"{value:.3f}" for value in row["curve"])] for row in rows),
     )
+    machines = {key: " / ".join(dict.fromkeys(row["machine"][key] for row in rows)) for key in machine.describe()}
     return (
         f"# Training recipes at the same CPU time, {datetime.date.today()}\n\n"
         f"From random weights, {args.minutes:g} minutes of one core's CPU time for the steps of each run; two figures "
-        f"in a cell are of two seeds."
+        f"in a cell are of two seeds. Every {VALIDATED}th image of the validation set chose the epoch that is measured."
         + (f" Held out of the training: images that begin with {args.held_out}." if args.held_out else "")
         + "\n\n"
         + pages.table(head, lines)
         + "\n"
-        + pages.facts(machine.describe(), shared)
+        + pages.facts(machines, shared)
         + "\n"
         + curves
     )

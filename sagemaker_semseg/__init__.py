@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_semseg.environment import use_onednn
+from sagemaker_semseg.environment import use_onednn as _use_onednn
+
+_use_onednn()  # before the user's own ``import keras``, which loads TensorFlow
 
 if TYPE_CHECKING:
     from sagemaker_semseg.inference import Segmenter as Segmenter
@@ -64,8 +66,6 @@ _HOMES = {
     "train": "jobs.api",
     "write_report": "jobs.api",
 }
-use_onednn()  # TensorFlow decides about it when it is imported, which the user's own ``import keras`` may do
-
 # by v2's names, for notebooks that begin with ``import sagemaker_semseg as sagemaker``
 _MODULES = {
     "deserializers": "sdk.deserializers",

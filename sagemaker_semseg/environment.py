@@ -18,10 +18,7 @@ from sagemaker_semseg.errors import Fault, UserError
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 CGROUP = Path("/sys/fs/cgroup")
 
-# TensorFlow reads these when it is imported. oneDNN's kernels make training on CPUs twice as fast; TensorFlow uses them
-# by itself only where the CPU has VNNI. Log level 2 hides the messages about them at every start and shows errors.
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-_TENSORFLOW = {_ONEDNN: "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 @dataclass(frozen=True)
@@ -263,7 +260,11 @@ def memory_limit() -> int | None:
 
 
 def use_onednn() -> None:
-    """Let TensorFlow use oneDNN's kernels, unless the user has set this or has imported TensorFlow before."""
+    """Let TensorFlow use oneDNN's kernels, unless the user has set this or has imported TensorFlow before.
+
+    TensorFlow reads the variable when it is imported. It uses oneDNN by itself only where the CPU has VNNI; elsewhere
+    training takes half the time with it (benchmarks/onednn.py).
+    """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault(_ONEDNN, "1")
 
@@ -276,12 +277,13 @@ def onednn_is_set() -> bool:
 def configure_tensorflow() -> bool:
     """Set TensorFlow's variables that the user hasn't set; to be called before TensorFlow is imported.
 
+    Besides ``use_onednn``, log level 2 hides messages about oneDNN at every start and shows errors.
     Returns False if TensorFlow has been imported already and ignores them.
     """
     if "tensorflow" in sys.modules:
         return False
-    for name, value in _TENSORFLOW.items():
-        os.environ.setdefault(name, value)
+    use_onednn()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return True
 
 

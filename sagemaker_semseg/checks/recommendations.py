@@ -24,9 +24,7 @@ _MEMORY_SHARE: Final = 0.9  # of a machine's memory, which a training may take
 _MOST_SCALE: Final = 1.5  # between base_size and the usual image
 _LEAST_SIZE: Final = 24  # crop_size and base_size have to be above 16
 
-_STRONG: Final = (
-    Recommendation("preset", "strong", "for rare classes, and for scenes and light that the images lack"),
-)
+_STRONG: Final = Recommendation("preset", "strong", "for rare classes, and for scenes and light that the images lack")
 
 
 def add_recommendations(report: Report, available: int | None = None) -> Report:
@@ -47,7 +45,7 @@ def add_recommendations(report: Report, available: int | None = None) -> Report:
     found += _num_training_samples(hp, splits.get("train"))
     if not report.label_maps:  # in which images the labels would be isn't counted
         weights = _class_weights(hp, splits.get("train"), report.class_names, classes)
-        found += [*weights, *(_STRONG if weights and hp.preset == "original" else ())]
+        found += [*weights, _STRONG] if weights else []
     size = _usual_size(splits.get("train"))
     scale = _base_size(hp, size)
     scale += _crop_size(_apply(hp, scale), size)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sagemaker_semseg.environment import configure_tensorflow, onednn_is_set
+from sagemaker_semseg.environment import configure_tensorflow, has_gpu, onednn_is_set
 from sagemaker_semseg.errors import UserError
 from sagemaker_semseg.inference.precision import int8_instructions
 from sagemaker_semseg.training.rendezvous import Meeting
@@ -33,7 +32,7 @@ def load_tensorflow(*, verbose: bool = False, meet: Callable[[], Meeting] | None
     once. Raises UserError if TensorFlow can't be loaded, after showing why.
     """
     quiet = configure_tensorflow() and not verbose
-    if not onednn_is_set() and platform.machine() in ("x86_64", "AMD64") and not int8_instructions():
+    if not (onednn_is_set() or has_gpu() or int8_instructions()):
         warnings.warn(_WITHOUT_ONEDNN, stacklevel=2)
     with _silent_unless_it_fails() if quiet else contextlib.nullcontext():
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 import warnings
 from pathlib import Path
@@ -11,19 +10,25 @@ from types import ModuleType
 import pytest
 
 from sagemaker_semseg.inference import precision
+from sagemaker_semseg.jobs import tensorflow_setup
 from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
 
 
 @pytest.mark.parametrize(
-    ("flags", "set_by_user", "warned"),
-    [("avx2 fma", False, True), ("avx2 fma", True, False), ("avx2 avx512_vnni", False, False)],
+    ("flags", "set_by_user", "gpu", "warned"),
+    [
+        ("avx2 fma", False, False, True),
+        ("avx2 fma", True, False, False),
+        ("avx2 fma", False, True, False),
+        ("avx2 avx512_vnni", False, False, False),
+    ],
 )
 def test_training_without_onednn_is_said(
-    flags: str, set_by_user: bool, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flags: str, set_by_user: bool, gpu: bool, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n", encoding="utf-8")
     monkeypatch.setattr(precision, "CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(tensorflow_setup, "has_gpu", lambda: gpu)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
     devices = ModuleType("devices")
