@@ -263,7 +263,7 @@ def use_onednn() -> None:
     """Let TensorFlow use oneDNN's kernels, unless the user has set this or has imported TensorFlow before.
 
     TensorFlow reads the variable when it is imported. It uses oneDNN by itself only where the CPU has VNNI; elsewhere
-    training takes half the time with it (benchmarks/onednn.py).
+    a training step takes 1.3 to 2.4 times as long without it (benchmarks/results/onednn-2026-11-27.md).
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault(_ONEDNN, "1")

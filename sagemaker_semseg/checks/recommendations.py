@@ -24,7 +24,7 @@ _MEMORY_SHARE: Final = 0.9  # of a machine's memory, which a training may take
 _MOST_SCALE: Final = 1.5  # between base_size and the usual image
 _LEAST_SIZE: Final = 24  # crop_size and base_size have to be above 16
 
-_STRONG: Final = Recommendation("preset", "strong", "for rare classes, and for scenes and light that the images lack")
+_LEAST_SIDE_FOR_STRONG: Final = 300  # of the usual image; its output_stride 16 loses small objects in smaller ones
 
 
 def add_recommendations(report: Report, available: int | None = None) -> Report:
@@ -43,10 +43,10 @@ def add_recommendations(report: Report, available: int | None = None) -> Report:
     found = _num_classes(hp, report.splits)
     classes = _apply(hp, found).num_classes
     found += _num_training_samples(hp, splits.get("train"))
+    size = _usual_size(splits.get("train"))
     if not report.label_maps:  # in which images the labels would be isn't counted
         weights = _class_weights(hp, splits.get("train"), report.class_names, classes)
-        found += [*weights, _STRONG] if weights else []
-    size = _usual_size(splits.get("train"))
+        found += [*weights, *(_preset(size) if weights else ())]
     scale = _base_size(hp, size)
     scale += _crop_size(_apply(hp, scale), size)
     if available is not None:
@@ -115,6 +115,16 @@ def _class_weights(
     if num_classes > len(weights):  # the weights of the others aren't known
         return [Recommendation("class_weights", "auto", reason)]
     return [Recommendation("class_weights", ",".join(f"{weight:.3g}" for weight in weights[:num_classes]), reason)]
+
+
+def _preset(size: tuple[int, int] | None) -> list[Recommendation]:
+    """Recommend ``strong`` for data with rare classes, where images are as large as those it was measured with.
+
+    size: sides of the usual image, the short one first, in pixels.
+    """
+    if size is None or size[0] < _LEAST_SIDE_FOR_STRONG:
+        return []
+    return [Recommendation("preset", "strong", "for rare classes, and for scenes and light that the images lack")]
 
 
 def _usual_size(train: SplitFacts | None) -> tuple[int, int] | None:

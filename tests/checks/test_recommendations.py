@@ -48,12 +48,18 @@ def test_the_number_of_samples_is_the_counted_one():
     assert "300" in wrong.reason
 
 
+@pytest.mark.parametrize(
+    ("pixels", "size", "proposed"),
+    [((90, 10), (480, 300), True), ((90, 10), (480, 299), False), ((50, 50), (480, 360), False)],
+)
+def test_strong_is_for_rare_classes_in_large_images(pixels, size, proposed):
+    assert ("preset" in recommended(split(pixels=pixels, sizes={size: 3}))) is proposed
+
+
 def test_weights_are_those_of_median_frequency_balancing():
     """Frequencies 900/1000, 90/500 and 10/100 have the median 0.18; the third class never occurs."""
     facts = split(pixels=(900, 90, 0, 10), image_pixels=[1000, 500, 0, 100])
-    found = recommended(facts, num_classes=4, names=("sky", "road", "cat", "sign"))
-    assert found["preset"].value == "strong"
-    item = found["class_weights"]
+    item = recommended(facts, num_classes=4, names=("sky", "road", "cat", "sign"))["class_weights"]
     assert [float(weight) for weight in item.value.split(",")] == [0.2, 1, 1, 1.8]
     assert "sky has 90 % of the pixels, sign has 1 % of the pixels" in item.reason
     resolve({"num_classes": 4, "class_weights": item.value})
@@ -61,7 +67,7 @@ def test_weights_are_those_of_median_frequency_balancing():
 
 @pytest.mark.parametrize("pixels", [(60, 40), (100, 0)])
 def test_no_weights_for_classes_that_are_alike(pixels):
-    assert not {"class_weights", "preset"} & set(recommended(split(pixels=pixels)))
+    assert "class_weights" not in recommended(split(pixels=pixels))
 
 
 @pytest.mark.parametrize("weights", ["auto", "1,2"])
