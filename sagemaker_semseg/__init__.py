@@ -17,6 +17,7 @@ _use_onednn()  # before the user's own ``import keras``, which loads TensorFlow
 if TYPE_CHECKING:
     from sagemaker_semseg.inference import Segmenter as Segmenter
     from sagemaker_semseg.jobs.api import evaluate as evaluate
+    from sagemaker_semseg.jobs.api import export_model as export_model
     from sagemaker_semseg.jobs.api import predict as predict
     from sagemaker_semseg.jobs.api import quantize as quantize
     from sagemaker_semseg.jobs.api import train as train
@@ -61,6 +62,7 @@ _HOMES = {
     "TrainingInput": "sdk.training_input",
     "Tuner": "sdk.tuner",
     "evaluate": "jobs.api",
+    "export_model": "jobs.api",
     "predict": "jobs.api",
     "quantize": "jobs.api",
     "train": "jobs.api",
@@ -92,6 +94,7 @@ __all__ = [  # ``__getattr__`` has them
     "TrainingInput",
     "Tuner",
     "evaluate",
+    "export_model",
     "predict",
     "quantize",
     "replace_sagemaker",

@@ -28,6 +28,7 @@ PYTHON = {
         "needs an account; tests/sdk/requests/test_training.py makes such a request",
         "trains on two hosts; tests/sdk/local/test_several_hosts.py does the same",
     ],
+    "export.md": ["tests/cli/test_export.py"],
     "export_onnx.md": ["tests/export/test_export_pages.py"],
     "export_openvino.md": ["tests/export/test_export_pages.py"],
     "export_tensorflow.md": ["tests/export/test_export_pages.py"],

@@ -6,21 +6,9 @@ Files are made from the model's weights, loaded again by their runtimes and comp
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from pathlib import Path
-from typing import Any
 
-from sagemaker_semseg.artifact import (
-    Artifact,
-    locate_artifact,
-    read_artifact,
-    read_inference_artifact,
-    write_artifact,
-)
 from sagemaker_semseg.cli.flags import refuse
-from sagemaker_semseg.errors import Fault, UserError
-from sagemaker_semseg.jobs.progress_bar import progress_bar
-from sagemaker_semseg.jobs.tensorflow_setup import load_tensorflow
+from sagemaker_semseg.jobs.run_export import ENDINGS, FORMAT_NAMES, ExportConfig, run_export
 
 SUMMARY = "write a model in another format"
 DESCRIPTION = """\
@@ -50,86 +38,17 @@ examples:
 
 """
 
-_KINDS = (
-    *("all", "artifact", "gluoncv", "onnx", "onnx-int8", "openvino"),
-    *("savedmodel", "tflite", "tflite-int8", "torch"),
-)
-_ENDINGS = {
-    ".int8.onnx": "onnx-int8",
-    ".onnx": "onnx",
-    ".tar.gz": "artifact",
-    ".tgz": "artifact",
-    ".params": "gluoncv",
-    ".safetensors": "torch",
-    ".int8.tflite": "tflite-int8",
-    ".tflite": "tflite",
-    ".xml": "openvino",
-}
-_FOLDER = "saved_model"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="model.tar.gz, or the output folder of a training")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="the file to be written")
-    text = f"by default from FILE's ending: {', '.join(_ENDINGS)}"
-    parser.add_argument("--format", choices=_KINDS, help=text)
+    text = "model.tar.gz, which may be in S3, or the output folder of a training"
+    parser.add_argument("model", metavar="MODEL", help=text)
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the file to be written")
+    text = f"by default from FILE's ending: {', '.join(ENDINGS)}"
+    parser.add_argument("--format", choices=FORMAT_NAMES, help=text)
 
 
 def run(options: argparse.Namespace) -> int:
     refuse(options.faults)
-    kind = options.format or _format(options.output)
-    artifact = _read(locate_artifact(options.model))
-    load_tensorflow(verbose=options.verbose)
-    if kind == "artifact":
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        write_artifact(options.output, _with_graph(artifact), archive=True)
-        print(f"{options.output}: {options.output.stat().st_size / 1e6:.1f} MB")
-        return 0
-    from sagemaker_semseg.export.formats import FORMATS, available_formats, export_formats
-
-    paths = {kind: options.output}
-    if kind == "all":
-        names = available_formats(artifact)
-        paths = {
-            name: options.output / (f"model{FORMATS[name].ending}" if FORMATS[name].ending else _FOLDER)
-            for name in names
-        }
-    artifact = artifact if kind == "gluoncv" else _with_graph(artifact)
-    with progress_bar("exporting", len(paths)) as update:
-        written = export_formats(artifact, paths, lambda done: update(done, len(paths)))
-    for name, figures in written.items():
-        print(f"{paths[name]}: {figures['bytes'] / 1e6:.1f} MB, {_comparison(figures)}")
+    config = ExportConfig(model=options.model, output=options.output, format=options.format, verbose=options.verbose)
+    print(run_export(config))
     return 0
-
-
-def _format(path: Path) -> str:
-    for ending, kind in _ENDINGS.items():
-        if path.name.lower().endswith(ending):
-            return kind
-    fault = Fault("-o/--output", f"{path.name} has no known ending", f"add --format, one of {', '.join(_KINDS)}")
-    raise UserError("The command can't be carried out:", [fault])
-
-
-def _read(path: Path) -> Artifact:
-    """The artifact with its int8 graph, if it has one."""
-    artifact = read_artifact(path)
-    if "quantization" not in artifact.metrics:
-        return artifact
-    return dataclasses.replace(artifact, int8_graph=read_inference_artifact(path).int8_graph)
-
-
-def _with_graph(artifact: Artifact) -> Artifact:
-    from sagemaker_semseg.export.runtime_graph import with_graph
-
-    done = with_graph(artifact)
-    print(f"the runtime graph {_comparison(done.metrics['runtime_graph'])}")
-    return done
-
-
-def _comparison(figures: dict[str, Any]) -> str:
-    if "not_verified" in figures:
-        return f"not verified: {figures['not_verified']}"
-    return (
-        f"compared with the network: largest difference {figures['max_difference']:.1e} of the largest logit, "
-        f"{figures['argmax_agreement']:.2%} of the labels are the same"
-    )

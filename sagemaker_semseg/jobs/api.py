@@ -1,4 +1,4 @@
-"""Train, evaluate, quantize, report and predict from Python, with everything that the command line can do."""
+"""Train, evaluate, quantize, export, report and predict from Python, with everything that the command line can do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sagemaker_semseg.jobs.run_training import Callback, run_training
 from sagemaker_semseg.metrics import Scores
 
 if TYPE_CHECKING:
+    from sagemaker_semseg.jobs.run_export import ExportResult
     from sagemaker_semseg.jobs.run_prediction import PredictionResult
     from sagemaker_semseg.jobs.run_quantization import QuantizationResult
     from sagemaker_semseg.training.finish import TrainingResult
@@ -300,6 +301,40 @@ def quantize(
         force=force,
     )
     return run_quantization(config)
+
+
+def export_model(
+    model: Location, output: Location, format: str | None = None, *, quantize: bool = False, verbose: bool = False
+) -> ExportResult:
+    """Write a model for another runtime, which loads the file again; it is compared with the network.
+
+    Args:
+        model: a ``model.tar.gz``, which may be in S3, a folder of its files, or the output folder of a training.
+        output: the file to be written; a folder for ``savedmodel`` and ``all``.
+        format: ``onnx``, ``onnx-int8``, ``savedmodel``, ``tflite``, ``tflite-int8``, ``openvino``, ``gluoncv``,
+            ``torch``, ``artifact``, or ``all`` that the model can have here. By the ending of ``output`` if None.
+        quantize: whether ``onnx`` and ``tflite`` mean their int8 form.
+        verbose: whether messages of TensorFlow's libraries are shown.
+
+    Returns:
+        ``paths``, the file of each format, and ``figures``, how far it is from the network.
+
+    Raises:
+        UserError: the format is unknown or needs a package that is missing, or the model has no int8 graph.
+        ArtifactError: the model can't be used.
+        AlgorithmError: a file differs from the network by more than rounding explains. It isn't written.
+
+    Example:
+        >>> result = export_model("out", "model.onnx")  # doctest: +SKIP
+        >>> result.figures["onnx"]["argmax_agreement"]  # doctest: +SKIP
+        1.0
+    """
+    from sagemaker_semseg.jobs.run_export import ExportConfig, run_export  # and ONNX
+
+    config = ExportConfig(
+        model=os.fspath(model), output=os.fspath(output), format=format, quantize=quantize, verbose=verbose
+    )
+    return run_export(config)
 
 
 def _data_arguments(

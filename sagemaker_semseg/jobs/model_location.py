@@ -1,9 +1,11 @@
-"""Reads what inference needs of a model on this machine or in S3."""
+"""Reads a model on this machine or in S3."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from sagemaker_semseg.artifact import InferenceArtifact, locate_artifact, read_inference_artifact
@@ -14,8 +16,19 @@ from sagemaker_semseg.storage import is_s3, locate
 
 def load_inference_artifact(model: str) -> InferenceArtifact:
     """Read what inference needs of a model, which may be in S3. Raises ArtifactError; UserError if S3 can't be used."""
+    with local_artifact(model) as path:
+        return read_inference_artifact(path)
+
+
+@contextlib.contextmanager
+def local_artifact(model: str) -> Iterator[Path]:
+    """Yield the path of a model; one in S3 is fetched, and removed at the end.
+
+    Raises ArtifactError, in the block as well, with the model's address in S3; UserError if S3 can't be used.
+    """
     if not is_s3(model):
-        return read_inference_artifact(locate_artifact(Path(model)))
+        yield locate_artifact(Path(model))
+        return
     store, entry = locate(model)
     if not entry:
         fault = Fault(model, "no such object", "give the s3:// of a model.tar.gz")
@@ -24,7 +37,7 @@ def load_inference_artifact(model: str) -> InferenceArtifact:
         path = Path(folder, "model.tar.gz")
         path.write_bytes(store.read(entry, MAX_TOTAL_BYTES))
         try:
-            return read_inference_artifact(path)
+            yield path
         except ArtifactError as error:
             faults = [dataclasses.replace(fault, where=fault.where.replace(str(path), model)) for fault in error.faults]
             raise ArtifactError(f"{model} can't be used as a model:", faults) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from sagemaker_semseg.environment import cpu_count, worker_variables
 from sagemaker_semseg.errors import AlgorithmError, Fault, UserError
 from sagemaker_semseg.inference.precision import int8_instructions
 from sagemaker_semseg.jobs.progress_bar import progress_bar
+from sagemaker_semseg.report.bar_chart import Panel, bar_chart
 
 MAX_CHANGED = 0.01
 """Share of labels that a recommended setting may change; the limit of ``quantize`` too."""
@@ -88,6 +90,24 @@ class BenchmarkResult:
         best = self.best
         flags = f"--precision {best.precision} --runtime {best.runtime}"
         return f"sagemaker-semseg serve --model {self.model} {flags} --workers {best.workers} --threads {best.threads}"
+
+    def picture(self) -> str:
+        """Returns a bar chart of all settings as SVG; the recommended one stands out."""
+        rows = self.measurements
+        peaks = [math.nan if m.peak_mb is None else m.peak_mb for m in rows]
+        panels = [
+            Panel("ms for an image", [m.milliseconds for m in rows], 1),
+            Panel("images a second", [m.images_per_second for m in rows], 2),
+            Panel("peak MB of a worker", peaks),
+            Panel("% of labels changed", [100 * m.labels_changed for m in rows], 2),
+        ]
+        names = [
+            f"{m.precision}, {m.runtime}, {_count(m.workers, 'worker')} of {_count(m.threads, 'thread')}" for m in rows
+        ]
+        note = (
+            f"{_count(self.cpus, 'core')}; instructions for int8: {self.int8_instructions or 'none'}; bold: recommended"
+        )
+        return bar_chart(self.model, names, panels, rows.index(self.best), note)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -187,6 +207,10 @@ def _failed(setting: dict[str, Any], error: str) -> AlgorithmError:
     where = ", ".join(f"{name} {setting[name]}" for name in names)
     last = error.strip().splitlines()[-1:] or ["no message"]
     return AlgorithmError("The model can't be measured:", [Fault(where, last[0][:500])])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _noise(folder: Path) -> Path:

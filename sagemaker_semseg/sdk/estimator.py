@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sagemaker_semseg.data.channels import DATA_CHANNELS, LABEL_MAP
 from sagemaker_semseg.errors import UserError
@@ -25,6 +25,9 @@ from sagemaker_semseg.sdk.training_job import TrainingJob, shows
 from sagemaker_semseg.sdk.training_report import TrainingReport, make_report
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
 from sagemaker_semseg.storage import in_s3, local_path
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.jobs.run_export import ExportResult
 
 VPC_CONFIG_DEFAULT: Final = "VPC_CONFIG_DEFAULT"
 """As in v2: the estimator's own subnets and security groups."""
@@ -309,7 +312,7 @@ class SemSegEstimator:
         base = self.base_job_name or base_from_name(self._job().name)
         name = name_from_base(base)
         model = self.create_model(**{"model_kms_key": self.output_kms_key, **kwargs})
-        if quantize and str(self._hyperparameters.get("quantize", False)).lower() not in ("true", "1"):
+        if quantize:
             model = self._quantized(model)
         model.name = model_name or name
         predictor = model.deploy(
@@ -334,8 +337,34 @@ class SemSegEstimator:
         self._endpoints.append(predictor)
         return predictor
 
+    def export(self, format: str, path: Any, *, quantize: bool = False) -> ExportResult:
+        """Write the model of the latest training for another runtime, compared with the network.
+
+        Args:
+            format: "onnx", "onnx-int8", "savedmodel", "tflite", "tflite-int8", "openvino", "gluoncv", "torch" or "all".
+            path: The file to be written; a folder for "savedmodel" and "all".
+            quantize: Write the int8 form of "onnx" or "tflite"; "all" has both. What ONNX needs for it is made with the
+                data of the training, if the training hasn't.
+
+        Returns:
+            ``paths``, the file of each format, and ``figures``, how far it is from the network.
+
+        Raises:
+            UserError: The format is unknown, needs a package that is missing, or has no int8 form.
+            QuantizationRefused: The int8 graph is worse than the limits allow.
+
+        Example:
+            estimator.export("onnx", "model.onnx").figures["onnx"]["argmax_agreement"]
+        """
+        model = self.create_model()
+        if quantize and format in ("onnx", "onnx-int8", "all"):
+            model = self._quantized(model)
+        return model.export(format, path, quantize=quantize)
+
     def _quantized(self, model: SemSegModel) -> SemSegModel:
         """Return the model with an int8 graph, made with the channels of the latest training."""
+        if str(self._hyperparameters.get("quantize", False)).lower() in ("true", "1"):
+            return model  # the training has
         spec = self._job().job.state().spec
         if model.has_int8_graph() or not isinstance(spec, TrainingSpec):
             return model

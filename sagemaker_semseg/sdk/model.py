@@ -6,10 +6,10 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sagemaker_semseg.artifact import locate_artifact, read_inference_artifact
 from sagemaker_semseg.errors import Fault, UserError
+from sagemaker_semseg.jobs.model_location import load_inference_artifact
 from sagemaker_semseg.sdk.backends import backend_of
 from sagemaker_semseg.sdk.instances import redirected_type
 from sagemaker_semseg.sdk.names import DEFAULT_BASE, name_from_base
@@ -18,6 +18,9 @@ from sagemaker_semseg.sdk.requests import Tags, tag_list
 from sagemaker_semseg.sdk.specs import LOCAL_TYPES, EndpointSpec, ModelSpec
 from sagemaker_semseg.sdk.transformer import SemSegTransformer
 from sagemaker_semseg.storage import in_s3, local_path
+
+if TYPE_CHECKING:
+    from sagemaker_semseg.jobs.run_export import ExportResult
 
 
 class SemSegModel:
@@ -112,9 +115,50 @@ class SemSegModel:
         quantized.model_data, quantized.name, quantized.endpoint_name = str(target), None, None
         return quantized
 
+    def export(self, format: str, path: str | os.PathLike[str], *, quantize: Any = False) -> ExportResult:
+        """Write this model for another runtime, which loads the file again; it is compared with the network.
+
+        Args:
+            format: "onnx", "onnx-int8", "savedmodel", "tflite", "tflite-int8", "openvino", "gluoncv", "torch", or "all"
+                that the model can have on this machine.
+            path: The file to be written; a folder for "savedmodel" and "all".
+            quantize: Write the int8 form of "onnx" or "tflite"; "all" has both. For ONNX as at ``deploy``: True for
+                models that have an int8 graph, else data for the method ``quantize``.
+
+        Returns:
+            ``paths``, the file of each format, and ``figures``, how far it is from the network.
+
+        Raises:
+            UserError: The format is unknown or needs a package that is missing, or there is no int8 graph.
+            QuantizationRefused: The int8 graph is worse than the limits allow.
+            AlgorithmError: A file differs from the network by more than rounding explains. It isn't written.
+
+        Example:
+            result = SemSegModel(model_data="out/model.tar.gz").export("onnx", "model.onnx")
+            result.figures["onnx"]["argmax_agreement"]
+        """
+        from sagemaker_semseg.jobs.api import export_model
+
+        if quantize is not False and format in ("onnx", "onnx-int8", "all"):
+            self._make_int8_graph(quantize, "The model can't be exported:")
+        return export_model(self._readable(), path, format, quantize=quantize is not False)
+
     def has_int8_graph(self) -> bool:
-        """Return whether the model has an int8 graph. Raises ``UserError`` if ``model_data`` is in S3."""
-        return read_inference_artifact(locate_artifact(self._path())).int8_graph is not None
+        """Return whether the model has an int8 graph."""
+        return load_inference_artifact(self._readable()).int8_graph is not None
+
+    def _make_int8_graph(self, data: Any, refusal: str) -> None:
+        """Make ``model_data`` a model with an int8 graph, unless it has one. data: True if there must be one."""
+        if self.has_int8_graph():
+            return
+        if data is True:
+            remedy = 'give the data that makes one, quantize="mydata", or train with the hyperparameter quantize'
+            raise UserError(refusal, [Fault("quantize", f"is True, and {self.model_data} has no int8 graph", remedy)])
+        self.model_data = self.quantize(data).model_data
+
+    def _readable(self) -> str:
+        """Return ``model_data`` as an address in S3 or a path of this machine."""
+        return self.model_data if in_s3(self.model_data) else str(local_path(self.model_data))
 
     def _path(self) -> Path:
         """Return ``model_data`` as a path of this machine."""
@@ -157,12 +201,8 @@ class SemSegModel:
         unless the model has an int8 graph; True is for models that have one. The endpoint uses int8 where its CPU is
         fast with it. Raises ``UserError`` with everything that is wrong.
         """
-        if quantize is not False and not self.has_int8_graph():
-            if quantize is True:
-                remedy = 'give the data that makes one, quantize="mydata", or train with the hyperparameter quantize'
-                fault = Fault("quantize", f"is True, and {self.model_data} has no int8 graph", remedy)
-                raise UserError("The endpoint can't be started:", [fault])
-            self.model_data = self.quantize(quantize).model_data
+        if quantize is not False:
+            self._make_int8_graph(quantize, "The endpoint can't be started:")
         only_there = {
             "accelerator_type": accelerator_type,
             "inference_recommendation_id": inference_recommendation_id,

@@ -1,6 +1,7 @@
 """``benchmark``: every setting once, and the recommendation."""
 
 import json
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ def measured(small_model, tmp_path_factory):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)).save(folder / "a.png")
     path = folder / "benchmark.json"
     command = ["benchmark", str(small_model), "--image", str(folder / "a.png"), "--rounds", "2", "--json", str(path)]
-    assert main(command) == 0
+    assert main([*command, "--picture", str(folder / "new" / "a.svg")]) == 0
+    assert (folder / "new" / "a.svg").read_text().count("<g") == len(json.loads(path.read_text())["measurements"])
     return json.loads(path.read_text())
 
 
@@ -43,13 +45,32 @@ def test_the_recommendation_is_a_command(measured, small_model):
     )
 
 
-def measurement(speed, changed):
-    return Measurement("int8", "onnxruntime", 1, 1, 1000 / speed, speed, 100.0, 1.0, changed)
+def measurement(speed, changed, peak=100.0):
+    return Measurement("int8", "onnxruntime", 1, 1, 1000 / speed, speed, peak, 1.0, changed)
 
 
 def test_a_fast_setting_with_other_labels_is_not_recommended():
     fast, right = measurement(9, 0.02), measurement(5, 0.01)
     assert BenchmarkResult("m", (fast, right), 2, "").best is right
+
+
+def test_the_picture_marks_the_recommended_setting():
+    result = BenchmarkResult("a<b.tar.gz", (measurement(9, 0.02), measurement(4.5, 0.01, peak=None)), 2, "")
+    document = ET.fromstring(result.picture())
+    first, second = (group for group in document if group.tag.endswith("}g"))
+    assert (first.get("class"), second.get("class")) == (None, "marked")
+    bars = [[float(node.get("width")) for node in row if node.get("class") == "bar"] for row in (first, second)]
+    assert bars[1][0] == pytest.approx(2 * bars[0][0])  # half as fast: twice the milliseconds
+    assert bars[0][1] == pytest.approx(2 * bars[1][1])  # and half the images
+    assert [node.text for node in second if node.tag.endswith("}text")] == [
+        *("int8, onnxruntime, 1 worker of 1 thread", "222.2", "4.50", "not known", "1.00"),
+    ]
+    assert "a<b.tar.gz" in [node.text for node in document]
+
+
+def test_a_picture_is_svg(small_model, tmp_path, capsys):
+    assert main(["benchmark", str(small_model), "--picture", str(tmp_path / "a.png")]) == 2
+    assert "a.png isn't SVG (give a name that ends in .svg)" in capsys.readouterr().err
 
 
 def test_what_can_not_be_measured(small_model, tmp_path, capsys):

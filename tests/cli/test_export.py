@@ -2,14 +2,21 @@
 
 import dataclasses
 import json
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
 from PIL import Image
 
+from sagemaker_semseg import SemSegModel, export_model
 from sagemaker_semseg.artifact import read_artifact, read_inference_artifact, write_artifact
 from sagemaker_semseg.cli import main
+from sagemaker_semseg.errors import UserError
+from sagemaker_semseg.jobs import model_location, run_quantization
 
 
 def test_the_graph_alone_gives_the_masks_of_predict(trained, data, tmp_path, capsys):
@@ -77,8 +84,57 @@ def test_all_formats_at_once(trained, tmp_path, capsys):
     }
     verified = [name for name, figures in report.items() if "not_verified" not in figures]
     text = capsys.readouterr().out
-    assert text.count("of the labels are the same") == 1 + len(verified)  # and the runtime graph's own check
+    assert text.count("of the labels are the same") == len(verified)
     assert len(verified) >= 5
+
+
+@pytest.mark.parametrize("format", [None, "artifact"])
+def test_a_new_artifact_says_how_near_its_graph_is(trained, tmp_path, format):
+    result = export_model(trained.output, tmp_path / "new.tar.gz", format)
+    assert result.paths == {"artifact": tmp_path / "new.tar.gz"}
+    size = (tmp_path / "new.tar.gz").stat().st_size
+    assert result.figures["artifact"]["bytes"] == size
+    assert f"new.tar.gz: {size / 1e6:.1f} MB, compared with the network: largest difference" in str(result)
+
+
+@pytest.mark.parametrize(
+    ("format", "quantize", "expected"),
+    [
+        ("saved_model", False, r"there is no format 'saved_model' \(did you mean savedmodel\?\)"),
+        ("ONNX", False, r"did you mean onnx\?"),
+        ("coreml", False, r"there is no format 'coreml' \(there are all, artifact, gluoncv, onnx"),
+        ("openvino", True, r"openvino has no int8 form \(leave quantize out, or export onnx, tflite or all"),
+        ("onnx", True, r"has no int8 graph"),
+    ],
+)
+def test_what_python_asks_for_wrongly(trained, tmp_path, format, quantize, expected):
+    with pytest.raises(UserError, match=expected):
+        export_model(trained.output, tmp_path / "new" / "file", format, quantize=quantize)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quantize_is_the_int8_form(trained, tmp_path):
+    result = export_model(trained.output, tmp_path / "m.tflite", "tflite", quantize=True)
+    assert list(result.figures) == ["tflite-int8"]
+    assert result.paths == {"tflite-int8": tmp_path / "m.tflite"}
+
+
+def test_a_model_in_s3_is_exported(trained, tmp_path, monkeypatch):
+    store = SimpleNamespace(read=lambda entry, limit: Path(entry).read_bytes())
+    monkeypatch.setattr(model_location, "locate", lambda address: (store, trained.output / "model.tar.gz"))
+    (figures,) = SemSegModel(model_data="s3://b/m.tar.gz").export("onnx", tmp_path / "m.onnx").figures.values()
+    assert figures["bytes"] == (tmp_path / "m.onnx").stat().st_size
+
+
+def test_the_program_of_the_page(trained, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_quantization, "exceeded_limits", lambda *_: [])
+    (tmp_path / "model").mkdir()
+    shutil.copy(trained.output / "model.tar.gz", tmp_path / "model")
+    (tmp_path / "mydata").symlink_to(data)
+    page = Path(__file__).resolve().parents[2] / "docs/export.md"
+    exec(re.search(r"```python\n(.*?)```", page.read_text(), re.DOTALL)[1], {})
+    assert set(json.loads((tmp_path / "export.json").read_text())) == {"onnx", "tflite", "onnx-int8"}
 
 
 def test_a_folder_that_exists_is_kept(trained, tmp_path, capsys):

@@ -144,7 +144,13 @@ def test_from_the_sdk(trained, data, tmp_path):
 
 
 @pytest.fixture
-def deployed(monkeypatch):
+def accepted(monkeypatch):
+    """Whatever the int8 graph does, it is within the limits."""
+    monkeypatch.setattr(run_quantization, "exceeded_limits", lambda *_: [])
+
+
+@pytest.fixture
+def deployed(monkeypatch, accepted):
     """The models' files of endpoints that are started, in place of the endpoints."""
     found = []
 
@@ -157,7 +163,6 @@ def deployed(monkeypatch):
             return SimpleNamespace(name="endpoint", wait=lambda: None)
 
     monkeypatch.setattr(sdk_model, "backend_of", lambda *_: Backend())
-    monkeypatch.setattr(run_quantization, "exceeded_limits", lambda *_: [])
     return found
 
 
@@ -172,7 +177,23 @@ def test_a_model_is_quantized_when_it_is_deployed(trained, data, tmp_path, deplo
     assert model.has_int8_graph()
 
 
-def test_an_estimator_quantizes_with_the_data_of_its_training(trained, data, tmp_path, deployed):
+def test_a_model_is_quantized_when_it_is_exported(trained, data, tmp_path, accepted):
+    path = Path(shutil.copy(trained.output / "model.tar.gz", tmp_path))
+    model = SemSegModel(model_data=str(path))
+    with pytest.raises(UserError, match=r'has no int8 graph \(give the data that .*"mydata"'):
+        model.export("onnx", tmp_path / "m.onnx", quantize=True)
+    for given in (data, True):
+        result = model.export("onnx", tmp_path / "m.onnx", quantize=given)
+        assert result.paths == {"onnx-int8": tmp_path / "m.onnx"}
+        assert result.figures["onnx-int8"]["argmax_agreement"] > 0.5
+    assert model.model_data == str(tmp_path / "model.int8.tar.gz")
+    int8, float32 = (tmp_path / "m.onnx").stat().st_size, len(read_inference_artifact(path).graph)
+    assert int8 < 0.4 * float32
+
+
+@pytest.fixture
+def estimator(trained, data, tmp_path):
+    """One that has trained, on this machine."""
     path = shutil.copy(trained.output / "model.tar.gz", tmp_path)
     names = ("train", "train_annotation", "validation", "validation_annotation")
     channels = tuple(Channel(name, f"file://{data / name}") for name in names)
@@ -182,12 +203,25 @@ def test_an_estimator_quantizes_with_the_data_of_its_training(trained, data, tmp
     )
     state = SimpleNamespace(spec=spec, output=str(path), status="Completed")
     estimator.latest_training_job = TrainingJob(SimpleNamespace(name="job", state=lambda: state))
+    return estimator
+
+
+def test_an_estimator_exports(estimator, tmp_path, accepted):
+    assert list(estimator.export("onnx", tmp_path / "m.onnx").figures) == ["onnx"]
+    assert not (tmp_path / "model.int8.tar.gz").exists()
+    assert list(estimator.export("onnx", tmp_path / "8.onnx", quantize=True).figures) == ["onnx-int8"]
+    assert (tmp_path / "8.onnx").stat().st_size < 0.4 * (tmp_path / "m.onnx").stat().st_size
+    assert read_inference_artifact(tmp_path / "model.int8.tar.gz").int8_graph
+
+
+def test_an_estimator_quantizes_with_the_data_of_its_training(estimator, tmp_path, deployed):
+    path = estimator.model_data
     estimator.deploy(1, "local", quantize=True, predictor_cls=lambda name, session: name)
     assert deployed == [str(tmp_path / "model.int8.tar.gz")]
     assert read_inference_artifact(deployed[0]).int8_graph
     estimator.set_hyperparameters(quantize=True)  # the training has done it, or its log says why not
     estimator.deploy(1, "local", quantize=True, predictor_cls=lambda name, session: name)
-    assert deployed[1] == str(path)
+    assert deployed[1] == path
 
 
 def test_from_python(trained, data, tmp_path):
