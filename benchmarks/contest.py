@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import machine
 from peers.worker import Round, WorkerFailed
@@ -24,6 +24,13 @@ class Contestant(Protocol):
     def run_round(self) -> Round: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Observed(Protocol):
+    """A contestant that has more to say after the last round; it stands beside the versions."""
+
+    def observations(self) -> dict[str, str]: ...
 
 
 @dataclass
@@ -69,6 +76,9 @@ def compete(name: str, cores: list[int], starters: Mapping[str, Callable[[], Con
                 _fail(result, each, error)
         for number in range(rounds):
             result.rounds.append(_round(result, running, number))
+        for each, contestant in running.items():
+            if isinstance(contestant, Observed):
+                result.versions[each] |= contestant.observations()
     return result
 
 

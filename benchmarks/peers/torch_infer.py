@@ -1,6 +1,7 @@
-"""Lockstep worker: `torch_net.py`'s FCN, PSPNet or DeepLabV3 in PyTorch, eager (see `lockstep.py`, `inference.py`).
+"""Lockstep worker: `torch_net.py`'s FCN, PSPNet or DeepLabV3 in PyTorch (see `lockstep.py`, `inference.py`).
 
-Without the auxiliary head, in inference mode. Forms: the two memory orders of images, weights and activations.
+Without the auxiliary head, in inference mode, eager or with `--compile` by inductor. Forms: the two memory orders of
+images, weights and activations.
 """
 
 import argparse
@@ -21,10 +22,11 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
         torch.manual_seed(0)
         net = SegmentationNet(args.algorithm, args.classes, args.depth).to(memory_format=layout).eval()
         images = image.contiguous(memory_format=layout)
+        logits = torch.compile(net.logits) if args.compile else net.logits
 
         def run() -> np.ndarray:
             with torch.inference_mode():
-                return net.logits(images).numpy()
+                return logits(images).numpy()
 
         return run
 
@@ -33,4 +35,6 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
 
 
 if __name__ == "__main__":
-    lockstep.serve(inference.parser(__doc__).parse_args(), build, warm_up=0)  # `inference.fastest` did
+    flags = inference.parser(__doc__)
+    flags.add_argument("--compile", action="store_true")
+    lockstep.serve(flags.parse_args(), build, warm_up=0)  # `inference.fastest` did

@@ -21,7 +21,7 @@ setting with the most images a second in which at most 1 % of the labels differ 
 EPILOG = """\
 examples:
   sagemaker-semseg benchmark out/int8.tar.gz
-  sagemaker-semseg benchmark out/int8.tar.gz --image street.jpg --json benchmark.json --picture benchmark.svg
+  sagemaker-semseg benchmark out/int8.tar.gz --image street.jpg --json benchmark.json --chart benchmark.svg
 
 """
 
@@ -35,20 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", metavar="FILE", help="write the figures there too; - prints them instead of the table"
     )
-    parser.add_argument("--picture", metavar="FILE", help="draw the figures there, as bars; FILE ends in .svg")
+    parser.add_argument("--chart", metavar="FILE", help="draw the figures there, as bars; FILE ends in .svg")
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.picture and not options.picture.lower().endswith(".svg"):
-        options.faults.append(Fault("--picture", f"{options.picture} isn't SVG", "give a name that ends in .svg"))
+    if options.chart and not options.chart.lower().endswith(".svg"):
+        options.faults.append(Fault("--chart", f"{options.chart} isn't SVG", "give a name that ends in .svg"))
     refuse(options.faults)
     from sagemaker_semseg.jobs.run_benchmark import BenchmarkConfig, run_benchmark
 
     result = run_benchmark(BenchmarkConfig(model=options.model, image=options.image, rounds=options.rounds))
-    if options.picture:
-        Path(options.picture).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(options.picture) as temporary:
-            temporary.write_text(result.picture(), encoding="utf-8")
+    if options.chart:
+        Path(options.chart).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(options.chart) as temporary:
+            temporary.write_text(result.chart(), encoding="utf-8")
     if not write_json(result.to_dict(), options.json):
         return 0
     table = Table(box=None, pad_edge=False)

@@ -91,7 +91,7 @@ class BenchmarkResult:
         flags = f"--precision {best.precision} --runtime {best.runtime}"
         return f"sagemaker-semseg serve --model {self.model} {flags} --workers {best.workers} --threads {best.threads}"
 
-    def picture(self) -> str:
+    def chart(self) -> str:
         """Returns a bar chart of all settings as SVG; the recommended one stands out."""
         rows = self.measurements
         peaks = [math.nan if m.peak_mb is None else m.peak_mb for m in rows]

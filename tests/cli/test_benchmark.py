@@ -17,7 +17,7 @@ def measured(small_model, tmp_path_factory):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)).save(folder / "a.png")
     path = folder / "benchmark.json"
     command = ["benchmark", str(small_model), "--image", str(folder / "a.png"), "--rounds", "2", "--json", str(path)]
-    assert main([*command, "--picture", str(folder / "new" / "a.svg")]) == 0
+    assert main([*command, "--chart", str(folder / "new" / "a.svg")]) == 0
     assert (folder / "new" / "a.svg").read_text().count("<g") == len(json.loads(path.read_text())["measurements"])
     return json.loads(path.read_text())
 
@@ -54,9 +54,9 @@ def test_a_fast_setting_with_other_labels_is_not_recommended():
     assert BenchmarkResult("m", (fast, right), 2, "").best is right
 
 
-def test_the_picture_marks_the_recommended_setting():
+def test_the_chart_marks_the_recommended_setting():
     result = BenchmarkResult("a<b.tar.gz", (measurement(9, 0.02), measurement(4.5, 0.01, peak=None)), 2, "")
-    document = ET.fromstring(result.picture())
+    document = ET.fromstring(result.chart())
     first, second = (group for group in document if group.tag.endswith("}g"))
     assert (first.get("class"), second.get("class")) == (None, "marked")
     bars = [[float(node.get("width")) for node in row if node.get("class") == "bar"] for row in (first, second)]
@@ -68,8 +68,8 @@ def test_the_picture_marks_the_recommended_setting():
     assert "a<b.tar.gz" in [node.text for node in document]
 
 
-def test_a_picture_is_svg(small_model, tmp_path, capsys):
-    assert main(["benchmark", str(small_model), "--picture", str(tmp_path / "a.png")]) == 2
+def test_a_chart_is_svg(small_model, tmp_path, capsys):
+    assert main(["benchmark", str(small_model), "--chart", str(tmp_path / "a.png")]) == 2
     assert "a.png isn't SVG (give a name that ends in .svg)" in capsys.readouterr().err
 
 
