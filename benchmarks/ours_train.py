@@ -5,6 +5,7 @@ TensorFlow's default settings. `--precision` chooses another number format.
 """
 
 import argparse
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -24,12 +25,14 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     images = (255 * (images - images.min()) / np.ptp(images)).astype(np.uint8)
     labels = np.where(labels < 0, 255, labels).astype(np.uint8)
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "precision": args.precision}
-    make = stock_step if args.stock else our_step
-    return make(args, images, labels), versions
+    if args.stock:
+        return stock_step(args, images, labels), versions
+    step, work = our_step(args, images, labels)
+    return step, {**versions, "TFLOP a step": f"{work / 1e12:.3f}"}
 
 
-def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
-    """The step that `sagemaker-semseg train` runs, normalisation of the pixels included."""
+def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -> tuple[Callable[[], float], int]:
+    """The step that `sagemaker-semseg train` runs, normalisation of the pixels included, and its work."""
     import tensorflow as tf
 
     from sagemaker_semseg.hyperparameters import resolve
@@ -54,7 +57,17 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
         optimizer.build(network.trainable_variables)
     step = make_train_step(network, optimizer, strategy, Loss.of(hp, None))
     batch = tf.constant(images), tf.constant(labels)
-    return lambda: float(step(*batch))
+    return lambda: float(step(*batch)), floating_point_operations(network, images.shape)
+
+
+def floating_point_operations(network, shape: tuple[int, ...]) -> int:
+    """Those of a step's convolutions: 2 a weight and pixel, forward, and backward by the kernel and by the input."""
+    import tensorflow as tf
+
+    forward = tf.function(lambda x: network(x, training=True)).get_concrete_function(tf.TensorSpec(shape))
+    convolutions = [op for op in forward.graph.get_operations() if op.type == "Conv2D"]
+    work = [2 * math.prod(op.outputs[0].shape) * math.prod(op.inputs[1].shape[:3]) for op in convolutions]
+    return 3 * sum(work) - work[0]  # nothing asks for the image's gradient
 
 
 def stock_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:

@@ -65,7 +65,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--crops", nargs="+", type=int, default=[240, 480])
-    parser.add_argument("--batches", type=int, default=60, help="of 8 images, in a measurement")
+    parser.add_argument("--batches", type=int, default=30, help="of 16 images, in a measurement")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=300, help="seconds that a measurement may take")
     parser.add_argument("--output", type=Path, help="the page to write (results/reader_speed-<date>.md)")
@@ -88,7 +88,7 @@ def main() -> None:
                 say(f"crop {crop}, round {number + 1}: {shown}")
             sections.append(section(crop, rounds))
     settings = {
-        "batch; images in a measurement": f"8; {8 * args.batches}",
+        "batch; images in a measurement": f"16; {16 * args.batches}",
         "rounds; load average before": f"{args.rounds}; {load:.2f}",
     }
     date = datetime.date.today().isoformat()

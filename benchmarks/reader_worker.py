@@ -1,4 +1,4 @@
-"""One measurement of `reader_speed.py`: reads batches of 8 with one kind of workers, and prints a line of JSON.
+"""One measurement of `reader_speed.py`: reads batches of 16 with one kind of workers, and prints a line of JSON.
 
 Input: kind, number of workers, crop, a folder of `<k>.jpg` and `<k>.png`, number of batches.
 """
@@ -19,7 +19,7 @@ from sagemaker_semseg.data.samples import EncodedSample, ImageMaskPair
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.training.crop_reader import CropReader
 
-BATCH, WARM_UP = 8, 12
+BATCH, WARM_UP = 16, 8
 
 
 class Crops:

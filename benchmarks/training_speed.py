@@ -34,6 +34,7 @@ def plans(args: argparse.Namespace) -> dict[str, Plan]:
         Plan("torch-nchw", args.torch_python, torch_script, ("--layout", "nchw")),
         Plan("torch-channels-last", args.torch_python, torch_script, ("--layout", "channels_last")),
         Plan("torch-compiled", args.torch_python, torch_script, ("--layout", "channels_last", "--compile")),
+        Plan("matmul", args.torch_python, HERE / "peers" / "matmul.py", ("--size", "2048", "--repeats", "10")),
     ]
     return {plan.name: plan for plan in every if plan.name in args.workers}
 
@@ -69,7 +70,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ours-python", type=Path, default=Path(sys.executable))
     parser.add_argument("--gluoncv-python", type=Path, default=root / ".envs" / "gluoncv" / "bin" / "python")
     parser.add_argument("--torch-python", type=Path, default=root / ".envs" / "torch" / "bin" / "python")
-    names = ["ours", "keras-fit", "gluoncv", "torch-nchw", "torch-channels-last", "torch-compiled"]
+    names = ["ours", "keras-fit", "gluoncv", "torch-nchw", "torch-channels-last", "torch-compiled", "matmul"]
     parser.add_argument("--workers", nargs="+", choices=names, default=names)
     parser.add_argument("--algorithms", nargs="+", choices=("fcn", "deeplab"), default=["fcn", "deeplab"])
     backbones = ("resnet-18", "resnet-50")

@@ -42,6 +42,7 @@ Samples = Callable[[int], Iterable[EncodedSample]]
 _ENDLESS: Final = 1 << 40  # steps
 _READY_BATCHES: Final = 2
 _MAX_CHUNK: Final = 8  # samples in one call from TensorFlow to Python, which costs as much as a tenth of a sample
+_MAX_CHUNK_OF_PROCESS: Final = 32  # here a call, and the copy of its chunk into a batch, are all that a sample costs
 _MAX_EVALUATION_THREADS: Final = 4
 
 
@@ -136,7 +137,8 @@ def training_batches(
         Images (B, crop, crop, 3) uint8 RGB and labels (B, crop, crop) uint8, 255 = ignore.
     """
     batch, crop, workers = hp.mini_batch_size // share.of, hp.padded_crop_size, workers or cpu_count()
-    chunk = max(size for size in range(1, _MAX_CHUNK + 1) if batch % size == 0)
+    limit = _MAX_CHUNK_OF_PROCESS if processes else _MAX_CHUNK
+    chunk = max(size for size in range(1, limit + 1) if batch % size == 0)
     in_step = share.count * batch // chunk
     first, end = (step * in_step for step in (start_step, stop_step or _ENDLESS))
     numbers, errors, stop = tf.data.Dataset.range(first, end), ReadErrors(), stop or threading.Event()
