@@ -19,7 +19,9 @@ from sagemaker_semseg.inference.tiling import LogitRows
 Floats = npt.NDArray[np.float32]
 
 _BAND_BYTES = 16 * 2**20
-_BLOCK = 256  # rows or columns of one product: larger ones multiply with more zeros, smaller ones start more often
+# rows and columns of one product: larger ones multiply with more zeros, smaller ones start more often
+_ROWS, _COLUMNS = 64, 128
+_PROBABILITIES_BLOCK = 256  # of both; other sizes or another order would round sums, and so replies, in another way
 
 
 @dataclass(frozen=True)
@@ -71,36 +73,39 @@ def _bands(
     probabilities: bool,
 ) -> Iterator[tuple[int, int, Floats]]:
     """(first row, last row, (C, rows, width)): the logits of the only view, or the sum of all views' probabilities."""
-    blocks = [_blocks(logits.columns, width, logits.view.flip) for logits in views]
-    rows = min(_BLOCK, max(1, _BAND_BYTES // (4 * num_classes * width)))
+    block_rows, block_columns = (_PROBABILITIES_BLOCK,) * 2 if probabilities else (_ROWS, _COLUMNS)
+    blocks = [_blocks(logits.columns, width, logits.view.flip, block_columns) for logits in views]
+    rows = min(block_rows, max(1, _BAND_BYTES // (4 * num_classes * width)))
     for first in range(0, height, rows):
         last = min(first + rows, height)
         total: Floats | None = None
         for logits, columns in zip(views, blocks, strict=True):
             check()
-            scores = _upsample(logits, first, last, height, width, columns)
+            cell, matrix = _interpolation(first, last, logits.rows, height)
+            coarse = logits.read_rows(cell, cell + len(matrix))
             if probabilities:
+                scores = _widened(np.matmul(matrix.T, coarse), width, columns)
                 _softmax(scores)
+            else:  # the large product has whole rows
+                scores = np.matmul(matrix.T, _widened(coarse, width, columns))
             total = scores if total is None else np.add(total, scores, out=total)
         assert total is not None
         yield first, last, total
 
 
-def _upsample(logits: LogitRows, first: int, last: int, height: int, width: int, columns: Sequence[Block]) -> Floats:
-    """Rows ``first`` to ``last`` of the logits at the image's size."""
-    cell, matrix = _interpolation(first, last, logits.rows, height)
-    narrow = np.matmul(matrix.T, logits.read_rows(cell, cell + len(matrix)))
-    out = np.empty((len(narrow), last - first, width), np.float32)
+def _widened(logits: Floats, width: int, columns: Sequence[Block]) -> Floats:
+    """(C, rows, cells) logits with the image's columns: (C, rows, width)."""
+    out = np.empty((*logits.shape[:2], width), np.float32)
     for block in columns:
-        source = narrow[:, :, block.cell : block.cell + len(block.matrix)]
+        source = logits[:, :, block.cell : block.cell + len(block.matrix)]
         np.matmul(source, block.matrix, out=out[:, :, block.first : block.last])
     return out
 
 
-def _blocks(cells: int, width: int, flip: bool) -> list[Block]:
+def _blocks(cells: int, width: int, flip: bool, size: int) -> list[Block]:
     blocks = []
-    for first in range(0, width, _BLOCK):
-        last = min(first + _BLOCK, width)
+    for first in range(0, width, size):
+        last = min(first + size, width)
         cell, matrix = _interpolation(first, last, cells, width)
         if flip:
             first, last, matrix = width - last, width - first, np.ascontiguousarray(matrix[:, ::-1])
