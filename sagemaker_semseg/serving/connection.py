@@ -138,18 +138,37 @@ class Connection(H11Protocol):
 
 
 class HTTPServer(uvicorn.Server):
-    """uvicorn's server without its signal handlers; closes idle connections once a second."""
+    """uvicorn's server without its signal handlers; closes idle connections once a second.
+
+    It wakes up no oftener: uvicorn's own ten times a second take 0.2 % of a core.
+    """
+
+    def __init__(self, config: uvicorn.Config):
+        super().__init__(config)
+        self._exit = asyncio.Event()
+
+    def exit(self) -> None:
+        """Ends ``serve``."""
+        self.should_exit = True
+        self._exit.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def main_loop(self) -> None:
+        waiting = asyncio.create_task(self._exit.wait())
+        try:
+            while not await self.on_tick(0):
+                await asyncio.wait([waiting], timeout=1)
+        finally:
+            waiting.cancel()
+
     async def on_tick(self, counter: int) -> bool:
-        if counter % 10 == 0:
-            now = time.monotonic()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, Connection):  # all of them are
-                    connection.close_idle(now)
+        now = time.monotonic()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection):  # all of them are
+                connection.close_idle(now)
         return await super().on_tick(counter)
 
 

@@ -24,9 +24,8 @@ from sagemaker_semseg.serving.pool import WorkerPool
 from sagemaker_semseg.signals import catch_signals
 
 if TYPE_CHECKING:
-    import uvicorn
-
     from sagemaker_semseg.serving.admission import AdmissionControl
+    from sagemaker_semseg.serving.connection import HTTPServer
 
 MEMORY_SHARE = 0.8
 """Of the memory that workers may take together, by the estimate for their largest image or tile."""
@@ -168,7 +167,7 @@ class _Server:
                 if not workers.done():
                     await self._drain(admission)
                 await self._pool.close()
-                http.should_exit = True
+                http.exit()
                 await serving
             finally:
                 for task in (shutdown, announcement):
@@ -179,7 +178,7 @@ class _Server:
             if announcement.done() and not announcement.cancelled():
                 announcement.result()
 
-    def _create_http_server(self) -> tuple[uvicorn.Server, AdmissionControl]:
+    def _create_http_server(self) -> tuple[HTTPServer, AdmissionControl]:
         from sagemaker_semseg.serving.admission import AdmissionControl
         from sagemaker_semseg.serving.app import create_app
         from sagemaker_semseg.serving.connection import create_http_server
