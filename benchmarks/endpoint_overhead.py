@@ -74,8 +74,8 @@ def scheduled(pid: int) -> float:
     return sum(int(file.read_text().split()[0]) for file in files) / 1e9
 
 
-def measure(model: Path, jpeg: bytes, rounds: int) -> dict[str, dict[str, list[float]]]:
-    """CPU seconds by precision and step; precisions take turns."""
+def measure(model: Path, jpeg: bytes, rounds: int) -> tuple[dict[str, dict[str, list[float]]], list[list[str]]]:
+    """CPU seconds by precision and step, the precisions taking turns; and rows of the endpoints' memory."""
     found: dict[str, dict[str, list[float]]] = {precision: {} for precision in PRECISIONS}
     workers = {precision: Worker(model, precision) for precision in PRECISIONS}
     endpoints = {precision: Endpoint(model, (*FLAGS, precision)) for precision in PRECISIONS}
@@ -89,10 +89,14 @@ def measure(model: Path, jpeg: bytes, rounds: int) -> dict[str, dict[str, list[f
                 one["server"] = server_seconds(endpoint.port, endpoint.processes()[0], jpeg)
                 for step, seconds in one.items() if number >= 0 else ():  # the first is a warm-up
                     found[precision].setdefault(step, []).append(seconds)
+        memory = [
+            [precision, *(f"{value:.0f}" for value in (one.rss_mb(), one.pss_mb(), one.peak_rss_mb()))]
+            for precision, one in endpoints.items()
+        ]
     finally:
         for endpoint in endpoints.values():
             endpoint.close()
-    return found
+    return found, memory
 
 
 def main() -> None:
@@ -109,7 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tar.gz"
         model = args.model or make_model(path, "fcn", "resnet-18", args.classes, int8=True)
-        found = measure(model, out.getvalue(), args.rounds)
+        found, memory = measure(model, out.getvalue(), args.rounds)
     rows = []
     for precision, steps in found.items():
         middle = {step: 1000 * median(seconds) for step, seconds in steps.items()}
@@ -122,6 +126,8 @@ def main() -> None:
     what = f"{args.width} x {args.height} pixels, {args.classes} classes, a JPEG of {len(out.getvalue())} bytes"
     print(f"{what}; milliseconds of CPU time, medians of {args.rounds} rounds, the precisions taking turns.\n")
     print(table(["precision", *found["float32"], "all beside the network, share of it", "aim"], rows))
+    print("MB of the server and its worker together, after that; the peak is that of loading.\n")
+    print(table(["precision", "RSS", "PSS", "peak RSS"], memory))
 
 
 if __name__ == "__main__":
