@@ -34,6 +34,10 @@ _CUDA: _Provider = (
 _TENSORRT: _Provider = ("TensorrtExecutionProvider", {})
 _NAMES = {"CUDAExecutionProvider": "CUDA", "TensorrtExecutionProvider": "TensorRT"}
 
+# glibc's mallopt, and what it is set to: while a graph loads, and after that, as where glibc itself ends up
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_LOADING_BYTES, _LOADED_BYTES = 2**20, 2**25
+
 _LARGE = 3 * 2**19  # values of an image of half a million pixels, which needs 200 MB
 
 
@@ -110,11 +114,11 @@ def onnx_runtime(graph: Path | bytes, threads: int, *, tensorrt: bool = False) -
     wanted = gpu_providers(tensorrt)
     providers = [*wanted, ("CPUExecutionProvider", {})]
     try:
-        session = onnxruntime.InferenceSession(_path_or_bytes(graph), settings, providers=providers)
+        with _freed_memory_returned():
+            session = onnxruntime.InferenceSession(_path_or_bytes(graph), settings, providers=providers)
+            session._model_bytes = None  # the whole graph once more, kept for a change of providers that we don't make
     except Exception as error:  # the library's exceptions have no common class
         raise unusable(error) from None
-    session._model_bytes = None  # the whole graph once more, kept for a change of providers that we don't make
-    _return_free_memory()
 
     def run(image: Pixels, token: CancellationToken) -> Logits:
         options = onnxruntime.RunOptions()
@@ -151,9 +155,9 @@ def openvino(graph: Path | bytes, threads: int) -> LoadedGraph:
         raise UserError(f"OpenVINO can't be loaded: {error}\nInstall it with: pip install openvino") from None
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     try:
-        core = ov.Core()
-        request = core.compile_model(core.read_model(_path_or_bytes(graph)), "CPU", settings).create_infer_request()
-        _return_free_memory()
+        with _freed_memory_returned():
+            core = ov.Core()
+            request = core.compile_model(core.read_model(_path_or_bytes(graph)), "CPU", settings).create_infer_request()
     except Exception as error:
         raise unusable(error) from None
 
@@ -180,11 +184,25 @@ def _path_or_bytes(graph: Path | bytes) -> str | bytes:
     return str(graph) if isinstance(graph, Path) else graph
 
 
-def _return_free_memory() -> None:
-    """Returns memory freed after loading to the system: with glibc, more than the graph's size."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+@contextlib.contextmanager
+def _freed_memory_returned() -> Iterator[None]:
+    """Returns what is freed in the block to the system; glibc would keep more than half of the graph's size.
+
+    It keeps freed blocks for the next ones, up to the size of the largest that was freed, and 32 MiB.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        set_option, return_free_memory = libc.mallopt, libc.malloc_trim
+    except (OSError, AttributeError):  # another system, or another C library
+        yield
+        return
+    set_option(_MMAP_THRESHOLD, _LOADING_BYTES)
+    try:
+        yield
+    finally:
+        set_option(_MMAP_THRESHOLD, _LOADED_BYTES)
+        set_option(_TRIM_THRESHOLD, 2 * _LOADED_BYTES)
+        return_free_memory(0)
 
 
 def unusable(error: Any) -> ArtifactError:
