@@ -7,6 +7,7 @@ import math
 import re
 import threading
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -252,6 +253,28 @@ def test_openvino_agrees(local):
     image = make_image(100, 130)
     found = Segmenter(local, runtime="openvino").probabilities(image)
     np.testing.assert_allclose(found, Segmenter(local).probabilities(image), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_freed_memory_goes_back_while_a_graph_loads(local, monkeypatch, runtime):
+    called = []
+    libc = SimpleNamespace(
+        mallopt=lambda *option: called.append(option), malloc_trim=lambda pad: called.append(("trim", pad))
+    )
+    monkeypatch.setattr(runtimes.ctypes, "CDLL", lambda name: libc)
+    Segmenter(local, runtime=runtime)
+    assert called == [(-3, 2**20), (-3, 2**25), (-1, 2**26), ("trim", 0)]
+
+
+@pytest.mark.parametrize("libc", [SimpleNamespace(), None])
+def test_another_c_library(local, monkeypatch, libc):
+    def load(name):
+        if libc is None:
+            raise OSError("no such file")
+        return libc
+
+    monkeypatch.setattr(runtimes.ctypes, "CDLL", load)
+    assert Segmenter(local).labels(make_image(20, 20)).shape == (20, 20)
 
 
 def test_labels_of_many_classes():
