@@ -18,7 +18,7 @@ _BAR: Final = 130
 _NUMBER: Final = 62  # room for a number behind the longest bar
 _EDGE: Final = 20
 _TOP: Final = 74
-_LETTER: Final = 7.0  # width of one, more than most have
+_LETTER: Final = 8.0  # width of one in bold type, and more than most have
 
 _STYLE: Final = """
 text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; fill: var(--ink); }
