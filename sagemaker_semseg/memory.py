@@ -111,7 +111,7 @@ def _estimate(**parts: float) -> Estimate:
 
 
 def _bytes_per_number(hp: Hyperparameters) -> int:
-    return 4 if hp.precision == "float32" else 2
+    return 4 if hp.precision in ("float32", "auto") else 2  # auto may choose float32
 
 
 def _weights(hp: Hyperparameters) -> int:

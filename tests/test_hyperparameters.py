@@ -58,7 +58,7 @@ EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
     "checkpoint_minutes": (5.0, [0.001, 60], [0, -1]),
     "quantize": (False, ["True", "False"], ["int8"]),
     "seed": (0, [0, 2**31 - 1], [-1, 2**31, 0.5]),
-    "precision": ("float32", ["float32", "mixed_float16", "mixed_bfloat16"], ["float16", "fp16"]),
+    "precision": ("float32", ["float32", "mixed_float16", "mixed_bfloat16", "auto"], ["float16", "fp16"]),
     "aux_weight": (0.5, [0, 3.5], [-1e-9, "inf"]),
     "head_learning_rate_multiplier": (10.0, [1e-9, 100], [0, -1, "nan"]),
     "warmup_epochs": (0.0, [0, 0.5, "1.5", 9.99], [-0.1, 10, 11]),

@@ -91,6 +91,7 @@ def test_what_is_kept_grows_with_images_and_area_and_halves_with_the_numbers():
     assert activations(mini_batch_size=8, crop_size=240) == pytest.approx(2 * once)
     assert activations(mini_batch_size=1, crop_size=480) == pytest.approx(once)
     assert activations(mini_batch_size=4, crop_size=240, precision="mixed_float16") == pytest.approx(once / 2)
+    assert activations(mini_batch_size=4, crop_size=240, precision="auto") == once  # it may choose float32
 
 
 @pytest.mark.parametrize(("optimizer", "slots"), [("sgd", 1), ("nag", 1), ("adam", 2), ("adagrad", 1), ("rmsprop", 3)])

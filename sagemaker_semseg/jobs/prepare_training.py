@@ -179,7 +179,7 @@ def _finished_epochs(checkpoints: Path, hp: Hyperparameters, samples: int | None
     """
     path = checkpoint.paths(checkpoints)[0]
     state = checkpoint.read_state(path)
-    done = len(state.history)
+    done, hp = len(state.history), checkpoint.with_chosen_precision(hp, state)
     try:
         checkpoint.check_same_training(path, state, hp, samples or 0)
     except DataError as error:

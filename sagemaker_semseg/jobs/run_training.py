@@ -68,17 +68,20 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
     strategy = load_tensorflow(verbose=config.verbose, meet=meet_all)
     from sagemaker_semseg.training.callbacks import AfterEpoch, LogLines, logging_callback
     from sagemaker_semseg.training.devices import describe_devices
+    from sagemaker_semseg.training.precision_choice import resolve_precision
     from sagemaker_semseg.training.sample_predictions import SamplePredictions
     from sagemaker_semseg.training.tensorboard import TensorBoardScalars
     from sagemaker_semseg.training.trainer import train
 
     if config.restart and is_chief():
         checkpoint.remove_all(prepared.checkpoints)
+    hp, choice = resolve_precision(hp, prepared.checkpoints, strategy)
     names, start, devices = prepared.class_names, prepared.initial_weights, describe_devices()
     if hosts:
         devices += f", on each of {hosts.size} hosts"
     facts = summary.training_facts(hp, prepared.channels, names, devices, start)
     notes = [*summary.training_notes(prepared.channels, start), *describe(prepared.warnings)]
+    notes += [choice.note] if choice.note else []
     report = ReportWriter(prepared.files, names, facts, notes) if is_chief() else None
     if report:
         callbacks = [*callbacks, AfterEpoch(report.write)]
@@ -91,6 +94,7 @@ def run_prepared(prepared: PreparedTraining, callbacks: Sequence[Callback] = ())
         make_log = logging_callback if progress_mode() == "auto" else LogLines  # no bar beside lines of JSON
         print(summary.describe_training(hp, prepared.channels, names, devices, start))
         print(summary.describe_warnings(prepared.warnings), end="")
+        print(summary.describe_precision(choice.note, slow=choice.slow), end="")
         place = summary.describe_output(prepared.output, prepared.finished_epochs, hp.epochs, in_job=config.in_job)
         print(place, flush=True)
         callbacks = [make_log(environment().host), *callbacks]

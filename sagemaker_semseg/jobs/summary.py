@@ -58,6 +58,11 @@ def describe_warnings(findings: Sequence[Finding]) -> str:
     return "".join(_line("warning", line) + "\n" for line in describe(findings))
 
 
+def describe_precision(note: str, *, slow: bool) -> str:
+    """Say what was measured; nothing if nothing was. slow: whether what was asked for is slower than float32."""
+    return _line("warning" if slow else "precision", note) + "\n" if note else ""
+
+
 def describe_output(output: Path, finished: int | None, epochs: int, *, in_job: bool = False) -> str:
     """Name the output folder and where the training continues.
 

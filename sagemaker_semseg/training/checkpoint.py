@@ -131,6 +131,12 @@ def read_state(path: Path) -> TrainingState:
         raise DataError("the checkpoint can't be read", [fault]) from error
 
 
+def with_chosen_precision(hp: Hyperparameters, state: TrainingState) -> Hyperparameters:
+    """Return the hyperparameters with the precision that ``auto`` has chosen when the training began."""
+    chosen = state.hyperparameters.get("precision", "float32")
+    return replace(hp, precision=chosen) if hp.precision == "auto" else hp
+
+
 def check_same_training(path: Path, state: TrainingState, hp: Hyperparameters, samples: int) -> None:
     """Raise DataError if the checkpoint at ``path`` is of a training with other hyperparameters or data."""
     before, now = dict(state.hyperparameters), to_strings(hp)

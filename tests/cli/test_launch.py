@@ -1,5 +1,7 @@
 """``launch``: what it refuses; a training as two hosts of this machine."""
 
+import contextlib
+import os
 import subprocess
 import sys
 
@@ -7,6 +9,7 @@ import pytest
 
 from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.cli import main
+from sagemaker_semseg.training.rendezvous import free_port
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,35 @@ def test_two_hosts_train(data, settings, tmp_path):
     assert done.stdout.count("validation mIOU <score>=") == 1
     assert (tmp_path / "out" / "report.html").is_file()
     assert read_artifact(tmp_path / "out" / "model.tar.gz").metrics["best_epoch"] == 0
+
+
+@pytest.mark.slow
+def test_two_processes_with_the_variables_of_torchrun_train(data, settings, tmp_path):
+    """The chief alone writes and prints; with ``--precision auto`` its choice is that of both."""
+    port = str(free_port())
+    flags = ["--data", str(data), *settings, "--epochs", "1", "--precision", "auto"]
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for rank in ("0", "1"):
+            variables = {
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "RANK": rank, "LOCAL_RANK": "0",
+                "GROUP_RANK": rank, "ROLE_RANK": rank, "ROLE_NAME": "default", "LOCAL_WORLD_SIZE": "1",
+                "GROUP_WORLD_SIZE": "2", "ROLE_WORLD_SIZE": "2", "TORCHELASTIC_RESTART_COUNT": "0",
+                "TORCHELASTIC_MAX_RESTARTS": "0", "TORCHELASTIC_RUN_ID": "none", "OMP_NUM_THREADS": "1",
+                "TORCHELASTIC_USE_AGENT_STORE": "True",
+            }  # fmt: skip
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sagemaker_semseg", "train", *flags, "--output", str(tmp_path / rank)],
+                env={**os.environ, **variables}, stdin=subprocess.DEVNULL, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            processes.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        texts = [process.communicate(timeout=500)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], texts
+    assert "chosen by measurement" in texts[0]
+    assert "mIOU" not in texts[1]
+    artifact = read_artifact(tmp_path / "0" / "model.tar.gz")
+    assert artifact.metrics["best_epoch"] == 0
+    assert artifact.hyperparameters["precision"] != "auto"
+    assert not (tmp_path / "1" / "model.tar.gz").exists()

@@ -14,7 +14,7 @@ from PIL import Image
 from sagemaker_semseg.artifact import read_artifact
 from sagemaker_semseg.cli import main, train_command
 from sagemaker_semseg.data.images import encode_mask
-from sagemaker_semseg.training import callbacks
+from sagemaker_semseg.training import callbacks, precision_choice
 
 
 def lines(text):
@@ -173,6 +173,37 @@ def test_stop_and_go_on_and_restart(data, settings, tmp_path, capsys, monkeypatc
         assert main([*arguments, "--seed", "1", "--restart"]) == 130  # Ctrl-C
     assert "stopped after 0 of 2 epochs" in capsys.readouterr().out
     assert (output / "checkpoints" / "mine.txt").read_text() == "stays"
+
+
+def test_precision_is_measured_once(data, settings, tmp_path, capsys, monkeypatch):
+    """A slow one brings a warning. Model and checkpoint have it, and auto keeps it. Measuring changes no weight."""
+    output, measure = tmp_path / "out", precision_choice.measure
+    arguments = ["train", "--data", str(data), "--output", str(output), *settings, "--epochs", "1"]
+    monkeypatch.setattr(precision_choice, "measure", lambda hp, names: {"float32": 0.64, "mixed_float16": 1.1})
+    assert main([*arguments, "--precision", "mixed_float16"]) == 0
+    slow = "precision mixed_float16 is slow on this machine: convolutions take 1.72 times float32's time"
+    assert f"warning     {slow}" in capsys.readouterr().out
+    assert "mixed_float16 is slow on this machine" in (output / "report.html").read_text()
+    assert read_artifact(output / "model.tar.gz").hyperparameters["precision"] == "mixed_float16"
+
+    assert main([*arguments, "--precision", "auto"]) == 0
+    text = capsys.readouterr().out
+    assert "this training is finished" in text
+    assert ", mixed_float16\n" in text  # the line of the network
+    assert "convolutions" not in text  # nothing is measured again
+    assert main([*arguments, "--precision", "float32"]) == 2
+    assert "precision: was mixed_float16" in capsys.readouterr().err
+
+    monkeypatch.setattr(
+        precision_choice, "measure", lambda hp, names: {name: n for n, name in enumerate(measure(hp, names), start=1)}
+    )
+    assert main([*arguments, "--precision", "auto", "--restart"]) == 0
+    assert "precision   float32, chosen by measurement: convolutions take 2.00 times" in capsys.readouterr().out
+    found = read_artifact(output / "model.tar.gz")
+    assert found.hyperparameters["precision"] == "float32"
+    assert main([*arguments, "--restart"]) == 0
+    for name, array in read_artifact(output / "model.tar.gz").weights.items():
+        assert np.array_equal(array, found.weights[name]), name
 
 
 def test_more_epochs_after_the_end_name_the_model_to_train_further(trained, data, settings, capsys):
