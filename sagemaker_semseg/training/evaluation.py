@@ -34,7 +34,9 @@ class Evaluator:
         self.hosts = Hosts(self.strategy)
         main = keras.Model(network.inputs, network.outputs[0])
 
-        @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], jit_compile=False)
+        @tf.function(
+            input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)], jit_compile=False, autograph=False
+        )
         def predict(images: Any) -> Any:
             logits = main(normalize(images, network.input.dtype), training=False)
             finite = tf.math.is_finite(tf.reduce_sum(logits))  # one sum has every NaN and infinity
@@ -45,7 +47,7 @@ class Evaluator:
             probabilities = tf.exp(tf.reduce_max(logits, axis=-1) - tf.reduce_logsumexp(logits, axis=-1))
             return tf.argmax(logits, axis=-1, output_type=tf.int32), probabilities
 
-        @tf.function(reduce_retracing=True, jit_compile=False)
+        @tf.function(reduce_retracing=True, jit_compile=False, autograph=False)
         def predictions(images: Any) -> Any:
             return self.strategy.run(predict_of_replica, args=(images,))
 
@@ -57,7 +59,7 @@ class Evaluator:
             counts = tf.math.bincount(tf.reshape(cells, [-1]), minlength=length, maxlength=length)[:-1]
             return tf.concat([counts, [tf.cast(finite, tf.int32), stop]], 0)
 
-        @tf.function(reduce_retracing=True, jit_compile=False)
+        @tf.function(reduce_retracing=True, jit_compile=False, autograph=False)
         def count(images: Any, labels: Any, stop: Any) -> Any:
             counts = self.strategy.run(count_of_replica, args=(images, labels, stop))
             return self.strategy.reduce("SUM", counts, axis=None)

@@ -40,12 +40,16 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
-        rate = ops.cast(learning_rate, variable.dtype) * self._multipliers[index]
-        gradient, decay = ops.cast(gradient, variable.dtype), self._decays[index] * ops.convert_to_tensor(variable)
-        if self.decoupled:
-            self.assign_add(variable, self.change(gradient, rate, *self._slots[index]) - rate * decay)
-        else:
-            self.assign_add(variable, self.change(gradient + decay, rate, *self._slots[index]))
+        multiplier, decay, slots = self._multipliers[index], self._decays[index], self._slots[index]
+        gradient, rate = ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype)
+        if multiplier != 1.0:
+            rate = rate * multiplier
+        if decay and not self.decoupled:
+            gradient = gradient + decay * ops.convert_to_tensor(variable)
+        change = self.change(gradient, rate, *slots)
+        if decay and self.decoupled:
+            change = change - rate * (decay * ops.convert_to_tensor(variable))
+        self.assign_add(variable, change)
 
     def change(self, gradient: Any, rate: Any, *slots: Any) -> Any:
         """Update the slots in place and return the change of the weight."""

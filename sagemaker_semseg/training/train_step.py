@@ -39,7 +39,7 @@ def make_train_step(
         return tf.stack([part, *(tf.cast(flag, part.dtype) for flag in flags)]) if flags else part
 
     # XLA compiles for minutes and is no faster on a CPU; with several replicas it fails.
-    @tf.function(jit_compile=False)
+    @tf.function(jit_compile=False, autograph=False)
     def step(images: Any, labels: Any, *flags: Any) -> Any:
         return strategy.reduce("SUM", strategy.run(replica_step, args=(images, labels, *flags)), axis=None)
 
@@ -66,4 +66,4 @@ def make_averaging(
         for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)
 
-    return tf.function(lambda: strategy.run(average_replica), jit_compile=False)
+    return tf.function(lambda: strategy.run(average_replica), jit_compile=False, autograph=False)
