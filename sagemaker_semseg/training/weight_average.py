@@ -41,7 +41,7 @@ class WeightAverage:
         self._weights = list(weights.values())
         self.statistics = [self.variables[name] for name, weight in weights.items() if weight.name in STATISTICS]
 
-        @tf.function(jit_compile=False)
+        @tf.function(jit_compile=False, autograph=False)
         def add(share: tf.Tensor) -> None:
             for average, weight in pairs:
                 average.assign_add(tf.cast(share, average.dtype) * (weight - average))

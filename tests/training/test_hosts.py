@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).with_name("one_host.py")
 SECONDS = 400  # until the processes are killed
 VALUES = {"num_classes": 2, "backbone": "resnet-tiny", "use_pretrained_model": False, "crop_size": 32,
           "base_size": 48, "mini_batch_size": 4, "epochs": 2, "learning_rate": 0.01, "seed": 3,
-          "syncbn": True}  # fmt: skip
+          "syncbn": True, "ema_decay": 0.9}  # fmt: skip
 LAUNCH = (
     "import sys; from sagemaker_semseg.container.launch_hosts import exit_status, launch_hosts;"
     "sys.exit(exit_status(launch_hosts(sys.argv[2:], int(sys.argv[1])).processes[0].returncode))"
@@ -88,6 +88,16 @@ def test_several_hosts_are_one(data, alone, tmp_path, hosts):
     agree(tmp_path / "out", alone)
     for rank in range(hosts):
         np.testing.assert_allclose(losses(tmp_path / "out", rank), losses(alone), rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_a_host_that_is_stopped_ends_all(data, tmp_path):
+    """It doesn't answer, nor does it end by itself. TensorFlow finds it; the launcher kills it."""
+    result = train(data, tmp_path / "out", 2, die_at=3, die_of=signal.SIGSTOP)
+    errors = result.stderr.decode()
+    assert result.returncode == 2, errors
+    for words in ("This training has lost a host", "start it again on all hosts"):
+        assert words in errors
 
 
 @pytest.mark.slow
