@@ -5,9 +5,11 @@ under `benchmarks/results/`. Each measurement is a process of its own (`reader_w
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,8 +36,17 @@ def measure(kind: str, workers: int, crop: int, folder: Path, args: argparse.Nam
     python = str(args.peer_python) if KINDS[kind] == "torch" else KINDS[kind]
     command = [python, str(HERE / "reader_worker.py"), kind, str(workers), str(crop), str(folder), str(args.batches)]
     variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True, timeout=args.timeout)
-    return json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryFile("w+") as output:  # grain's processes outlive it, and would keep a pipe open
+        process = subprocess.Popen(command, env=variables, stdout=output, start_new_session=True)
+        try:
+            status = process.wait(args.timeout)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        if status:
+            raise SystemExit(f"{kind} with {workers} workers: exit status {status}")
+        output.seek(0)
+        return json.loads(output.read().splitlines()[-1])
 
 
 def section(crop: int, rounds: list[dict[tuple[str, int], dict[str, float]]]) -> str:
