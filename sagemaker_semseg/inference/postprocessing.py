@@ -94,7 +94,7 @@ def _bands(
 
 
 def _widened(logits: Floats, width: int, columns: Sequence[Block]) -> Floats:
-    """(C, rows, cells) logits with the image's columns: (C, rows, width)."""
+    """Resizes the columns of (C, rows, cells) logits to the image's: (C, rows, width)."""
     out = np.empty((*logits.shape[:2], width), np.float32)
     for block in columns:
         source = logits[:, :, block.cell : block.cell + len(block.matrix)]

@@ -111,7 +111,7 @@ def _format(config: ExportConfig) -> str:
     known = ", ".join(FORMAT_NAMES)
     if name is None:
         what = f"{Path(config.output).name} has no known ending"
-        fault = Fault("-o/--output", what, f"add --format, one of {known}")
+        fault = Fault("output", what, f"give the format (--format), one of {known}")
     elif name not in FORMAT_NAMES:
         near = difflib.get_close_matches(name.lower(), FORMAT_NAMES, n=1)
         fault = Fault(

@@ -42,7 +42,7 @@ Samples = Callable[[int], Iterable[EncodedSample]]
 _ENDLESS: Final = 1 << 40  # steps
 _READY_BATCHES: Final = 2
 _MAX_CHUNK: Final = 8  # samples in one call from TensorFlow to Python, which costs as much as a tenth of a sample
-_MAX_CHUNK_OF_PROCESS: Final = 32  # here a call, and the copy of its chunk into a batch, are all that a sample costs
+_MAX_CHUNK_OF_PROCESS: Final = 32  # there it costs only the call, and the copy of a chunk that isn't a whole batch
 _MAX_EVALUATION_THREADS: Final = 4
 
 

@@ -149,7 +149,7 @@ def _step(c: Convolution, crop: int, precision: str) -> Callable[[], Any]:
     kernel.assign(0.01 * random.standard_normal(kernel.shape, np.float32))
     normalization.build((1, side, side, c.filters))
 
-    @tf.function(jit_compile=False)
+    @tf.function(jit_compile=False, autograph=False)
     def run() -> Any:
         with tf.GradientTape() as tape:
             tape.watch(images)
