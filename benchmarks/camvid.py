@@ -8,6 +8,7 @@ lies beside it. Images that show the data set's own stay in the output folder: t
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import subprocess
@@ -48,11 +49,13 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=HERE.parent / "out" / "camvid")
     parser.add_argument("--epochs", default="60")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other hyperparameters")
+    parser.add_argument("--validated", type=int, default=1, metavar="N", help="every Nth image chooses the epoch")
     parser.add_argument("--page", type=Path, default=HERE / "results" / f"camvid-{datetime.date.today()}.md")
     args = parser.parse_args()
     settings = {**SETTINGS, "epochs": args.epochs, **dict(pair.split("=", 1) for pair in args.set)}
     flags = [word for name, value in settings.items() for word in (f"--{name}", value)]
-    where = ["--data", str(args.data), "--output", str(args.output)]
+    data = every_nth(args.data, args.validated, args.output.with_name(f"{args.output.name}-data"))
+    where = ["--data", str(data), "--output", str(args.output)]
     started = time.monotonic()
     run("train", *where, "--num-classes", "11", "--class-names", NAMES, *flags)
     minutes = (time.monotonic() - started) / 60
@@ -61,9 +64,24 @@ def main() -> int:
     masks = predict(args.output, args.data)
     args.page.parent.mkdir(parents=True, exist_ok=True)
     mosaic(masks).save(args.page.with_suffix(".png"))
-    args.page.write_text(page(settings, minutes, json.loads(report.read_text()), history(args.output), args.page))
+    text = page(settings, minutes, json.loads(report.read_text()), history(args.output), args.page)
+    if args.validated > 1:
+        text += f"\nThe curve is of image 1 of every {args.validated} of the validation set; the figures are of all.\n"
+    args.page.write_text(text)
     print(args.page)
     return 0
+
+
+def every_nth(data: Path, n: int, output: Path) -> Path:
+    """Return the data, or links to it with every nth image of the validation set alone."""
+    if n == 1:
+        return data
+    for channel in ("train", "train_annotation", "validation", "validation_annotation"):
+        (output / channel).mkdir(parents=True, exist_ok=True)
+        for path in sorted((data / channel).iterdir())[:: n if channel.startswith("validation") else 1]:
+            with contextlib.suppress(FileExistsError):  # of a run that goes on
+                (output / channel / path.name).symlink_to(path.resolve())
+    return output
 
 
 def run(*words: str) -> None:
