@@ -79,7 +79,7 @@ def every_nth(data: Path, n: int, output: Path) -> Path:
     for channel in ("train", "train_annotation", "validation", "validation_annotation"):
         (output / channel).mkdir(parents=True, exist_ok=True)
         for path in sorted((data / channel).iterdir())[:: n if channel.startswith("validation") else 1]:
-            with contextlib.suppress(FileExistsError):  # of a run that goes on
+            with contextlib.suppress(FileExistsError):  # of a run that resumes
                 (output / channel / path.name).symlink_to(path.resolve())
     return output
 

@@ -7,6 +7,7 @@ TensorFlow's default settings. `--precision` chooses another number format.
 import argparse
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from peers import lockstep
@@ -27,12 +28,13 @@ def build(args: argparse.Namespace) -> tuple[lockstep.Step, dict[str, str]]:
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "precision": args.precision}
     if args.stock:
         return stock_step(args, images, labels), versions
-    step, work = our_step(args, images, labels)
+    step, network = our_step(args, images, labels)
+    work = floating_point_operations(network, images.shape)
     return step, {**versions, "TFLOP a step": f"{work / 1e12:.3f}"}
 
 
-def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -> tuple[Callable[[], float], int]:
-    """The step that `sagemaker-semseg train` runs, normalisation of the pixels included, and its work."""
+def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -> tuple[Callable[[], float], Any]:
+    """The step that `sagemaker-semseg train` runs, normalisation of the pixels included, and its network."""
     import tensorflow as tf
 
     from sagemaker_semseg.hyperparameters import resolve
@@ -48,6 +50,7 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
             "algorithm": args.algorithm,
             "precision": args.precision,
             "backbone": args.backbone,
+            "recompute": args.recompute,
         }
     )
     strategy = default_strategy()
@@ -55,9 +58,9 @@ def our_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray) -
         network = build_network(hp.algorithm, hp.backbone, hp.num_classes, dtype=hp.precision)
         optimizer = make_optimizer(hp)
         optimizer.build(network.trainable_variables)
-    step = make_train_step(network, optimizer, strategy, Loss.of(hp, None))
+    step = make_train_step(network, optimizer, strategy, Loss.of(hp, None), recompute=hp.recompute)
     batch = tf.constant(images), tf.constant(labels)
-    return lambda: float(step(*batch)), floating_point_operations(network, images.shape)
+    return lambda: float(step(*batch)), network
 
 
 def floating_point_operations(network, shape: tuple[int, ...]) -> int:
@@ -93,5 +96,6 @@ def stock_step(args: argparse.Namespace, images: np.ndarray, labels: np.ndarray)
 if __name__ == "__main__":
     flags = lockstep.parser(__doc__)
     flags.add_argument("--stock", action="store_true", help="Keras's own layers and fit")
+    flags.add_argument("--recompute", action="store_true", help="compute blocks a second time for the gradient")
     flags.add_argument("--precision", default="float32", choices=("float32", "mixed_bfloat16", "mixed_float16"))
     lockstep.serve(flags.parse_args(), build)

@@ -129,7 +129,8 @@ _REMEDIES = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 _OUT_OF_MEMORY = (
-    "not enough memory: lower mini_batch_size, validation_mini_batch_size or crop_size, or use smaller images"
+    "not enough memory: lower mini_batch_size, validation_mini_batch_size or crop_size, set recompute, "
+    "or use smaller images"
 )
 
 

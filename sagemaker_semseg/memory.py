@@ -5,7 +5,8 @@ tensors around each. A training step holds, for N images, with 4 bytes a number,
 
 - parameters: weights, the optimizer's slots and copies during the update;
 - activations, kept for the backward pass: the result of each convolution, for batch normalization, and that of each
-  ReLU, for itself and the next convolution; copies that are padded, pooled or joined;
+  ReLU, for itself and the next convolution; copies that are padded, pooled or joined. With ``recompute`` those of the
+  residual blocks' outputs, of one block and of the decoder;
 - logits of both decoders at the crop's size, N x crop x crop x num_classes x 4 bytes each, and their gradients;
 - working space around the largest tensor, and DeepLab's features with the padding of its dilated convolutions on a CPU,
   which at small crops is larger than the features.
@@ -21,6 +22,7 @@ space isn't known here, and no GPU was measured.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -73,7 +75,7 @@ def training_step(hp: Hyperparameters, replicas: int = 1) -> Estimate:
     return _estimate(
         program=_TRAINER + _GRAPH * len(convolutions),
         parameters=_UPDATE * _weights(hp) * (1 + _SLOTS[hp.optimizer]),
-        activations=_KEPT * width * sum(c.kept for c in convolutions),
+        activations=_KEPT * width * _activations(hp, convolutions),
         logits=_LOGITS * images * side**2 * hp.num_classes * 4,
         working=width * (_WORKING * largest + _margins(hp, side)),
     )
@@ -104,6 +106,21 @@ def inference(hp: Hyperparameters, height: int, width: int, tile_pixels: int = T
     share = min(1.0, tile_pixels / (height * width))
     live = 4 * share * max(c.before + c.after for c in convolution_costs(hp, height, width))
     return _estimate(program=_ENDPOINT, parameters=_ENDPOINT_WEIGHTS * _weights(hp), working=_ENDPOINT_LIVE * live)
+
+
+def _activations(hp: Hyperparameters, costs: list[ConvolutionCost]) -> int:
+    """Numbers of one image that are kept for the backward pass."""
+    if not hp.recompute:
+        return sum(c.kept for c in costs)
+    body, rest = _architecture(hp).body, iter(costs)
+    stem = list(itertools.islice(rest, len(body.stem())))
+    blocks = [
+        list(itertools.islice(rest, len(block.convolutions) + bool(block.shortcut)))
+        for blocks in body.stages()
+        for block in blocks
+    ]
+    outputs = stem[-1].after // 4 + sum(block[-1].after for block in blocks)
+    return outputs + max(sum(c.kept for c in part) for part in (stem, *blocks)) + sum(c.kept for c in rest)
 
 
 def _estimate(**parts: float) -> Estimate:

@@ -56,6 +56,7 @@ ORIGINAL: dict[str, tuple[object, list[object], list[object]]] = {
 EXTENSIONS: dict[str, tuple[object, list[object], list[object]]] = {
     "allow_doubtful_labels": (False, ["True", "False"], ["yes"]),
     "checkpoint_minutes": (5.0, [0.001, 60], [0, -1]),
+    "recompute": (False, ["True", "False"], ["full"]),
     "quantize": (False, ["True", "False"], ["int8"]),
     "seed": (0, [0, 2**31 - 1], [-1, 2**31, 0.5]),
     "precision": ("float32", ["float32", "mixed_float16", "mixed_bfloat16", "auto"], ["float16", "fp16"]),

@@ -209,11 +209,22 @@ def _batch_sizes(hp: Hyperparameters, validation: SplitFacts | None, available: 
     if hp.mini_batch_size < least:
         reason = f"{hp.algorithm} pools an image to one value: batch normalization needs two of them"
         found = [Recommendation("mini_batch_size", str(least), reason)]
+    elif recompute := _recompute(hp, limit):
+        found = [recompute]
     else:
         found = smaller("mini_batch_size", least, training_step)
     if validation is not None and validation.sizes:
         found += smaller("validation_mini_batch_size", 1, lambda hp: validation_step(hp, validation.sizes))
     return found
+
+
+def _recompute(hp: Hyperparameters, limit: int) -> Recommendation | None:
+    """Recommend ``recompute`` where a step fits with it alone: it changes no number, as a smaller batch would."""
+    without, with_it = (training_step(replace(hp, recompute=value)).total for value in (False, True))
+    if hp.recompute or not with_it <= limit < without:
+        return None
+    reason = f"a step takes about {_gigabytes(without)}, and {_gigabytes(with_it)} with it, in about 1.3 times the time"
+    return Recommendation("recompute", "True", f"{reason}; on a GPU, its own memory counts")
 
 
 def _fitting_crop(hp: Hyperparameters, limit: int) -> int | None:

@@ -53,7 +53,8 @@ def launch(base: Path, *, verbose: bool = False, command: tuple[str, ...] = TRAI
 def death_error(number: int) -> SemSegError:
     """The error for a training that a signal has ended."""
     if number == signal.SIGKILL:
-        remedy = "lower mini_batch_size, validation_mini_batch_size or crop_size, or take a larger instance"
+        remedy = "lower mini_batch_size, validation_mini_batch_size or crop_size, set recompute, "
+        remedy += "or take a larger instance"
         return UserError(f"the training was killed (SIGKILL), most likely because memory ran out: {remedy}")
     if number == signal.SIGALRM:
         remedy = "see why in its log, and start the training again on all hosts"

@@ -365,6 +365,15 @@ class Hyperparameters:
         choices=("float32", "mixed_float16", "mixed_bfloat16", "auto"),
         extension=True,
     )
+    recompute: bool = _row(
+        "Training",
+        "boolean",
+        False,
+        "Keep the outputs of the residual blocks alone, and compute what is inside them a second time for the "
+        "gradient: less memory, for larger crops or batches, and a step takes about 1.3 times as long. The result is "
+        "the same.",
+        extension=True,
+    )
     checkpoint_minutes: float = _row(
         "Training",
         "number",

@@ -5,7 +5,10 @@ Each layer has a portable form that runs on every Keras backend. Nothing else in
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -58,6 +61,19 @@ class Conv2D(keras.layers.Conv2D):
         return tf.nn.conv2d(inputs, kernel, list(self.strides), "SAME", dilations=list(self.dilation_rate))
 
 
+_kept = contextvars.ContextVar("moving statistics are kept", default=False)
+
+
+@contextlib.contextmanager
+def keeping_statistics(kept: bool) -> Iterator[None]:
+    """Leave the moving statistics of ``BatchNormalization`` as they are, where a forward pass is run a second time."""
+    token = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 class BatchNormalization(keras.layers.BatchNormalization):
     """``keras.layers.BatchNormalization`` that trains with TensorFlow's fused kernel.
 
@@ -68,16 +84,27 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         fused = tf is not None and training and self.trainable and not self.synchronized
         if not fused or inputs.dtype not in NARROW:
-            return super().call(inputs, training=training, mask=mask)
+            again = training and self.trainable and _kept.get()
+            return self._normalize_again(inputs) if again else super().call(inputs, training=training, mask=mask)
         x = tf.convert_to_tensor(inputs)
         n = tf.cast(tf.size(x) // tf.shape(x)[-1], "float32")
         y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             x, tf.cast(self.gamma, "float32"), tf.cast(self.beta, "float32"), epsilon=self.epsilon, is_training=True
         )
+        if _kept.get():
+            return y
         variance = variance * ((n - 1) / n)
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
         self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
         return y
+
+    def _normalize_again(self, inputs: Any) -> Any:
+        """Return what Keras's own ``call`` does in a training."""
+        x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        mean, variance = ops.moments(x, axes=[0, 1, 2], synchronized=self.synchronized)
+        gamma, beta = ops.cast(self.gamma, x.dtype), ops.cast(self.beta, x.dtype)
+        y = ops.batch_normalization(x, mean, variance, axis=-1, offset=beta, scale=gamma, epsilon=self.epsilon)
+        return ops.cast(y, self.compute_dtype)
 
 
 class Dropout(keras.layers.Dropout):

@@ -137,11 +137,14 @@ def with_chosen_precision(hp: Hyperparameters, state: TrainingState) -> Hyperpar
     return replace(hp, precision=chosen) if hp.precision == "auto" else hp
 
 
+_CHANGE_NO_NUMBER = ("class_names", "allow_doubtful_labels", "checkpoint_minutes", "quantize", "recompute")
+
+
 def check_same_training(path: Path, state: TrainingState, hp: Hyperparameters, samples: int) -> None:
     """Raise DataError if the checkpoint at ``path`` is of a training with other hyperparameters or data."""
     before, now = dict(state.hyperparameters), to_strings(hp)
     for settings in (before, now):
-        for name in ("class_names", "allow_doubtful_labels", "checkpoint_minutes", "quantize"):  # they change no number
+        for name in _CHANGE_NO_NUMBER:
             settings.pop(name, None)
     before["training images"], now["training images"] = str(state.samples), str(samples)
     faults = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,17 @@ import tensorflow as tf
 
 from sagemaker_semseg.models.network import normalize
 from sagemaker_semseg.training.losses import Loss, dice_loss
+from sagemaker_semseg.training.recompute import recomputing
 from sagemaker_semseg.training.weight_average import STATISTICS, WeightAverage
 
 
 def make_train_step(
-    network: keras.Model, optimizer: keras.optimizers.Optimizer, strategy: tf.distribute.Strategy, loss: Loss
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    strategy: tf.distribute.Strategy,
+    loss: Loss,
+    *,
+    recompute: bool = False,
 ) -> Callable[..., Any]:
     """Make a function of uint8 images (N, H, W, 3) and labels (N, H, W) that makes one update and returns the loss.
 
@@ -23,12 +30,14 @@ def make_train_step(
     The loss is the mean over the valid pixels of the global batch: their number is summed over the replicas before any
     of them divides. Each replica then holds its part of that mean; the optimizer sums the gradients of the parts. The
     Dice term is the mean of the replicas' own. The network's ``trainable_variables`` of now are updated.
+    recompute: see ``recomputing``.
     """
     variables = network.trainable_variables
+    forward = recomputing(network) if recompute else functools.partial(network, training=True)
 
     def replica_step(images: Any, labels: Any, *flags: Any) -> Any:
         with tf.GradientTape() as tape:
-            logits, auxiliary = network(normalize(images, network.input.dtype), training=True)
+            logits, auxiliary = forward(normalize(images, network.input.dtype))
             total, weight = loss.sums(logits, auxiliary, labels)
             weight = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, weight)
             part = tf.math.divide_no_nan(total, tf.stop_gradient(weight))  # nothing valid: nothing to learn

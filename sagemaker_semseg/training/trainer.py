@@ -128,7 +128,7 @@ class Trainer:
         self.network.averages = self.average.variables if self.average else {}
         loss = Loss.of(hp, class_weights(hp, datasets))
         self._make_step = functools.cache(
-            lambda frozen: make_train_step(self.network, self.network.optimizer, strategy, loss)
+            lambda frozen: make_train_step(self.network, self.network.optimizer, strategy, loss, recompute=hp.recompute)
         )
         self.average_statistics = make_averaging(self.network, strategy, self.average)
         self.evaluator = Evaluator(self.network, hp.num_classes, strategy)

@@ -159,12 +159,27 @@ def test_batches_that_do_not_fit_are_made_as_large_as_fits():
     def need(images):
         return training_step(resolve({"num_classes": 2, "backbone": "resnet-18", "mini_batch_size": images})).total
 
-    available = round(need(5) / 0.9) + 10
+    available = round(need(5) / 0.9) + 10  # not enough for 16 with ``recompute`` either
     item = recommended(split(), settings=settings, available=available)["mini_batch_size"]
     assert item.value == "5"
     assert f"16 take about {need(16) / 1e9:.1f} GB" in item.reason
     assert "mini_batch_size" not in recommended(split(), settings=settings, available=round(need(16) / 0.9) + 10)
     assert "even one takes" in recommended(split(), settings=settings, available=10**9)["mini_batch_size"].reason
+
+
+def test_the_second_computation_is_proposed_where_the_batch_fits_with_it():
+    settings = {**SETTINGS, "backbone": "resnet-50", "mini_batch_size": 8}
+    without, with_it = (
+        training_step(resolve({**settings, "num_classes": 2, "recompute": value})).total for value in (False, True)
+    )
+    for available in (without + 10, without - 10, with_it + 10, with_it - 10):
+        found = recommended(split(), settings=settings, available=round(available / 0.9))
+        assert ("recompute" in found) is (with_it < available < without)
+        assert ("mini_batch_size" in found) is (available < with_it)
+    item = recommended(split(), settings=settings, available=round(without / 0.9) - 10)["recompute"]
+    assert f"about {without / 1e9:.1f} GB, and {with_it / 1e9:.1f} GB with it" in item.reason
+    settings["recompute"] = "True"
+    assert "recompute" not in recommended(split(), settings=settings, available=round(with_it / 0.9) - 10)
 
 
 def test_a_batch_of_billions():
