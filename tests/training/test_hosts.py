@@ -101,6 +101,18 @@ def test_a_host_that_is_stopped_ends_all(data, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_stop_of_one_host_stops_all_after_the_same_step(data, alone, tmp_path):
+    """As SageMaker stops a job, or a spot instance is taken back. Started again, it gives the numbers of one host."""
+    output = tmp_path / "out"
+    result = train(data, output, 2, die_at=1, die_of=signal.SIGTERM)
+    assert result.returncode == 0, result.stderr.decode()
+    last, _ = checkpoint.paths(output / "checkpoints")
+    assert 1 <= checkpoint.read_state(last).step < 4  # of 2 epochs of 2 steps
+    assert train(data, output, 2).returncode == 0
+    agree(output, alone)
+
+
+@pytest.mark.slow
 def test_hosts_that_tf_config_names(data, alone, tmp_path):
     """The chief's port of TensorFlow is the one on which it waits for the others before."""
     places = [f"127.0.0.1:{free_port()}" for _ in range(2)]
