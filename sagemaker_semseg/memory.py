@@ -6,7 +6,7 @@ tensors around each. A training step holds, for N images, with 4 bytes a number,
 - parameters: weights, the optimizer's slots and copies during the update;
 - activations, kept for the backward pass: the result of each convolution, for batch normalization, and that of each
   ReLU, for itself and the next convolution; copies that are padded, pooled or joined. With ``recompute`` those of the
-  residual blocks' outputs, of one block and of the decoder;
+  residual blocks' outputs, of two blocks and of the decoder;
 - logits of both decoders at the crop's size, N x crop x crop x num_classes x 4 bytes each, and their gradients;
 - working space around the largest tensor, and DeepLab's features with the padding of its dilated convolutions on a CPU,
   which at small crops is larger than the features.
@@ -120,7 +120,9 @@ def _activations(hp: Hyperparameters, costs: list[ConvolutionCost]) -> int:
         for block in blocks
     ]
     outputs = stem[-1].after // 4 + sum(block[-1].after for block in blocks)
-    return outputs + max(sum(c.kept for c in part) for part in (stem, *blocks)) + sum(c.kept for c in rest)
+    # a block is computed again while gradients of the one after it are still under way
+    inside = sorted(sum(c.kept for c in part) for part in (stem, *blocks))[-2:]
+    return outputs + sum(inside) + sum(c.kept for c in rest)
 
 
 def _estimate(**parts: float) -> Estimate:

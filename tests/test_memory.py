@@ -7,7 +7,7 @@ from sagemaker_semseg import memory
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.memory import ERROR_BAND, inference, training_step, validation_step
 
-ADAM, BFLOAT16 = {"optimizer": "adam"}, {"precision": "mixed_bfloat16"}
+ADAM, BFLOAT16, RECOMPUTE = {"optimizer": "adam"}, {"precision": "mixed_bfloat16"}, {"recompute": True}
 
 OFF = 0.1
 """The largest distance of a measured peak from its estimate; the documented one is wider, for other machines."""
@@ -33,6 +33,10 @@ TRAINING = [
     (2211, "psp", "resnet-34", 12, 160, 21, {}),
     (2845, "deeplab", "resnet-18", 6, 320, 21, ADAM),
     (2601, "psp", "resnet-50", 8, 160, 2, BFLOAT16),
+    # benchmarks/results/recompute-2026-11-27.md
+    (2502, "fcn", "resnet-50", 4, 240, 21, RECOMPUTE),
+    (3549, "deeplab", "resnet-50", 4, 240, 21, RECOMPUTE),
+    (2970, "psp", "resnet-101", 2, 240, 21, RECOMPUTE),
 ]
 # the same page, two steps of an evaluation
 VALIDATION = [

@@ -33,7 +33,9 @@ otherwise. The figures are in the model's metrics.json under "quantization".
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="model.tar.gz, or the output folder of a training")
+    parser.add_argument(
+        "model", metavar="MODEL", help="model.tar.gz, which may be in S3, or the output folder of a training"
+    )
     text = "the model to be written: an archive if it ends in .tar.gz, else a folder"
     parser.add_argument("-o", "--output", dest="location", metavar="FILE", required=True, help=text)
     add_data_flags(parser)

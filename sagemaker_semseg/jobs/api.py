@@ -268,7 +268,7 @@ def quantize(
     ``max_drop``, the IoU of every class by at most 0.03, and at most 1 % of the labels change.
 
     Args:
-        model: a ``model.tar.gz``, a folder of its files, or the output folder of a training.
+        model: a ``model.tar.gz``, which may be in S3, a folder of its files, or the output folder of a training.
         data: as for ``train``. Training images calibrate, validation images measure.
         output: the model to be written: an archive if the name ends in ``.tar.gz``, else a folder.
         images: training images to calibrate with, evenly spread over the data set.

@@ -19,7 +19,6 @@ import onnxruntime
 from sagemaker_semseg.artifact import (
     Artifact,
     InferenceArtifact,
-    locate_artifact,
     read_artifact,
     read_inference_artifact,
     read_summary,
@@ -32,8 +31,10 @@ from sagemaker_semseg.errors import Fault, UserError, explain
 from sagemaker_semseg.inference import Segmenter
 from sagemaker_semseg.jobs.channel_locations import locate_channels
 from sagemaker_semseg.jobs.graph_evaluation import GraphComparison, compare_graphs
+from sagemaker_semseg.jobs.model_location import local_artifact
 from sagemaker_semseg.jobs.progress_bar import progress_bar
 from sagemaker_semseg.signals import catch_signals
+from sagemaker_semseg.storage import is_s3
 
 MAX_CLASS_DROP = 0.03
 """How far the IoU of any class may fall."""
@@ -50,7 +51,7 @@ class QuantizationConfig:
     """One quantization, unchecked; its fields are plain values.
 
     Attributes:
-        model: A ``model.tar.gz``, a folder of its files, or the output folder of a training.
+        model: A ``model.tar.gz``, which may be in S3, a folder of its files, or the output folder of a training.
         output: The model to be written: an archive if the name ends in ``.tar.gz``, else a folder.
         data: As for ``EvaluationConfig``; training images calibrate, validation images measure.
         channels: Single channels by name.
@@ -125,13 +126,13 @@ def run_quantization(config: QuantizationConfig) -> QuantizationResult:
         UserError: A setting is out of range.
     """
     _check(config)
-    path = locate_artifact(Path(config.model))
-    labels = read_summary(path).labels
-    classes, names = labels["num_classes"], tuple(labels.get("class_names") or ())
-    channels = locate_channels(config.data, config.channels)
-    with progress_bar("checking the data") as update:
-        datasets = read_channels(channels, classes, update, attributes=config.attribute_names, class_names=names)
-    quantized, result = _quantized(path, datasets, config)
+    with local_artifact(config.model) as path:
+        labels = read_summary(path).labels
+        classes, names = labels["num_classes"], tuple(labels.get("class_names") or ())
+        channels = locate_channels(config.data, config.channels)
+        with progress_bar("checking the data") as update:
+            datasets = read_channels(channels, classes, update, attributes=config.attribute_names, class_names=names)
+        quantized, result = _quantized(path, datasets, config)
     if result.faults and not config.force:
         raise QuantizationRefused(result)
     output = Path(config.output)
@@ -230,6 +231,8 @@ def _check(config: QuantizationConfig) -> None:
         faults.append(Fault("--images", f"{config.images}: at least 1 is expected"))
     if not 0 <= config.max_drop <= 1:
         faults.append(Fault("--max-drop", f"{config.max_drop:g}: a number from 0 to 1 is expected"))
+    if is_s3(config.output):
+        faults.append(Fault(config.output, "is in S3, to which nothing is written", "give a file, and upload it"))
     if faults:
         raise UserError("The model can't be quantized like this:", faults)
 

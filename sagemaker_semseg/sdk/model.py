@@ -91,7 +91,8 @@ class SemSegModel:
         Args:
             data: The folder of the channels, a manifest, or where each channel is, by name, as for
                 ``sagemaker_semseg.quantize``.
-            output: The artifact to be written; by default ``model.int8.tar.gz`` beside ``model_data``.
+            output: The artifact to be written; by default ``model.int8.tar.gz`` beside ``model_data``, or in the current
+                folder where that is in S3.
             images: Training images to calibrate with.
             max_drop: How far mIOU may fall.
             force: Whether the model is written even if a limit is exceeded.
@@ -99,7 +100,7 @@ class SemSegModel:
 
         Raises:
             QuantizationRefused: The int8 graph is worse than the limits allow.
-            UserError: ``model_data`` is in S3.
+            UserError: ``output`` is in S3, to which nothing is written; or S3 can't be used.
 
         Example:
             model = SemSegModel(model_data="out/model.tar.gz").quantize("mydata")
@@ -107,12 +108,13 @@ class SemSegModel:
         """
         from sagemaker_semseg.jobs.api import quantize  # and ONNX Runtime
 
-        path = self._path()
-        target = Path(output) if output else (path if path.is_dir() else path.parent) / "model.int8.tar.gz"
+        path = None if in_s3(self.model_data) else local_path(self.model_data)
+        folder = Path() if path is None else path if path.is_dir() else path.parent
+        target = os.fspath(output or folder / "model.int8.tar.gz")
         more = {"images": images, "max_drop": max_drop, "force": force, "attribute_names": attribute_names}
-        quantize(path, data, target, **more)
+        quantize(self._readable(), data, target, **more)
         quantized = copy.copy(self)
-        quantized.model_data, quantized.name, quantized.endpoint_name = str(target), None, None
+        quantized.model_data, quantized.name, quantized.endpoint_name = target, None, None
         return quantized
 
     def export(self, format: str, path: str | os.PathLike[str], *, quantize: Any = False) -> ExportResult:
@@ -159,15 +161,6 @@ class SemSegModel:
     def _readable(self) -> str:
         """Return ``model_data`` as an address in S3 or a path of this machine."""
         return self.model_data if in_s3(self.model_data) else str(local_path(self.model_data))
-
-    def _path(self) -> Path:
-        """Return ``model_data`` as a path of this machine."""
-        if in_s3(self.model_data):
-            remedy = "download it, and give the path; or train with the hyperparameter quantize"
-            raise UserError(
-                "The model can't be quantized:", [Fault("model_data", f"{self.model_data} is in S3", remedy)]
-            )
-        return local_path(self.model_data)
 
     def create(self, instance_type: str | None = None, tags: Tags | None = None) -> None:
         """Create the model on SageMaker; on this machine nothing has to be done."""

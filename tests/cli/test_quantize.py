@@ -17,7 +17,7 @@ from sagemaker_semseg.artifact import read_artifact, read_inference_artifact
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.errors import Fault, UserError
 from sagemaker_semseg.inference import Segmenter
-from sagemaker_semseg.jobs import run_quantization
+from sagemaker_semseg.jobs import model_location, run_quantization
 from sagemaker_semseg.jobs.graph_evaluation import GraphComparison
 from sagemaker_semseg.jobs.run_quantization import exceeded_limits, spread
 from sagemaker_semseg.metrics import Scores
@@ -139,8 +139,19 @@ def test_from_the_sdk(trained, data, tmp_path):
     assert (quantized.model_data, quantized.name) == (str(tmp_path / "int8.tar.gz"), None)
     assert read_inference_artifact(quantized.model_data).int8_graph
     assert model.name == "mine"
-    with pytest.raises(UserError, match=r"s3://b/model\.tar\.gz is in S3 \(download it"):
-        SemSegModel(model_data="s3://b/model.tar.gz").quantize(data)
+    with pytest.raises(UserError, match=r"s3://b/int8\.tar\.gz: is in S3, to which nothing is written \(give a file"):
+        model.quantize(data, "s3://b/int8.tar.gz")
+
+
+def test_a_model_in_s3(trained, data, tmp_path, monkeypatch):
+    """It is fetched, and the one with the int8 graph is written here."""
+    store = SimpleNamespace(read=lambda entry, limit: Path(entry).read_bytes())
+    monkeypatch.setattr(model_location, "locate", lambda address: (store, trained.output / "model.tar.gz"))
+    monkeypatch.chdir(tmp_path)
+    quantized = SemSegModel(model_data="s3://b/job/model.tar.gz").quantize(data, images=1, force=True)
+    assert quantized.model_data == "model.int8.tar.gz"
+    assert quantized.has_int8_graph()
+    assert [path.name for path in tmp_path.iterdir()] == ["model.int8.tar.gz"]
 
 
 @pytest.fixture
