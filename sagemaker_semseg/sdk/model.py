@@ -91,8 +91,8 @@ class SemSegModel:
         Args:
             data: The folder of the channels, a manifest, or where each channel is, by name, as for
                 ``sagemaker_semseg.quantize``.
-            output: The artifact to be written; by default ``model.int8.tar.gz`` beside ``model_data``, or in the current
-                folder where that is in S3.
+            output: The artifact to be written; by default ``model.int8.tar.gz`` beside ``model_data``, or in the
+                current folder where that is in S3.
             images: Training images to calibrate with.
             max_drop: How far mIOU may fall.
             force: Whether the model is written even if a limit is exceeded.
