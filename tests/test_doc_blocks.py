@@ -84,6 +84,7 @@ OTHERS = {
     "python3": "serves until it is stopped",
     "pip": "installs; make test-wheel",
     "srun": "needs Slurm",
+    "torchrun": "needs PyTorch; tests/cli/test_launch.py sets its variables",
     "tensorboard": "its package isn't installed; tests/training/test_tensorboard.py reads the files",
 }
 

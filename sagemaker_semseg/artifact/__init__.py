@@ -101,13 +101,19 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     return unpack(Path(path), read_members(Path(path), REQUIRED))
 
 
-def read_inference_artifact(path: str | os.PathLike[str]) -> InferenceArtifact:
+def read_inference_artifact(path: str | os.PathLike[str], *, prefer_int8: bool = False) -> InferenceArtifact:
     """Reads an artifact's graphs, hyperparameters and labels, as safely as ``read_artifact``.
 
-    Raises ``ArtifactError``, also if there is no graph.
+    Args:
+        path: A ``model.tar.gz``, or a folder with its files.
+        prefer_int8: Whether ``graph`` is left empty where there is an int8 graph: float32 takes four times its memory.
+
+    Raises:
+        ArtifactError: As ``read_artifact``, also if there is no graph.
     """
     wanted = ("hyperparams.json", "labels.json", "model.onnx")
-    members = read_members(Path(path), wanted, optional=("model.int8.onnx",))
+    left_out = {"model.onnx": "model.int8.onnx"} if prefer_int8 else {}
+    members = read_members(Path(path), wanted, optional=("model.int8.onnx",), left_out=left_out)
     return unpack_inference_artifact(Path(path), members)
 
 

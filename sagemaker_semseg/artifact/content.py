@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,7 +58,7 @@ class Artifact:
 
 @dataclass(frozen=True, eq=False)
 class InferenceArtifact:
-    """The part of an ``Artifact`` that inference needs."""
+    """The part of an ``Artifact`` that inference needs; ``graph`` is empty where int8 alone was read."""
 
     hyperparameters: dict[str, str]
     labels: dict[str, Any]
@@ -131,17 +131,17 @@ def unpack_inference_artifact(path: Path, members: dict[str, bytes]) -> Inferenc
     reading = _Unpacking(members)
     hyperparameters = reading.read("hyperparams.json", _hyperparameters)
     labels = reading.read("labels.json", _json)
-    artifact = InferenceArtifact({}, {}, members.pop("model.onnx"), members.pop("model.int8.onnx", None))
     reading.faults += _faults_of_values(hyperparameters, labels)
     known = None if reading.faults else labels
-    for name, graph in _graphs(artifact).items():
-        reading.faults += _faults_of_graph(name, graph, known) if graph is not None else []
+    graphs = {name: members.pop(name) for name in ("model.int8.onnx", "model.onnx") if name in members}
+    for name, graph in graphs.items():
+        reading.faults += _faults_of_graph(name, graph, known)
     if reading.faults or hyperparameters is None or labels is None:
         raise ArtifactError(f"{path} can't be used as a model:", reading.faults)
-    return replace(artifact, hyperparameters=hyperparameters, labels=labels)
+    return InferenceArtifact(hyperparameters, labels, graphs.get("model.onnx", b""), graphs.get("model.int8.onnx"))
 
 
-def _graphs(artifact: Artifact | InferenceArtifact) -> dict[str, bytes | None]:
+def _graphs(artifact: Artifact) -> dict[str, bytes | None]:
     """The runtime graphs by their members' names, the small one first."""
     return {"model.int8.onnx": artifact.int8_graph, "model.onnx": artifact.graph}
 

@@ -105,6 +105,7 @@ def read_members(
     max_bytes: Mapping[str, int] = MAX_BYTES,
     required: Collection[str] = REQUIRED,
     optional: Collection[str] = (),
+    left_out: Mapping[str, str] | None = None,
 ) -> dict[str, bytes]:
     """Returns the bytes of the ``wanted`` and ``optional`` members. All members and an archive's checksum are checked.
 
@@ -114,12 +115,13 @@ def read_members(
         max_bytes: The members it may have, and their largest sizes.
         required: The members it must have beside ``wanted``.
         optional: Members that are read where they are there.
+        left_out: Members that aren't kept in memory where another comes before them, whose name is the value.
 
     Raises:
         ArtifactError: With all faults; reading stops at one that makes it unsafe or useless to continue.
         SageMakerArtifactError: It is an artifact of AWS's built-in algorithm.
     """
-    reading = _Reading(path, {*wanted, *optional}, max_bytes)
+    reading = _Reading(path, {*wanted, *optional}, max_bytes, left_out or {})
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -141,13 +143,17 @@ def read_members(
 class _Reading:
     """The members read so far; checks counts, names and sizes."""
 
-    def __init__(self, path: Path, wanted: Collection[str], max_bytes: Mapping[str, int]):
-        self.path, self.wanted, self.max_bytes = path, wanted, max_bytes
+    def __init__(self, path: Path, wanted: Collection[str], max_bytes: Mapping[str, int], left_out: Mapping[str, str]):
+        self.path, self.wanted, self.max_bytes, self.left_out = path, wanted, max_bytes, left_out
         self.members: dict[str, bytes] = {}
         self.seen: set[str] = set()
         self.faults: list[Fault] = []
         self.count = 0
         self.bytes_left = MAX_TOTAL_BYTES
+
+    def keeps(self, name: str) -> bool:
+        """Returns whether a member's bytes are wanted."""
+        return name in self.wanted and self.left_out.get(name) not in self.members
 
     def fault(self, where: str, what: str, remedy: str = "") -> None:
         self.faults.append(Fault(where, what, remedy))
@@ -233,7 +239,7 @@ def _read_folder(path: Path, reading: _Reading) -> None:
             if not stat.S_ISREG(status.st_mode):
                 reading.reject(name, "changed while it was read")
             reading.check_size(name, status.st_size)
-            if name in reading.wanted:
+            if reading.keeps(name):
                 reading.members[name] = file.read(status.st_size)
 
 
@@ -270,7 +276,7 @@ def _walk(stream: gzip.GzipFile, reading: _Reading) -> None:
         else:
             name = reading.check_name(info.name)
             reading.check_size(name, info.size)
-            wanted = name in reading.wanted
+            wanted = reading.keeps(name)
             data = _copy(stream, info.size, io.BytesIO() if wanted else None)
             if wanted:
                 reading.members[name] = data

@@ -50,32 +50,35 @@ def choose_graph(artifact: InferenceArtifact, precision: str, runtime: str) -> G
         ArtifactError: int8 is wanted, and the model has no such graph.
         UserError: int8 is wanted of TensorRT.
     """
-    instructions = int8_instructions()
-    if precision == "int8" and artifact.int8_graph is None:
+    chosen, reason = choose_precision(precision, runtime)
+    if artifact.int8_graph is None and precision == "int8":
         remedy = "make it with: sagemaker-semseg quantize MODEL --data DIR -o NEW, or use another precision"
         raise ArtifactError("the model can't be used in int8:", [Fault("model.int8.onnx", "is missing", remedy)])
+    if artifact.int8_graph is None and precision == "auto":
+        chosen, reason = "float32", "the model has no int8 graph"
+    if runtime == "auto":
+        runtime = "openvino" if chosen == "int8" and find_spec("openvino") else "onnxruntime"
+    graph = artifact.int8_graph if chosen == "int8" else artifact.graph
+    assert graph is not None
+    return GraphChoice(graph, chosen, runtime, reason)
+
+
+def choose_precision(precision: str, runtime: str) -> tuple[str, str]:
+    """Chooses for a model that has both graphs; returns the reason as well. Arguments and errors: ``choose_graph``."""
+    instructions = int8_instructions()
     if precision == "int8" and runtime == "tensorrt":
         remedy = "use float32 with it, or another runtime"
         raise UserError("The model can't be used like this:", [Fault("runtime", "tensorrt takes no uint8", remedy)])
     if precision == "float32":
-        reason = "as asked"
-    elif precision == "int8":
-        reason = "as asked" if instructions else "as asked, but this CPU has no VNNI, which makes int8 fast and exact"
-    elif artifact.int8_graph is None:
-        reason = "the model has no int8 graph"
-    elif runtime == "tensorrt" or gpu_is_used(runtime):
-        reason = "a GPU is to run it"
-    elif not instructions:
-        reason = "this CPU has no VNNI, which makes int8 fast"
-    else:
-        precision, reason = "int8", f"the CPU has {instructions}"
-    if precision == "auto":
-        precision = "float32"
-    if runtime == "auto":
-        runtime = "openvino" if precision == "int8" and find_spec("openvino") else "onnxruntime"
-    graph = artifact.int8_graph if precision == "int8" else artifact.graph
-    assert graph is not None
-    return GraphChoice(graph, precision, runtime, reason)
+        return precision, "as asked"
+    if precision == "int8":
+        slow = "as asked, but this CPU has no VNNI, which makes int8 fast and exact"
+        return precision, "as asked" if instructions else slow
+    if runtime == "tensorrt" or gpu_is_used(runtime):
+        return "float32", "a GPU is to run it"
+    if not instructions:
+        return "float32", "this CPU has no VNNI, which makes int8 fast"
+    return "int8", f"the CPU has {instructions}"
 
 
 def gpu_is_used(runtime: str) -> bool:

@@ -26,7 +26,7 @@ from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.inference.postprocessing import to_labels, to_probabilities
-from sagemaker_semseg.inference.precision import PRECISIONS, choose_graph
+from sagemaker_semseg.inference.precision import PRECISIONS, choose_graph, choose_precision
 from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, LoadedGraph, Logits, Pixels, unusable
 from sagemaker_semseg.inference.test_time_augmentation import AugmentedView
 from sagemaker_semseg.inference.tiling import LogitRows
@@ -124,7 +124,8 @@ class Segmenter:
         precision: str | None = None,
         threads: int | None = None,
     ):
-        artifact = _inference_artifact(model)
+        prefer_int8 = choose_precision(precision or "auto", runtime or "auto")[0] == "int8"
+        artifact = _inference_artifact(model, prefer_int8)
         self.options = InferenceOptions.resolve(
             artifact.hyperparameters,
             scales=scales,
@@ -208,13 +209,15 @@ class Segmenter:
         return [LogitRows(view, run, max_cells, self.stride) for view in views], *pixels.shape[:2], self.num_classes
 
 
-def _inference_artifact(model: ModelLike) -> InferenceArtifact:
+def _inference_artifact(model: ModelLike, prefer_int8: bool) -> InferenceArtifact:
     if isinstance(model, Artifact):
         if model.graph is None:
             fault = Fault("model.onnx", "is missing", "make it with: sagemaker_semseg.export.runtime_graph.with_graph")
             raise ArtifactError("the artifact can't be used:", [fault])
         return InferenceArtifact(model.hyperparameters, model.labels, model.graph, model.int8_graph)
-    return model if isinstance(model, InferenceArtifact) else read_inference_artifact(locate_artifact(model))
+    if isinstance(model, InferenceArtifact):
+        return model
+    return read_inference_artifact(locate_artifact(model), prefer_int8=prefer_int8)
 
 
 def _prepared(graph: bytes, folder: Path) -> Path | bytes:

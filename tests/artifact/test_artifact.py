@@ -5,6 +5,7 @@ Both entries are held to it: ``read_artifact`` (weights) and ``read_inference_ar
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
 import io
@@ -427,6 +428,17 @@ def test_memory_for_one_copy_of_the_graph_and_none_of_the_weights(
     assert peak < 1.2 * weights.nbytes
 
 
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_float32_is_left_out_where_int8_is_preferred(tmp_path: Path, graph: bytes, as_folder: bool) -> None:
+    path = tmp_path / ("model" if as_folder else "model.tar.gz")
+    write_artifact(path, dataclasses.replace(tiny(graph), int8_graph=graph))
+    both, int8 = read_inference_artifact(path), read_inference_artifact(path, prefer_int8=True)
+    assert (both.graph, both.int8_graph) == (graph, graph)
+    assert (int8.graph, int8.int8_graph) == (b"", graph)
+    write_artifact(path, tiny(graph))
+    assert read_inference_artifact(path, prefer_int8=True).graph == graph
+
+
 def test_bombs_stop_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contents: dict[str, bytes]) -> None:
     monkeypatch.setattr(members, "MAX_TOTAL_BYTES", 50_000)
     contents["model.onnx"] = bytes(60_000)
@@ -578,6 +590,8 @@ def survives(path: Path, data: bytes) -> bool:
             read.append(reader(path))
         except ArtifactError as error:
             str(error).encode("utf-8")
+    with contextlib.suppress(ArtifactError):
+        read_inference_artifact(path, prefer_int8=True)
     if len(read) < 2:
         return False
     artifact, runtime = read

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from sagemaker_semseg.errors import ArtifactError, UserError
-from sagemaker_semseg.inference import Segmenter, precision
+from sagemaker_semseg.inference import Segmenter, precision, segmenter
 from sagemaker_semseg.inference.precision import choose_graph, int8_instructions
 
 
@@ -86,9 +86,9 @@ def test_an_unknown_precision(local):
 
 def test_a_segmenter_says_what_it_uses(cpu, both):
     cpu("avx512_vnni")
-    segmenter = Segmenter(both)
-    assert (segmenter.precision, segmenter.runtime) == ("int8", "onnxruntime")
-    assert segmenter.choice == "int8 with onnxruntime: the CPU has AVX512-VNNI"
+    used = Segmenter(both)
+    assert (used.precision, used.runtime) == ("int8", "onnxruntime")
+    assert used.choice == "int8 with onnxruntime: the CPU has AVX512-VNNI"
 
 
 def test_tensorrt_takes_float32_alone(cpu, both):
@@ -96,3 +96,22 @@ def test_tensorrt_takes_float32_alone(cpu, both):
     assert str(choose_graph(both, "auto", "tensorrt")) == "float32 with tensorrt: a GPU is to run it"
     with pytest.raises(UserError, match=r"runtime: tensorrt takes no uint8 \(use float32 with it, or"):
         choose_graph(both, "int8", "tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked", "read"),
+    [("avx512_vnni", None, b""), ("avx512_vnni", "float32", "graph"), ("avx2", None, "graph"), ("avx2", "int8", b"")],
+)
+def test_a_file_is_read_for_the_graph_that_is_used(cpu, both, monkeypatch, flags, asked, read):
+    """float32, which takes four times the memory, isn't kept where int8 is used."""
+    cpu(flags)
+    found = []
+
+    def reader(path, *, prefer_int8):
+        found.append(dataclasses.replace(both, graph=b"") if prefer_int8 else both)
+        return found[0]
+
+    monkeypatch.setattr(segmenter, "read_inference_artifact", reader)
+    monkeypatch.setattr(segmenter, "locate_artifact", lambda path: path)
+    assert Segmenter("model.tar.gz", precision=asked).precision == ("float32" if read else "int8")
+    assert found[0].graph == (both.graph if read else b"")

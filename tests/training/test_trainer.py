@@ -152,8 +152,8 @@ def test_divergence_ends_it_and_keeps_the_best_epoch(tiny_channels, make_hp, tmp
     poison = {5: np.nan}  # in the second epoch
     make = trainer.make_train_step
 
-    def poisoned(*args):
-        step, count = make(*args), iter(range(100))
+    def poisoned(*args, **more):
+        step, count = make(*args, **more), iter(range(100))
         return lambda images, labels: step(images, labels) * poison.get(next(count), 1.0)
 
     monkeypatch.setattr(trainer, "make_train_step", poisoned)
@@ -273,8 +273,8 @@ def test_an_average_of_the_weights_is_validated_and_kept(tiny_channels, make_hp,
     """Computed once more from the weights after each update; a stopped training ends in the same average."""
     hp, make, after = make_hp(ema_decay=0.6), trainer.make_train_step, []
 
-    def recorded(network, *others):
-        step = make(network, *others)
+    def recorded(network, *others, **more):
+        step = make(network, *others, **more)
 
         def update(images, labels):
             loss = step(images, labels)

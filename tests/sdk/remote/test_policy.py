@@ -98,13 +98,17 @@ def test_the_memory_on_the_page_is_the_estimate_s():
     from sagemaker_semseg.memory import training_step
 
     rows = re.search(r"\| network \|.*?\n\n", PAGE.read_text(), re.DOTALL).group().strip().splitlines()[2:]
-    settings = [(240, 16, "float32"), (480, 16, "float32"), (480, 16, "mixed_float16"), (480, 4, "float32")]
+    full, half = "float32", "mixed_float16"
+    settings = [
+        (240, 16, full, False), (480, 16, full, False), (480, 16, full, True), (480, 16, half, False),
+        (480, 16, half, True), (480, 4, full, False),
+    ]  # fmt: skip
     for row in rows:
         network, *figures = [cell.strip() for cell in row.strip("|").split("|")]
         algorithm, backbone = network.split(", ")
-        for figure, (crop, batch, precision) in zip(figures, settings, strict=True):
+        for figure, (crop, batch, precision, recompute) in zip(figures, settings, strict=True):
             hp = resolve({
                 "num_classes": 21, "algorithm": algorithm, "backbone": backbone, "crop_size": crop,
-                "mini_batch_size": batch, "precision": precision,
+                "mini_batch_size": batch, "precision": precision, "recompute": recompute,
             })  # fmt: skip
             assert float(figure) == round(training_step(hp).on_gpu / 1e9, 1)
