@@ -75,6 +75,10 @@ class ArtifactSummary:
     metrics: dict[str, Any]
 
 
+_GRAPHS = ("model.int8.onnx", "model.onnx")
+"""The members of the runtime graphs, the small one first: a reader that takes it can leave the other out."""
+
+
 def pack(artifact: Artifact) -> dict[str, bytes]:
     """Returns the members' bytes in the archive's order, the small ones first, so that they are found quickly.
 
@@ -91,7 +95,8 @@ def pack(artifact: Artifact) -> dict[str, bytes]:
         except (TypeError, ValueError, RecursionError) as error:
             faults.append(Fault(name, f"is not strict JSON: {error}", "write None for a number that isn't defined"))
     faults += _faults_of_values(artifact.hyperparameters, artifact.labels) + _faults_of_weights(artifact.weights)
-    graphs = {name: graph for name, graph in _graphs(artifact).items() if graph is not None}
+    both = zip(_GRAPHS, (artifact.int8_graph, artifact.graph), strict=True)
+    graphs = {name: graph for name, graph in both if graph is not None}
     labels = None if faults else artifact.labels
     faults += [fault for name, graph in graphs.items() for fault in _faults_of_graph(name, graph, labels)]
     if not faults:
@@ -133,17 +138,12 @@ def unpack_inference_artifact(path: Path, members: dict[str, bytes]) -> Inferenc
     labels = reading.read("labels.json", _json)
     reading.faults += _faults_of_values(hyperparameters, labels)
     known = None if reading.faults else labels
-    graphs = {name: members.pop(name) for name in ("model.int8.onnx", "model.onnx") if name in members}
+    graphs = {name: members.pop(name) for name in _GRAPHS if name in members}
     for name, graph in graphs.items():
         reading.faults += _faults_of_graph(name, graph, known)
     if reading.faults or hyperparameters is None or labels is None:
         raise ArtifactError(f"{path} can't be used as a model:", reading.faults)
     return InferenceArtifact(hyperparameters, labels, graphs.get("model.onnx", b""), graphs.get("model.int8.onnx"))
-
-
-def _graphs(artifact: Artifact) -> dict[str, bytes | None]:
-    """The runtime graphs by their members' names, the small one first."""
-    return {"model.int8.onnx": artifact.int8_graph, "model.onnx": artifact.graph}
 
 
 def unpack_summary(path: Path, members: dict[str, bytes]) -> ArtifactSummary:

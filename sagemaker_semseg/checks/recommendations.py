@@ -223,7 +223,7 @@ def _recompute(hp: Hyperparameters, limit: int) -> Recommendation | None:
     without, with_it = (training_step(replace(hp, recompute=value)).total for value in (False, True))
     if hp.recompute or not with_it <= limit < without:
         return None
-    reason = f"a step takes about {_gigabytes(without)}, and {_gigabytes(with_it)} with it, in about 1.3 times the time"
+    reason = f"a step takes about {_gigabytes(without)}, and {_gigabytes(with_it)} with it, in about 1.2 times the time"
     return Recommendation("recompute", "True", f"{reason}; on a GPU, its own memory counts")
 
 

@@ -370,7 +370,7 @@ class Hyperparameters:
         "boolean",
         False,
         "Keep the outputs of the residual blocks alone, and compute what is inside them a second time for the "
-        "gradient: less memory, for larger crops or batches, and a step takes about 1.3 times as long. The result is "
+        "gradient: less memory, for larger crops or batches, and a step takes about 1.2 times as long. The result is "
         "the same.",
         extension=True,
     )

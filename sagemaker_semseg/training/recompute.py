@@ -40,10 +40,10 @@ def recomputing(network: keras.Model) -> Callable[[Any], list[Any]]:
 
 def _recomputed(part: keras.Model) -> Callable[[Any], Any]:
     """Return the part as a function that the gradient calls again."""
-    calls = iter([False, True])
+    again = itertools.chain([False], itertools.repeat(True))
 
     def call(x: Any) -> Any:
-        with keeping_statistics(next(calls)):
+        with keeping_statistics(next(again)):
             return part(x, training=True)
 
     return tf.recompute_grad(call)

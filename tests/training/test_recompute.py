@@ -117,8 +117,15 @@ def test_a_training_from_weights_with_frozen_layers(tiny_channels, make_hp, tmp_
         np.testing.assert_array_equal(found[1][name], array, err_msg=name)
 
 
-def test_it_may_be_set_for_the_rest_of_a_training(tiny_channels, make_hp, tmp_path):
+def test_it_may_be_set_for_the_rest_of_a_training(tiny_channels, make_hp, tmp_path, monkeypatch):
     """Such as after a training that ran out of memory."""
+    make, asked = trainer.make_train_step, []
+
+    def recorded(*given, recompute):
+        asked.append(recompute)
+        return make(*given, recompute=recompute)
+
+    monkeypatch.setattr(trainer, "make_train_step", recorded)
 
     class Interrupted(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -127,5 +134,6 @@ def test_it_may_be_set_for_the_rest_of_a_training(tiny_channels, make_hp, tmp_pa
     trainer.train(make_hp(), tiny_channels, tmp_path / "a", callbacks=[Interrupted()])
     resumed = trainer.train(make_hp(recompute=True), tiny_channels, tmp_path / "a")
     whole = trainer.train(make_hp(), tiny_channels, tmp_path / "b")
+    assert asked == [False, True, False]
     assert len(resumed.history) == 2
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
