@@ -81,6 +81,11 @@ def choose_precision(precision: str, runtime: str) -> tuple[str, str]:
     return "int8", f"the CPU has {instructions}"
 
 
+def prefers_int8(precision: str | None, runtime: str | None) -> bool:
+    """Whether int8 is used of a model that has both graphs. None is auto. Arguments and errors: ``choose_graph``."""
+    return choose_precision(precision or "auto", runtime or "auto")[0] == "int8"
+
+
 def gpu_is_used(runtime: str) -> bool:
     """Whether ONNX Runtime would run a graph on a GPU."""
     if runtime == "openvino":

@@ -26,7 +26,7 @@ from sagemaker_semseg.environment import cpu_count
 from sagemaker_semseg.errors import ArtifactError, Fault, UserError
 from sagemaker_semseg.hyperparameters import resolve
 from sagemaker_semseg.inference.postprocessing import to_labels, to_probabilities
-from sagemaker_semseg.inference.precision import PRECISIONS, choose_graph, choose_precision
+from sagemaker_semseg.inference.precision import PRECISIONS, choose_graph, prefers_int8
 from sagemaker_semseg.inference.runtimes import RUNTIMES, CancellationToken, LoadedGraph, Logits, Pixels, unusable
 from sagemaker_semseg.inference.test_time_augmentation import AugmentedView
 from sagemaker_semseg.inference.tiling import LogitRows
@@ -124,8 +124,7 @@ class Segmenter:
         precision: str | None = None,
         threads: int | None = None,
     ):
-        prefer_int8 = choose_precision(precision or "auto", runtime or "auto")[0] == "int8"
-        artifact = _inference_artifact(model, prefer_int8)
+        artifact = _inference_artifact(model, prefers_int8(precision, runtime))
         self.options = InferenceOptions.resolve(
             artifact.hyperparameters,
             scales=scales,

@@ -14,10 +14,14 @@ from sagemaker_semseg.errors import ArtifactError, Fault
 from sagemaker_semseg.storage import is_s3, locate
 
 
-def load_inference_artifact(model: str) -> InferenceArtifact:
-    """Read what inference needs of a model, which may be in S3. Raises ArtifactError; UserError if S3 can't be used."""
+def load_inference_artifact(model: str, *, prefer_int8: bool = False) -> InferenceArtifact:
+    """Read what inference needs of a model, which may be in S3.
+
+    The float32 graph is left out where there is one in int8 and ``prefer_int8`` is given. Raises ArtifactError;
+    UserError if S3 can't be used.
+    """
     with local_artifact(model) as path:
-        return read_inference_artifact(path)
+        return read_inference_artifact(path, prefer_int8=prefer_int8)
 
 
 @contextlib.contextmanager

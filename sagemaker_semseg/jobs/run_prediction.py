@@ -24,7 +24,7 @@ from sagemaker_semseg.data.images import Pixels, decode_image
 from sagemaker_semseg.data.overlay import overlay
 from sagemaker_semseg.errors import DataError, Fault, UserError, printable
 from sagemaker_semseg.inference import CancellationToken, InferenceOptions, Segmenter
-from sagemaker_semseg.inference.precision import choose_graph
+from sagemaker_semseg.inference.precision import choose_graph, prefers_int8
 from sagemaker_semseg.jobs.model_location import load_inference_artifact
 from sagemaker_semseg.jobs.prediction_inputs import PredictionTask, find_images
 from sagemaker_semseg.jobs.progress_bar import progress_bar
@@ -110,7 +110,7 @@ def run_prediction(config: PredictionConfig) -> PredictionResult:
         OSError: the results can't be written.
     """
     output, reply = filesystem_at(config.output), _response_format(config.accept)
-    artifact = load_inference_artifact(config.model)
+    artifact = load_inference_artifact(config.model, prefer_int8=prefers_int8(config.precision, config.runtime))
     given = {
         name: getattr(config, name) for name in ("scales", "flip", "tile_pixels", "runtime", "precision", "threads")
     }

@@ -1,5 +1,6 @@
 """``predict``: the endpoint's bytes, bad images among good ones, and a run that resumes where another stopped."""
 
+import dataclasses
 import io
 import itertools
 import json
@@ -19,7 +20,7 @@ from sagemaker_semseg.artifact import read_artifact, read_inference_artifact, wr
 from sagemaker_semseg.cli import main
 from sagemaker_semseg.data.images import encode_mask, palette
 from sagemaker_semseg.inference import CancellationToken, InferenceCancelled, InferenceOptions, Segmenter
-from sagemaker_semseg.jobs import run_prediction
+from sagemaker_semseg.jobs import model_location, run_prediction
 from sagemaker_semseg.jobs.progress_log import NAME as JOURNAL
 from sagemaker_semseg.serving.content_negotiation import choose_response_format
 from sagemaker_semseg.serving.worker import respond
@@ -492,3 +493,21 @@ def test_what_is_wrong_in_s3_is_reported(
     assert "/tmp" not in captured.err.replace(str(tmp_path), "")
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(("precision", "left_out"), [("int8", True), ("float32", False)])
+def test_float32_is_read_where_it_is_used(
+    predict, small_model, image_folder, tmp_path, monkeypatch, precision, left_out
+):
+    graph, found, both = read_inference_artifact(small_model).graph, [], tmp_path / "both.tar.gz"
+    write_artifact(both, dataclasses.replace(read_artifact(small_model), graph=graph, int8_graph=graph))
+
+    def reader(path, **options):
+        found.append(read_inference_artifact(path, **options))
+        return found[0]
+
+    monkeypatch.setattr(model_location, "read_inference_artifact", reader)
+    assert predict(image_folder, "--precision", precision, model=both, out=tmp_path / "two")[0] == 0
+    assert [one.graph for one in found] == [b"" if left_out else graph]
+    assert predict(image_folder, out=tmp_path / "one")[0] == 0
+    assert files(tmp_path / "two") == files(tmp_path / "one")
