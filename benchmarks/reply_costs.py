@@ -1,7 +1,9 @@
 """What a mask costs beside the network: CPU time of each stage, and of PNG's compression levels.
 
-Output: a markdown page. The stages run one after the other in each round, in one thread. The logits are those of no
-network: smooth random numbers, so that areas look like a mask's.
+Output: a markdown page. The stages run one after the other in each round, in one thread. The logits are smooth random
+numbers with areas like a mask's, where far more classes are near each other than in an image, or those of a model:
+
+    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/reply_costs.py [--model MODEL --image IMAGE]
 """
 
 import argparse
@@ -10,6 +12,7 @@ import io
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -19,31 +22,33 @@ from PIL import Image
 from pipeline_images import texture
 
 from sagemaker_semseg.data.images import decode_image, encode_mask, palette
-from sagemaker_semseg.inference.postprocessing import _argmax, _blocks, _interpolation, _widened, to_labels
+from sagemaker_semseg.inference import CancellationToken, Segmenter
+from sagemaker_semseg.inference.postprocessing import (
+    _COLUMNS,
+    _ROWS,
+    _argmax,
+    _band_rows,
+    _blocks,
+    _interpolation,
+    _widened,
+    to_labels,
+)
+from sagemaker_semseg.inference.runtimes import _freed_memory_returned
 from sagemaker_semseg.inference.test_time_augmentation import AugmentedView
 from sagemaker_semseg.inference.tiling import LogitRows
 
 LEVELS = (0, 1, 3, 6, 9)
 
 
-def argmax_before(scores: np.ndarray, out: np.ndarray) -> None:
-    """The argmax until 2026-11-27: ``numpy.copyto`` with masks."""
-    best = scores[0].copy()
-    out[:] = 0
-    for label in range(1, len(scores)):
-        better = scores[label] > best
-        np.copyto(best, scores[label], where=better)
-        np.copyto(out, np.uint8(label), where=better)
-
-
-def labels_before(logits: LogitRows, height: int, width: int) -> np.ndarray:
-    """Labels until 2026-11-27: rows first, in blocks of 256; so probabilities are made still."""
-    out, columns = np.empty((height, width), np.uint8), _blocks(logits.columns, width, flip=False, size=256)
-    for first in range(0, height, 256):
-        last = min(first + 256, height)
+def labels_of_all(logits: LogitRows, height: int, width: int, classes: int) -> np.ndarray:
+    """Labels with every class resized, as until 2026-11-27."""
+    out, columns = np.empty((height, width), np.uint8), _blocks(logits.columns, width, flip=False, size=_COLUMNS)
+    rows = _band_rows(_ROWS, classes, width)
+    for first in range(0, height, rows):
+        last = min(first + rows, height)
         cell, matrix = _interpolation(first, last, logits.rows, height)
-        rows = np.matmul(matrix.T, logits.read_rows(cell, cell + len(matrix)))
-        _argmax(_widened(rows, width, columns), out[first:last])
+        coarse = logits.read_rows(cell, cell + len(matrix))
+        _argmax(np.matmul(matrix.T, _widened(coarse, width, columns)), range(classes), out[first:last])
     return out
 
 
@@ -79,9 +84,8 @@ def measure(stages: dict[str, Callable[[], object]], rounds: int) -> dict[str, f
     return {name: 1000 * median(values) for name, values in seconds.items()}
 
 
-def stages_of(classes: int, pixels: np.ndarray, jpeg: bytes) -> dict[str, Callable[[], object]]:
-    height, width = pixels.shape[:2]
-    coarse = smooth_logits(classes, height, width)
+def stages_of(coarse: np.ndarray, pixels: np.ndarray, jpeg: bytes) -> dict[str, Callable[[], object]]:
+    (height, width), classes = pixels.shape[:2], len(coarse)
 
     def rows() -> LogitRows:
         return LogitRows(AugmentedView(pixels), lambda _: coarse, 2**15, 8)
@@ -89,45 +93,54 @@ def stages_of(classes: int, pixels: np.ndarray, jpeg: bytes) -> dict[str, Callab
     def label() -> np.ndarray:
         return to_labels([rows()], height, width, classes, lambda: None)
 
-    labels, logits = label(), resized(coarse, height, width)
-    before, now = np.empty_like(labels), np.empty_like(labels)
-    argmax_before(logits, before)
-    _argmax(logits, now)
-    assert np.array_equal(before, now)
-    assert np.array_equal(labels, labels_before(rows(), height, width))
+    labels = label()
+    assert np.array_equal(labels, labels_of_all(rows(), height, width, classes))
     return {
         "JPEG to pixels": lambda: decode_image(jpeg),
-        "resize and argmax, before": lambda: labels_before(rows(), height, width),
-        "resize and argmax": label,
-        "argmax, before": lambda: argmax_before(logits, before),
-        "argmax": lambda: _argmax(logits, now),
+        "labels, all classes resized": lambda: labels_of_all(rows(), height, width, classes),
+        "labels": label,
         "labels to PNG": lambda: encode_mask(labels),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40)
-    rounds = parser.parse_args().rounds
-    pixels, out = texture(np.random.RandomState(0)), io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=90)
+    parser.add_argument("--model", type=Path, help="whose logits of an image are used")
+    parser.add_argument("--image", type=Path)
+    args = parser.parse_args()
+    jpeg = args.image.read_bytes() if args.image else encoded(texture(np.random.RandomState(0)))
+    pixels = decode_image(jpeg)
     height, width = pixels.shape[:2]
+    with _freed_memory_returned():  # leaves malloc as it is in a worker that has loaded a graph
+        pass
+    if args.model:
+        segmenter = Segmenter(args.model, runtime="onnxruntime", precision="float32", threads=1)
+        all_logits = [segmenter._run(pixels, CancellationToken())]
+    else:
+        all_logits = [smooth_logits(classes, height, width) for classes in (11, 21, 150)]
     rows, png_rows = [], []
-    for classes in (11, 21):
-        stages = stages_of(classes, pixels, out.getvalue())
-        found = measure(stages, rounds)
-        ratios = [found[what] / found[f"{what}, before"] for what in ("resize and argmax", "argmax")]
-        rows.append([classes, *(f"{value:.2f}" for value in [*found.values(), *ratios])])
-        labels = stages["resize and argmax"]()
-        levels = measure({level: functools.partial(png, labels, level) for level in LEVELS}, rounds)
-        png_rows += [[classes, level, f"{levels[level]:.2f}", len(png(labels, level))] for level in LEVELS]
+    for logits in all_logits:
+        stages = stages_of(logits, pixels, jpeg)
+        found = measure(stages, args.rounds)
+        ratio = found["labels"] / found["labels, all classes resized"]
+        rows.append([len(logits), *(f"{value:.2f}" for value in found.values()), f"{ratio:.2f}"])
+        labels = stages["labels"]()
+        levels = measure({level: functools.partial(png, labels, level) for level in LEVELS}, args.rounds)
+        png_rows += [[len(logits), level, f"{levels[level]:.2f}", len(png(labels, level))] for level in LEVELS]
     print(facts(describe()))
     print(
-        f"{width} x {height} pixels; milliseconds of CPU time, medians of {rounds} rounds, the stages taking turns.\n"
+        f"{width} x {height} pixels; milliseconds of CPU time, medians of {args.rounds} rounds, stages taking turns.\n"
     )
-    print(table(["classes", *found, "resize and argmax, ratio to before", "argmax, ratio to before"], rows))
+    print(table(["classes", *found, "labels, ratio to all classes"], rows))
     print(f"PNG's levels (zlib {zlib.ZLIB_RUNTIME_VERSION}); replies have level 1.\n")
     print(table(["classes", "level", "ms", "bytes"], png_rows))
+
+
+def encoded(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=90)
+    return out.getvalue()
 
 
 if __name__ == "__main__":
