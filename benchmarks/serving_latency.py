@@ -39,7 +39,16 @@ NEEDED_GB = 8.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 INT8 = "-int8"
 NAMES = [
-    *("endpoint", "endpoint-int8", "onnxruntime", "onnxruntime-int8", "onnxruntime-full", "openvino", "openvino-int8"),
+    *(
+        "endpoint",
+        "endpoint-int8",
+        "endpoint-int8-openvino",
+        "onnxruntime",
+        "onnxruntime-int8",
+        "onnxruntime-full",
+        "openvino",
+        "openvino-int8",
+    ),
     *("gluoncv", "torch", "torch-inductor", "keras", "sgemm"),
 ]
 STAGES = ("decode", "inference", "encode", "total")
@@ -48,9 +57,11 @@ STAGES = ("decode", "inference", "encode", "total")
 class OverHTTP:
     """The endpoint as a contestant: a step is a request, from its first byte to the last one of the reply."""
 
-    def __init__(self, model: Path, jpeg: bytes, threads: int, requests: int, precision: str) -> None:
-        self._jpeg, self._requests = jpeg, requests
-        flags = ("--workers", "1", "--threads", str(threads), "--precision", precision, "--runtime", "onnxruntime")
+    def __init__(
+        self, model: Path, jpeg: bytes, threads: int, requests: int, precision: str, runtime: str = "onnxruntime"
+    ) -> None:
+        self._jpeg, self._requests, self._runtime = jpeg, requests, runtime
+        flags = ("--workers", "1", "--threads", str(threads), "--precision", precision, "--runtime", runtime)
         self._endpoint = Endpoint(model, flags)
         self._connection = http.client.HTTPConnection(HOST, self._endpoint.port, timeout=600)
 
@@ -58,7 +69,7 @@ class OverHTTP:
         self._endpoint.wait_until_healthy()
         self._request()
         self._warm_up = self._stage_seconds()
-        return {"workers": "1", "threads": "cores", "runtime": "onnxruntime"}
+        return {"workers": "1", "threads": "cores", "runtime": self._runtime}
 
     def run_round(self) -> Round:
         wall, cpu = time.perf_counter(), self._cpu_seconds()
@@ -122,6 +133,7 @@ def contest(args: argparse.Namespace, folder: Path, algorithm: str, cores: list[
     starters: dict[str, Callable[[], Contestant]] = {
         "endpoint": partial(OverHTTP, model, jpeg, threads, args.steps, "float32"),
         "endpoint-int8": partial(OverHTTP, model, jpeg, threads, args.steps, "int8"),
+        "endpoint-int8-openvino": partial(OverHTTP, model, jpeg, threads, args.steps, "int8", "openvino"),
     }
     starters |= {plan.name: partial(Worker, plan, words, variables, args.timeout) for plan in plans}
     return compete(algorithm, cores, {name: starters[name] for name in NAMES if name in args.contestants}, args.rounds)
