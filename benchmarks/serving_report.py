@@ -21,8 +21,9 @@ in a trial before, on the same cores. Every contestant is a process of its own; 
 same cores, but only one computes: in each round every one has its turn, the order rotates, and a process that waits is
 stopped (the endpoint's are idle). So a ratio compares two of them seconds apart, and a slow phase of the machine hits
 all. The endpoint's CPU seconds are those of the client, the server and the worker. The names with int8 run the model's
-int8 graph; the endpoint runs it with OpenVINO where that is installed, and with ONNX Runtime elsewhere. sgemm multiplies float32 matrices in numpy's BLAS; the share of its speed is that of the arithmetic
-of all convolutions to CPU seconds, of both in the same round.
+int8 graph; the endpoint runs it with OpenVINO where that is installed, and with ONNX Runtime elsewhere. sgemm
+multiplies float32 matrices in numpy's BLAS; the share of its speed is that of the arithmetic of all convolutions to CPU
+seconds, of both in the same round.
 """
 
 
