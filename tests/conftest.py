@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,12 @@ VARIABLES = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CONF
 
 def pytest_addoption(parser):
     parser.addoption("--data", help="a folder with the four channels, for test_finetune and test_camvid")
+
+
+def pytest_configure(config):
+    """Ctrl-C reaches what the tests start, even if this was started in the background, where shells ignore it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
