@@ -7,7 +7,8 @@ each recipe, on one core; a run has as many epochs as fit into the minutes, so t
 nothing of what comes out. Runs use one core each: start this twice with different recipes to use two. With --held-out
 PREFIX, images whose names begin so are taken out of the training and are measured, too: another drive, as names of
 CamVid tell it. While a run trains, every fourth image of the validation set chooses its best epoch; the figures are of
-all images. Runs with the same settings that are in the output folder are not run again; the page has all runs there.
+all images. Runs with the same settings that are in the output folder are not run again, one that was stopped continues
+from its checkpoint, and the page has all runs there.
 """
 
 import argparse
@@ -186,13 +187,19 @@ def time_steps(settings: dict[str, str], data: str, output: str) -> dict[str, ob
 
 
 def train_one(settings: dict[str, str], data: str, output: str) -> dict[str, object]:
-    """Train, and return the time and the curve."""
+    """Train, or continue what was begun with the same settings; return the time of this part, and the whole curve."""
     from sagemaker_semseg.training.callbacks import LogLines
 
-    shutil.rmtree(output, ignore_errors=True)
+    begun = Path(output, "settings.json")
+    if not begun.exists() or json.loads(begun.read_text()) != settings:
+        shutil.rmtree(output, ignore_errors=True)
+        begun.parent.mkdir(parents=True)
+        begun.write_text(json.dumps(settings))
     started = time.process_time()
     result = train(data, output, callbacks=[LogLines(stream=sys.stderr)], quiet=True, **settings)
     minutes = (time.process_time() - started) / 60
+    if len(result.history) < int(settings["epochs"]):
+        sys.exit("stopped: the same command goes on")
     return {"CPU minutes": minutes, "curve": [row["val_mIOU"] for row in result.history]}
 
 
