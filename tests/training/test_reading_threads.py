@@ -28,6 +28,9 @@ def test_the_exception_of_the_first_element_is_kept() -> None:
     numbers = tf.data.Dataset.range(8).map(
         lambda number: tf.numpy_function(errors.track_calls(fail), [number], tf.int64), num_parallel_calls=4
     )
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 4  # where there is one core, too
+    numbers = numbers.with_options(options)
     found = []
     with pytest.raises(tf.errors.OpError) as caught:
         found.extend(int(number) for number in numbers)
