@@ -199,7 +199,7 @@ def train_one(settings: dict[str, str], data: str, output: str) -> dict[str, obj
     result = train(data, output, callbacks=[LogLines(stream=sys.stderr)], quiet=True, **settings)
     minutes = (time.process_time() - started) / 60
     if len(result.history) < int(settings["epochs"]):
-        sys.exit("stopped: the same command goes on")
+        sys.exit("stopped: the same command continues")
     return {"CPU minutes": minutes, "curve": [row["val_mIOU"] for row in result.history]}
 
 
