@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
         figures = (f"{m.milliseconds:.1f}", f"{m.images_per_second:.2f}", peak, f"{m.graph_mb:.1f}")
         table.add_row(m.precision, m.runtime, f"{m.workers}", f"{m.threads}", *figures, f"{m.labels_changed:.2%}")
     Console(highlight=False, markup=False, emoji=False, width=120).print(table)
-    print(f"{result.cpus} cores; instructions for int8: {result.int8_instructions or 'none'}")
+    cores = f"{result.cpus} core{'s' * (result.cpus > 1)}"
+    print(f"{cores}; instructions for int8: {result.int8_instructions or 'none'}")
     print(f"recommended: {result.command()}")
     return 0
