@@ -22,9 +22,13 @@ from sagemaker_semseg.training.optimizers import SGD
 from sagemaker_semseg.training.recompute import recomputing
 from sagemaker_semseg.training.train_step import make_train_step
 
-REAL = [pytest.param(algorithm, backbone, "float32", marks=pytest.mark.slow)
-        for algorithm in DECODERS for backbone in ("resnet-18", "resnet-50")]  # fmt: skip
-TINY = [(algorithm, "resnet-tiny", "float32") for algorithm in DECODERS]
+NETWORKS = [("fcn", "resnet-tiny", "float32"), ("deeplab", "resnet-tiny", "float32")]
+OTHERS = [
+    ("psp", "resnet-tiny", "float32"),
+    ("fcn", "resnet-tiny", "mixed_bfloat16"),
+    ("fcn", "resnet-tiny", "float64"),
+]
+OTHERS += [(algorithm, backbone, "float32") for algorithm in DECODERS for backbone in ("resnet-18", "resnet-50")]
 ALONE = tf.distribute.get_strategy()
 
 
@@ -54,7 +58,7 @@ def steps(algorithm, backbone, dtype, *, recompute, strategy=ALONE, syncbn=False
 
 @pytest.mark.parametrize(
     ("algorithm", "backbone", "dtype"),
-    [*TINY, ("fcn", "resnet-tiny", "mixed_bfloat16"), ("fcn", "resnet-tiny", "float64"), *REAL],
+    [*NETWORKS, *(pytest.param(*network, marks=pytest.mark.slow) for network in OTHERS)],
 )
 def test_the_same_bytes(algorithm, backbone, dtype):
     """Moving statistics among them: the second pass leaves them alone."""
@@ -67,6 +71,7 @@ def test_the_same_bytes(algorithm, backbone, dtype):
         np.testing.assert_array_equal(after[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syncbn", [False, True])
 def test_on_two_replicas_too(two_replicas, syncbn):
     (losses, before), (again, after) = (
@@ -106,7 +111,9 @@ def test_the_forward_pass_is_the_networks_own_at_any_size():
         np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("frozen", [{"freeze_backbone_epochs": 1}, {"freeze_batch_norm": True}])
+@pytest.mark.parametrize(
+    "frozen", [pytest.param({"freeze_backbone_epochs": 1}, marks=pytest.mark.slow), {"freeze_batch_norm": True}]
+)
 def test_a_training_from_weights_with_frozen_layers(tiny_channels, make_hp, tmp_path, frozen):
     given, found = get_weights(build_network("fcn", "resnet-tiny", 2)), []
     for recompute in (False, True):

@@ -179,21 +179,22 @@ def run(strategy, syncbn, class_weights=None, dtype="float64"):
     return np.array(losses), {name: np.asarray(variable) for name, variable in named_variables(network)}
 
 
-@pytest.fixture(scope="module")
-def one_replica():
-    return run(tf.distribute.get_strategy(), syncbn=False)
+WEIGHTS = np.array([0.5, 1.0, 4.0], np.float32)
 
 
-def test_two_replicas_with_syncbn_are_one(one_replica, two_replicas):
-    losses, weights = run(two_replicas, syncbn=True)
+@pytest.mark.parametrize("class_weights", [pytest.param(None, marks=pytest.mark.slow), WEIGHTS])
+def test_two_replicas_with_syncbn_are_one(two_replicas, class_weights):
+    one_replica = run(tf.distribute.get_strategy(), False, class_weights)
+    losses, weights = run(two_replicas, True, class_weights)
     np.testing.assert_allclose(losses, one_replica[0], rtol=1e-10)
     for name, array in weights.items():
         np.testing.assert_allclose(array, one_replica[1][name], rtol=1e-7, atol=1e-10, err_msg=name)
 
 
-def test_without_syncbn_they_are_not(one_replica, two_replicas):
-    losses, _ = run(two_replicas, syncbn=False)
-    assert abs(losses[0] / one_replica[0][0] - 1) > 1e-6
+@pytest.mark.slow
+def test_without_syncbn_they_are_not(two_replicas):
+    one_replica, shared = run(tf.distribute.get_strategy(), False), run(two_replicas, False)
+    assert abs(shared[0][0] / one_replica[0][0] - 1) > 1e-6
 
 
 def test_moving_statistics_are_averaged_over_replicas(two_replicas):
@@ -234,12 +235,6 @@ def test_each_replica_drops_others(two_replicas):
     np.testing.assert_array_equal(alone, first)
     assert 0.4 < (first != second).mean() < 0.6
     assert 0.4 < second.mean() < 0.6
-
-
-def test_class_weights_too(two_replicas):
-    weights = np.array([0.5, 1.0, 4.0], np.float32)
-    alone, shared = run(tf.distribute.get_strategy(), False, weights), run(two_replicas, True, weights)
-    np.testing.assert_allclose(shared[0], alone[0], rtol=1e-10)
 
 
 def test_a_batch_without_a_valid_pixel_changes_no_weight_but_by_decay(make_hp):

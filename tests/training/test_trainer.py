@@ -82,7 +82,7 @@ def test_the_artifact_scores_what_was_reported(whole, tiny_channels):
     assert Scores.of(confusion).miou == pytest.approx(max(row["val_mIOU"] for row in result.history))
 
 
-@pytest.mark.parametrize("after", [2, 4, 5])
+@pytest.mark.parametrize("after", [*(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4)), 5])
 def test_a_stopped_training_resumes_as_if_it_had_not_stopped(after, whole, tiny_channels, make_hp, tmp_path):
     result, recorder = whole
     first, second = Recorder(signal_after=after), Recorder()
@@ -333,7 +333,7 @@ def test_frozen_batch_normalization(tiny_channels, make_hp, tmp_path):
         assert np.array_equal(given[name], array) == kept, name
 
 
-@pytest.mark.parametrize("algorithm", ["fcn", "deeplab"])
+@pytest.mark.parametrize("algorithm", [pytest.param("fcn", marks=pytest.mark.slow), "deeplab"])
 def test_an_output_stride_of_16(algorithm, tiny_channels, make_hp, tmp_path):
     """The artifact is used at its stride: in one piece and in tiles, as the network predicts."""
     hp = make_hp(algorithm=algorithm, output_stride="16", epochs=1)
