@@ -53,6 +53,8 @@ RECIPES = {
     "adamw": {"optimizer": "adamw", "learning_rate": "0.001", "weight_decay": "0.05"},
 }
 RECIPES["strong"] = {name: f"{value}" for name, value in PRESETS["strong"].items()}
+RECIPES |= {f"strong_without_{name}": {key: value for key, value in RECIPES["strong"].items() if key != name}
+            for name in ("color_jitter", "class_balanced_crops", "dice_weight")}  # fmt: skip
 TIMED_STEPS = 8
 VALIDATED = 4  # every fourth image of the validation set is used in the training
 
