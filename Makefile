@@ -255,6 +255,11 @@ bench-recipes: $(READY)  ## training recipes at the same CPU time (DATA=folder w
 	@test -d "$(DATA)" || { echo 'make bench-recipes DATA=FOLDER: the folder that holds train, train_annotation, validation, validation_annotation' >&2; exit 2; }
 	@$(PY) benchmarks/recipes.py --data "$(DATA)" $(ARGS)
 
+.PHONY: bench-recipes-gpu
+bench-recipes-gpu: .envs/jax/ready  ## the same on one GPU, with Keras on JAX (JAX='jax[cuda13]', DATA as above)
+	@test -d "$(DATA)" || { echo 'make bench-recipes-gpu DATA=FOLDER: as for bench-recipes' >&2; exit 2; }
+	@.envs/jax/bin/python benchmarks/recipes_gpu.py --data "$(DATA)" --page benchmarks/results/recipes_gpu-$$(date +%F).md $(ARGS)
+
 .PHONY: clean
 clean:  ## remove the environments, caches and the demo's output
 	rm -rf .venv .envs out build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
