@@ -3,10 +3,10 @@
     python benchmarks/recipes_gpu.py --data CAMVID --held-out 0001TP 0006R0 --seeds 0 1 --default-epochs 12
 
 The crops are those of a training (``CropReader``), and so are networks, optimizers, schedules and the average of the
-weights. The loss is written anew with JAX. A run has as many epochs as cost a CPU what ``--default-epochs`` of the
-default recipe cost (``--costs``: CPU seconds of a step by recipe, as ``recipes.py`` measures them), so the GPU shows
-what comes out of a training and not how long it takes. Each run adds a line to ``figures.jsonl`` in ``--output``;
-``--page`` writes the page of all lines there.
+weights. The loss is written a second time, with JAX. A run has as many epochs as cost a CPU what ``--default-epochs``
+of the default recipe cost (``--costs``: CPU seconds of a step by recipe, as ``recipes.py`` measures them), so the GPU
+shows what comes out of a training and not how long it takes. Each run adds a line to ``figures.jsonl`` in
+``--output``; ``--page`` writes the page of all lines there.
 """
 
 import argparse
@@ -40,8 +40,8 @@ HERE = Path(__file__).resolve().parent
 IGNORED = 255
 METHOD = """\
 Networks, crops, optimizer and schedule are those of a training; the steps run with Keras on JAX, and the loss is
-written anew. Every fourth image of the validation set chose the epoch that is measured; the figures are of all images,
-in float32. Several runs shared the GPU. It tells what comes out of as many steps, not how long they take.
+written a second time. Every fourth image of the validation set chose the epoch that is measured; the figures are of
+all images, in float32. Several runs shared the GPU. It tells what comes out of as many steps, not how long they take.
 """
 EVALUATED = 13  # images in a batch, a divisor of the 26 that choose the epoch
 Job = dict[str, Any]

@@ -1,11 +1,13 @@
 """Amazon S3 as it looks from here, without a network; a model that costs nothing; a small one that was trained."""
 
 import contextlib
+import gc
 import io
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from sagemaker_semseg import environment
@@ -19,9 +21,20 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Ctrl-C reaches what the tests start, even if this was started in the background, where shells ignore it."""
+    """Ctrl-C reaches what the tests start, even if this was started in the background, where shells ignore it.
+
+    Hypothesis fails no example for its time: other programs may have the CPU.
+    """
+    hypothesis.settings.register_profile("any time", deadline=None)
+    hypothesis.settings.load_profile("any time")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_teardown(item):
+    """Free a network's memory after a slow test: they are large, and their cycles wait long for the collector."""
+    if item.get_closest_marker("slow"):
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -375,7 +375,7 @@ LIKELY = st.sampled_from(
 NAMES = st.sampled_from([*EXPECTED, "_tuning_objective_metric"]) | st.text(max_size=20) | st.integers() | st.none()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.dictionaries(NAMES, JUNK | LIKELY, max_size=8))
 def test_junk_raises_nothing_but_the_one_error(values: dict[str, object]) -> None:
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -75,7 +75,6 @@ def test_dictionary_is_json() -> None:
 shapes = arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=6)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6), shapes, st.data())
 def test_like_a_loop_over_pixels(n: int, shape: tuple[int, ...], data: st.DataObject) -> None:
     values = st.one_of(st.integers(0, n - 1), st.integers(0, 255))

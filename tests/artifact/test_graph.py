@@ -499,7 +499,7 @@ def test_wrong_lengths(fuzzed: bytes) -> None:
             judge(graph[:at] + bytes([value]) + graph[at + 1 :])
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_pieces_cut_out_and_put_in(fuzzed: bytes, data: st.DataObject) -> None:
     graph = fuzzed
@@ -509,7 +509,7 @@ def test_pieces_cut_out_and_put_in(fuzzed: bytes, data: st.DataObject) -> None:
     judge(graph[:start] + piece + graph[end:])
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
     assert not judge(data)

@@ -36,7 +36,7 @@ def test_runs_all_outside_or_inside(counts):
     assert (pixels(check_runs(decode_runs(counts), 3, 4), 3, 4) == inside).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 70), st.integers(1, 70), st.floats(0, 1))
 def test_compressed_runs_are_those_of_coco(seed, height, width, share):
     mask = np.random.default_rng(seed).random((height, width)) < share
@@ -46,7 +46,7 @@ def test_compressed_runs_are_those_of_coco(seed, height, width, share):
     np.testing.assert_array_equal(runs[1::2].sum(), mask.sum())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9), st.integers(0, 4), st.integers(0, 4))
 def test_runs_of_a_bitmap(seed, height, width, top, left):
     bitmap = np.random.default_rng(seed).random((height, width)) < 0.5
@@ -154,7 +154,7 @@ def test_polygons_of_one_object_are_united():
     np.testing.assert_array_equal(both, expected)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40), st.integers(1, 3))
 def test_masks_are_those_of_coco(seed, height, width, count):
     random_ = np.random.default_rng(seed)

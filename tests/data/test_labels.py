@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_semseg.data.labels import IGNORE, INVALID, MAX_BYTES, LabelMap, count_values, median_frequency_weights
@@ -175,7 +175,6 @@ def test_a_map_turned_around_is_explained() -> None:
 num_classes = st.integers(2, 254)
 
 
-@settings(deadline=None)
 @given(num_classes, st.integers(1, 255), st.booleans())
 def test_scale_for_any_number_of_classes(n: int, scale: int, quoted: bool) -> None:
     table = read({"scale": str(scale) if quoted else scale}, n).table
@@ -184,7 +183,6 @@ def test_scale_for_any_number_of_classes(n: int, scale: int, quoted: bool) -> No
         assert table[value] == (label if label < n else IGNORE if value == 255 else INVALID)
 
 
-@settings(deadline=None)
 @given(num_classes, st.data())
 def test_any_map_without_faults(n: int, data: st.DataObject) -> None:
     labels = data.draw(st.dictionaries(st.integers(0, 255), st.integers(0, n - 1), min_size=1))
@@ -220,13 +218,11 @@ anything = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(anything | st.fixed_dictionaries({"map": anything}) | st.fixed_dictionaries({"scale": anything}))
 def test_any_json_is_a_table_or_faults(content: object) -> None:
     is_table_or_faults(json.dumps(content).encode())
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_table_or_faults(data: bytes) -> None:
     is_table_or_faults(data)

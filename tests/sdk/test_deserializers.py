@@ -69,7 +69,7 @@ def test_pickles_are_not_read():
         array_of(file.getvalue(), "application/x-npy")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_change_of_bytes_is_refused_or_harmless(data):
     content = bytearray(reply(data.draw(st.sampled_from([RECORDIO, "application/x-npy"]))))

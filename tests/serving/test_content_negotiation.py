@@ -6,7 +6,7 @@ import contextlib
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_semseg.serving.content_negotiation import (
@@ -232,7 +232,6 @@ def test_hostile_headers_end(accept: str) -> None:
 SPECIAL = st.sampled_from([*';,="\\/*. ', "q=", "dtype=", "float16", "image/png", "application/x-npy", "*/*", "0.5"])
 
 
-@settings(deadline=None)
 @given(st.lists(SPECIAL | st.text(string.printable, max_size=3), max_size=20).map("".join))
 def test_any_header_gives_a_reply_or_a_refusal(header: str) -> None:
     refusals = []
@@ -247,7 +246,6 @@ def test_any_header_gives_a_reply_or_a_refusal(header: str) -> None:
     assert all(message.isascii() and message.isprintable() for message in refusals)
 
 
-@settings(deadline=None)
 @given(st.permutations(range(4)), st.lists(st.integers(0, 1000), min_size=4, max_size=4, unique=True))
 def test_the_heaviest_of_named_types_is_chosen(order: list[int], weights: list[int]) -> None:
     named = [PNG, RECORDIO, PROTOBUF, NPY]

@@ -54,7 +54,7 @@ def as_a_mac_sees_it(path: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(keys)
 @example(["a/" * 500 + "b", "/" * 1024, "a", "a/b", "a/b/c", "A/b", "a.jpg/x", "a.jpg"])
 @example(["a%~ca978112", "a", "A", "a%~ca978112-2"])
@@ -81,7 +81,7 @@ def test_any_keys(keys):
     assert not folders & seen  # no file is the folder of another
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(part, min_size=1, max_size=3).map("/".join).filter(lambda key: key and key[-1] != "/"))
 @example("x" * 700)
 @example("a/" * 300 + "b")
@@ -107,7 +107,7 @@ def test_those_that_differ_in_case_alone():
     assert paths["Train/a.jpg"].startswith("Train%~")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(part.map(lambda text: text + "/k"), part)
 def test_file_names(key, other):
     for name in (

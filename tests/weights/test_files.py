@@ -66,7 +66,7 @@ def test_safetensors_that_lie(path, data):
         read_arrays(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=80) | st.binary(max_size=60).map(lambda b: struct.pack("<Q", len(b) + 1) + b"{" + b))
 def test_noise_as_safetensors(data):
     try:

@@ -184,7 +184,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from([*SETTINGS, "lr_scheduler", "lr_scheduler_step", "class_weights"]), _VALUES))
 def test_whatever_hyperparameters_say(values):
     known, _ = known_hyperparameters(values)

@@ -164,7 +164,7 @@ def test_every_flipped_bit_is_harmless(reference):
 _NUMBERS = st.sampled_from([0, 1, 2, 3, 5, 6, 7, 12, 2**31 - 1, 2**31, 2**32 - 1, 0xF993FAC8, 0xF993FAC9, 0xF993FACA])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(_NUMBERS | st.integers(0, 2**32 - 1), max_size=40))
 def test_whatever_follows_the_magic_number_is_harmless(words):
     """Words that mean something in the format, in any order: they get further into it than noise does."""
