@@ -7,7 +7,6 @@ import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from sagemaker_semseg import environment
@@ -25,8 +24,11 @@ def pytest_configure(config):
 
     Hypothesis fails no example for its time: other programs may have the CPU.
     """
-    hypothesis.settings.register_profile("any time", deadline=None)
-    hypothesis.settings.load_profile("any time")
+    with contextlib.suppress(ModuleNotFoundError):  # `make test-bare` has none
+        from hypothesis import settings
+
+        settings.register_profile("any time", deadline=None)
+        settings.load_profile("any time")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
