@@ -69,7 +69,7 @@ test-busy: $(READY)  ## the tests beside BUSY=3 endless loops on each core: none
 .PHONY: test-jax test-torch
 test-jax: .envs/jax/ready  ## the networks' numbers on JAX
 	@$(call say,'pytest on JAX')
-	@KERAS_BACKEND=jax .envs/jax/bin/python -m pytest -q -m parity tests/models $(ARGS)
+	@KERAS_BACKEND=jax .envs/jax/bin/python -m pytest -q -m parity tests/models tests/training/test_loss_on_jax.py $(ARGS)
 
 test-torch: .envs/torch/ready  ## the networks' numbers on PyTorch, and exported files in a network of PyTorch alone
 	@$(call say,'pytest on PyTorch')

@@ -55,6 +55,7 @@ RECIPES = {
 RECIPES["strong"] = {name: f"{value}" for name, value in PRESETS["strong"].items()}
 RECIPES |= {f"strong_without_{name}": {key: value for key, value in RECIPES["strong"].items() if key != name}
             for name in ("color_jitter", "class_balanced_crops", "dice_weight")}  # fmt: skip
+RECIPES["strong_with_output_stride_8"] = {**RECIPES["strong"], "output_stride": "8"}
 TIMED_STEPS = 8
 VALIDATED = 4  # every fourth image of the validation set is used in the training
 

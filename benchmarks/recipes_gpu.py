@@ -4,9 +4,8 @@
 
 The crops are those of a training (``CropReader``), and so are networks, optimizers, schedules and the average of the
 weights. The loss is written a second time, with JAX. A run has as many epochs as cost a CPU what ``--default-epochs``
-of the default recipe cost (``--costs``: CPU seconds of a step by recipe, as ``recipes.py`` measures them), so the GPU
-shows what comes out of a training and not how long it takes. Each run adds a line to ``figures.jsonl`` in
-``--output``; ``--page`` writes the page of all lines there.
+of the default recipe cost, so the GPU shows what comes out of a training and not how long it takes. Each run adds a
+line to ``figures.jsonl`` in ``--output``, and is not run again; ``--page`` writes the page of all lines there.
 """
 
 import argparse
@@ -29,6 +28,7 @@ from recipes import DEFAULT, RECIPES, split_off
 from sagemaker_semseg.data.channels import find_channels
 from sagemaker_semseg.data.datasets import FileDataset, read_channels, read_split
 from sagemaker_semseg.data.images import decode_image
+from sagemaker_semseg.data.labels import IGNORE
 from sagemaker_semseg.data.samples import EncodedSample, shuffled_order
 from sagemaker_semseg.hyperparameters import Hyperparameters, resolve
 from sagemaker_semseg.metrics import Scores
@@ -37,12 +37,12 @@ from sagemaker_semseg.training.plan import class_weights
 from sagemaker_semseg.training.schedules import make_schedule
 
 HERE = Path(__file__).resolve().parent
-IGNORED = 255
 METHOD = """\
 Networks, crops, optimizer and schedule are those of a training; the steps run with Keras on JAX, and the loss is
 written a second time. Every fourth image of the validation set chose the epoch that is measured; the figures are of
 all images, in float32. Several runs shared the GPU. It tells what comes out of as many steps, not how long they take.
 """
+COST_OF_STRIDE_16 = 0.457  # CPU time of a step, that of the stride of 8 = 1: results/recipes-2026-11-27.md
 EVALUATED = 13  # images in a batch, a divisor of the 26 that choose the epoch
 Job = dict[str, Any]
 
@@ -51,9 +51,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--held-out", nargs="+", default=["0001TP"], help="beginnings of names; 'none' for all images")
-    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), help="names, or JSON of name and settings")
+    parser.add_argument("--recipes", nargs="*", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", default=["0", "1"])
-    parser.add_argument("--costs", type=Path, help="JSON: CPU seconds of a step by recipe; as the default if missing")
     parser.add_argument("--default-epochs", type=int, default=12)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="hyperparameters, for all runs")
     parser.add_argument("--at-once", type=int, default=4)
@@ -63,34 +62,30 @@ def main() -> int:
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     figures = args.output / "figures.jsonl"
+    failed = 0
     if args.data:
         done = {key(json.loads(line)) for line in figures.read_text().splitlines()} if figures.exists() else set()
-        run_all([job for job in jobs(args) if key(job) not in done], args, figures)
-    if args.page:
+        failed = run_all([job for job in jobs(args) if key(job) not in done], args, figures)
+    if args.page and figures.exists():
         args.page.write_text(page([json.loads(line) for line in figures.read_text().splitlines()]))
-    return 0
+    return 1 if failed else 0
 
 
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
     shared = {**DEFAULT, "num_classes": "11", "precision": "mixed_bfloat16", **dict(p.split("=", 1) for p in args.set)}
-    costs = json.loads(args.costs.read_text()) if args.costs else {}
-    chosen = dict(itertools.chain.from_iterable(
-        (json.loads(name) if name.startswith("{") else {name: RECIPES[name]}).items() for name in args.recipes
-    ))  # fmt: skip
-    for seed, held_out, (name, settings) in itertools.product(args.seeds, args.held_out, chosen.items()):
-        cost = costs.get(name, 1.0) / costs.get("default", 1.0)
-        epochs = settings.get("epochs") or max(1, round(args.default_epochs / cost))
-        yield {
-            "recipe": name, "seed": seed, "held_out": held_out, "cost": cost,
-            "settings": {**shared, **settings, "seed": seed, "epochs": str(epochs)},
-        }  # fmt: skip
+    for seed, held_out, name in itertools.product(args.seeds, args.held_out, args.recipes):
+        settings = {**shared, **RECIPES[name], "seed": seed}
+        cost = COST_OF_STRIDE_16 if settings.get("output_stride") == "16" else 1.0
+        settings["epochs"] = str(max(1, round(args.default_epochs / cost)))
+        yield {"recipe": name, "seed": seed, "held_out": held_out, "settings": settings}
 
 
 def key(job: Job) -> str:
     return json.dumps([job["held_out"], job["settings"]], sort_keys=True)
 
 
-def run_all(todo: list[Job], args: argparse.Namespace, figures: Path) -> None:
+def run_all(todo: list[Job], args: argparse.Namespace, figures: Path) -> int:
+    """Run the jobs, add their lines to ``figures``, and return how many failed."""
     for job in todo:
         prefix = None if job["held_out"] == "none" else job["held_out"]
         folders = split_off(args.data, prefix, args.output / f"data-{job['held_out']}")
@@ -100,7 +95,7 @@ def run_all(todo: list[Job], args: argparse.Namespace, figures: Path) -> None:
         "JAX_COMPILATION_CACHE_DIR": str((args.output / "compiled").resolve()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }  # fmt: skip
-    spawn = multiprocessing.get_context("spawn")
+    failed, spawn = 0, multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(args.at_once, spawn) as pool:
         waiting = {pool.submit(train, job, args.readers): job for job in todo}
         for done in concurrent.futures.as_completed(waiting):
@@ -109,11 +104,13 @@ def run_all(todo: list[Job], args: argparse.Namespace, figures: Path) -> None:
                 line = {name: value for name, value in job.items() if name != "folders"} | done.result()
             except Exception as error:  # the others go on
                 print("failed:", key(job), repr(error), flush=True)
+                failed += 1
                 continue
             with figures.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             scores = {name: round(value, 4) for name, value in line.items() if name.startswith("mIOU")}
             print(job["recipe"], job["held_out"], job["seed"], scores, flush=True)
+    return failed
 
 
 # Reading: in processes of their own.
@@ -169,7 +166,7 @@ def loss_of(hp: Hyperparameters, logits: Any, auxiliary: Any, labels: Any, class
     import jax.numpy as jnp
 
     labels = labels.astype(jnp.int32)
-    valid = labels != IGNORED
+    valid = labels != IGNORE
     targets = jnp.where(valid, labels, 0)
 
     def cross_entropy(scores: Any) -> Any:
@@ -266,7 +263,7 @@ class Run:
 
         split, classes = len(self.network.trainable_variables), self.hp.num_classes
         (logits, _), _ = self.exact.stateless_call(values[:split], values[split:], normalize(images), training=False)
-        cells = jnp.where(labels == IGNORED, classes**2, labels * classes + logits.argmax(-1))
+        cells = jnp.where(labels == IGNORE, classes**2, labels * classes + logits.argmax(-1))
         return jnp.bincount(cells.ravel(), length=classes**2 + 1)[:-1]
 
     def miou(self, values: Any, batches: list[tuple[np.ndarray, np.ndarray]]) -> float:
@@ -307,7 +304,7 @@ def whole_images(dataset: FileDataset) -> list[tuple[np.ndarray, np.ndarray]]:
     height, width = samples[0].size
     missing = -len(samples) % EVALUATED
     images = np.zeros((len(samples) + missing, height, width, 3), np.uint8)
-    labels = np.full(images.shape[:3], IGNORED, np.int32)
+    labels = np.full(images.shape[:3], IGNORE, np.int32)
     for i, sample in enumerate(samples):
         images[i], labels[i] = decode_image(sample.image), dataset.label_map.lookup[sample.mask_values()]
     return [(images[i : i + EVALUATED], labels[i : i + EVALUATED]) for i in range(0, len(images), EVALUATED)]
@@ -319,13 +316,12 @@ def page(lines: list[dict[str, Any]]) -> str:
     weights = {line["settings"].get("class_weights", "-") for line in lines} - {"-"}
     places = ("validation", "held_out")
     rows, curves = [], []
-    for (held_out, recipe, weighted), group in itertools.groupby(sorted(lines, key=_place), _place):
+    for (held_out, recipe, weighted, epochs), group in itertools.groupby(sorted(lines, key=_place), _place):
         runs = list(group)
         settings = runs[0]["settings"].items() - common.items()
         change = ", ".join(f"`{k}` {v}" for k, v in sorted(settings) if k not in ("seed", "epochs", "class_weights"))
         cells = [" to ".join(f"{run[f'mIOU, {place}']:.4f}" for run in runs) if f"mIOU, {place}" in runs[0] else ""
                  for place in places]  # fmt: skip
-        epochs = runs[0]["settings"]["epochs"]
         rows.append([recipe, change or "-", held_out, "yes" if weighted else "no", epochs, *cells])
         for run in runs:
             name = f"{recipe}, {epochs} epochs, held out: {held_out}, seed {run['seed']}"
@@ -342,8 +338,9 @@ def page(lines: list[dict[str, Any]]) -> str:
     )
 
 
-def _place(line: dict[str, Any]) -> tuple[str, str, bool]:
-    return line["held_out"], line["recipe"], "class_weights" in line["settings"]
+def _place(line: dict[str, Any]) -> tuple[str, str, bool, str]:
+    settings = line["settings"]
+    return line["held_out"], line["recipe"], "class_weights" in settings, settings["epochs"]
 
 
 if __name__ == "__main__":
