@@ -148,12 +148,10 @@ def test_a_supervisor_that_was_killed_is_reported_truthfully_and_takes_its_job_a
 def test_another_process_with_the_number_of_a_job_is_not_the_job(backend, spec):
     job = backend.train(spec(HANG), attached=False)
     eventually(lambda: job.record.more.get("job"))
-    record = job.record
     job.stop()
     job.wait(logs=False)
-    impostor = Process(
-        os.getpid(), record.process.start_time - 100, record.process.machine
-    )  # a number that lives again
+    this = Process.this()
+    impostor = replace(this, start_time=this.start_time - 100)  # a number that lives again
     JobStore("training").update("job", status="InProgress", process=impostor)
     assert backend.training_job("job").state().status == "Failed"
     backend.training_job("job").stop()  # doesn't hit this process
