@@ -18,7 +18,7 @@ from tests.export.conftest import make_model
 VERIFIED = ["onnx", "onnx-int8", "savedmodel", "tflite", "tflite-int8", "openvino"]
 
 
-@pytest.mark.parametrize("algorithm", ["fcn", "psp", "deeplab"])
+@pytest.mark.parametrize("algorithm", [pytest.param("fcn", marks=pytest.mark.slow), "psp", "deeplab"])
 def test_each_format_computes_what_the_network_does(model, tmp_path, monkeypatch, algorithm):
     monkeypatch.setattr(formats, "SIZES", ((97, 131), (1, 1), (64, 96)))  # a large image takes seconds in each runtime
     check_formats(model(algorithm), tmp_path)

@@ -111,9 +111,8 @@ def test_the_forward_pass_is_the_networks_own_at_any_size():
         np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "frozen", [pytest.param({"freeze_backbone_epochs": 1}, marks=pytest.mark.slow), {"freeze_batch_norm": True}]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [{"freeze_backbone_epochs": 1}, {"freeze_batch_norm": True}])
 def test_a_training_from_weights_with_frozen_layers(tiny_channels, make_hp, tmp_path, frozen):
     given, found = get_weights(build_network("fcn", "resnet-tiny", 2)), []
     for recompute in (False, True):

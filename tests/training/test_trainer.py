@@ -270,7 +270,7 @@ class AtEpochEnd(keras.callbacks.Callback):
 
 
 def test_an_average_of_the_weights_is_validated_and_kept(tiny_channels, make_hp, tmp_path, monkeypatch):
-    """Computed once more from the weights after each update; a stopped training ends in the same average."""
+    """Computed once more from the weights after each update."""
     hp, make, after = make_hp(ema_decay=0.6), trainer.make_train_step, []
 
     def recorded(network, *others, **more):
@@ -303,6 +303,11 @@ def test_an_average_of_the_weights_is_validated_and_kept(tiny_channels, make_hp,
     for name, array in weights_of(result.artifact).items():
         np.testing.assert_array_equal(array, best[name], err_msg=name)
 
+
+@pytest.mark.slow
+def test_a_stopped_training_ends_in_the_same_average(tiny_channels, make_hp, tmp_path):
+    hp = make_hp(ema_decay=0.6)
+    result = trainer.train(hp, tiny_channels, tmp_path / "whole")
     stopped = trainer.train(hp, tiny_channels, tmp_path / "again", callbacks=[Recorder(signal_after=5)])
     assert stopped.stopped
     resumed = trainer.train(hp, tiny_channels, tmp_path / "again")
