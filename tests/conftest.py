@@ -4,6 +4,7 @@ import contextlib
 import gc
 import io
 import signal
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def pytest_configure(config):
         settings.load_profile("any time")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Begin each test, and the fixtures it makes, with the same random numbers: networks of random weights repeat."""
+    if keras := sys.modules.get("keras"):
+        keras.utils.set_random_seed(0)
 
 
 def pytest_runtest_teardown(item):

@@ -1,8 +1,4 @@
-"""Writes a network as a SavedModel and as a TFLite file, and runs both.
-
-The network's variables become constants first: the TFLite converter otherwise writes a file without weights, whose
-results are NaN, and reports no error.
-"""
+"""Writes a network as a SavedModel and as a TFLite file, and runs both."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from sagemaker_semseg.export.comparison import Predictor
 from sagemaker_semseg.models.network import normalize
@@ -25,11 +20,10 @@ def write_saved_model(network: keras.Model, path: Path) -> None:
     ``labels`` (N, H, W) uint8 and ``logits`` (N, H, W, classes) float32. TensorFlow's JPEG decoder differs from
     Pillow's by up to 7 levels, so ``encoded`` may label a few pixels in another way than the endpoint.
     """
-    frozen = _frozen(network)
-    module = tf.Module()
+    module = _module(network)
 
     def run(image: Any) -> dict[str, Any]:
-        (logits,) = frozen(image)
+        logits = module.logits(image)
         return {"labels": tf.cast(tf.argmax(logits, -1), tf.uint8), "logits": logits}
 
     def run_encoded(data: Any) -> dict[str, Any]:
@@ -60,8 +54,8 @@ def write_tflite(network: keras.Model, path: Path, *, int8: bool = False) -> Non
     int8: The weights are int8, a scale for each output channel; activations are quantized when the file runs, with the
     range of each tensor. So no calibration is needed, and fewer labels change than with fixed ranges.
     """
-    frozen = _frozen(network, batch=1)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    module = _module(network, batch=1)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.logits.get_concrete_function()], module)
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     path.write_bytes(converter.convert())
@@ -86,11 +80,17 @@ def load_tflite(path: Path) -> Predictor:
     return predict
 
 
-def _frozen(network: keras.Model, batch: int | None = None) -> Any:
-    """The function from pixels to logits with the weights as constants."""
+def _module(network: keras.Model, batch: int | None = None) -> tf.Module:
+    """A module with the function ``logits`` of pixels, and the variables that it reads, as a SavedModel needs them.
+
+    As constants of the function they would take five times the memory.
+    """
 
     @tf.function(input_signature=[tf.TensorSpec((batch, None, None, 3), tf.uint8, "image")])
-    def run(image: Any) -> Any:
+    def logits(image: Any) -> Any:
         return network(normalize(image), training=False)[0]
 
-    return convert_variables_to_constants_v2(run.get_concrete_function())
+    module = tf.Module()
+    module.logits = logits
+    module.weights = list(logits.get_concrete_function().graph.variables)
+    return module

@@ -62,6 +62,9 @@ def test_a_saved_model_takes_bytes_and_gives_labels(model, tmp_path):
     assert by_bytes["labels"].dtype == tf.uint8
     np.testing.assert_array_equal(by_bytes["labels"], by_pixels["labels"])
     np.testing.assert_array_equal(by_pixels["labels"], np.argmax(by_pixels["logits"], -1))
+    weights = [array for name, array in model("fcn").weights.items() if not name.startswith("auxlayer.")]
+    variables = (tmp_path / "saved" / "variables" / "variables.data-00000-of-00001").stat().st_size
+    assert variables >= sum(array.nbytes for array in weights)  # constants of the graph would take more memory
 
 
 def test_a_file_that_differs_is_not_written(model, tmp_path, monkeypatch):
