@@ -83,7 +83,7 @@ def load_tflite(path: Path) -> Predictor:
 def _module(network: keras.Model, batch: int | None = None) -> tf.Module:
     """A module with the function ``logits`` of pixels, and the variables that it reads, as a SavedModel needs them.
 
-    As constants of the function they would take five times the memory.
+    As constants of the function they would take 3.6 GB more for a ResNet-50.
     """
 
     @tf.function(input_signature=[tf.TensorSpec((batch, None, None, 3), tf.uint8, "image")])
