@@ -32,8 +32,7 @@ def write_saved_model(network: keras.Model, path: Path) -> None:
     module.run = tf.function(run, input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, "image")])
     module.encoded = tf.function(run_encoded, input_signature=[tf.TensorSpec((), tf.string, "bytes")])
     signatures = {"serving_default": module.run, "encoded": module.encoded}
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nothing is trained there
-    tf.saved_model.save(module, str(path), signatures=signatures, options=options)
+    tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 def load_saved_model(path: Path) -> Predictor:

@@ -50,13 +50,15 @@ def check_formats(artifact, folder):
     assert (folder / "model.bin").is_file()  # OpenVINO's weights
 
 
-def test_a_saved_model_takes_bytes_and_gives_labels(model, tmp_path):
+def test_a_saved_model_takes_bytes_and_gives_labels(model, tmp_path, caplog):
     import tensorflow as tf
 
     export_formats(model("fcn"), {"savedmodel": tmp_path / "saved"})
     image = np.random.default_rng(0).integers(0, 256, (33, 47, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / "image.png")
+    caplog.clear()
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    assert not caplog.messages  # such as one on gradients that weren't saved
     by_bytes = loaded.signatures["encoded"](bytes=tf.constant((tmp_path / "image.png").read_bytes()))
     by_pixels = loaded.signatures["serving_default"](image=tf.constant(image[None]))
     assert by_bytes["labels"].dtype == tf.uint8
